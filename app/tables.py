@@ -1,0 +1,227 @@
+"""The record: every table of the service. The database is the only truth about a job.
+
+Times are timezone-aware UTC and come from the database's own clock. Ids sort by time of making. JSON columns
+hold plain documents; nothing large and no weights ever lie in the database.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no zone, so it is put on again at reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way of saying it
+        datetime: Instant,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        list[int]: JSON,
+        int: BigInteger().with_variant(Integer, "sqlite"),
+    }
+
+
+class ApiKey(Table):
+    """A key that lets a tenant in. Only the SHA-256 of its secret is kept."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Dataset(Table):
+    """A data set: an uploaded archive (``key``) or a registered URI, and its index (``index_key``)."""
+
+    __tablename__ = "datasets"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    key: Mapped[str | None] = mapped_column(Text)
+    index_key: Mapped[str | None] = mapped_column(Text)
+    uri: Mapped[str | None] = mapped_column(Text)
+    bytes: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    samples: Mapped[int | None]
+    classes: Mapped[dict[str, Any] | None]  # class → number of samples, in folder order
+    class_names: Mapped[dict[str, Any]]  # class → words of the prompt
+    templates: Mapped[list[Any]]
+    created_at: Mapped[datetime]
+
+
+class Model(Table):
+    """A network: an uploaded folder of files (``key``, an archive) or a registered URI or tag."""
+
+    __tablename__ = "models"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    family: Mapped[str] = mapped_column(String(20))
+    architecture: Mapped[str | None] = mapped_column(String(200))
+    config: Mapped[dict[str, Any] | None]
+    key: Mapped[str | None] = mapped_column(Text)  # the safetensors file itself
+    uri: Mapped[str | None] = mapped_column(Text)  # a URI, or a registry tag
+    bytes: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class Job(Table):
+    """One unlearning job, from its spec to its end. A deleted job stays as a tombstone."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    queue: Mapped[str] = mapped_column(String(64))
+    spec: Mapped[dict[str, Any]]
+    meta: Mapped[dict[str, Any]]
+    points: Mapped[int]
+    arithmetic: Mapped[dict[str, Any] | None]  # device kind, threads, stacking: set by prepare
+    prepared_key: Mapped[str | None] = mapped_column(Text)
+    result_key: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[dict[str, Any] | None]  # why it failed
+    next_event: Mapped[int]
+    created_by: Mapped[str] = mapped_column(String(40))  # the API key's id
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("jobs_by_time", "tenant", "created_at", "id"),)
+
+
+class Step(Table):
+    """One leased piece of a job: ``prepare``, a ``point``, or ``conclude``.
+
+    state: open → claimed → folded (points) or done; a claim past its lease counts as open again.
+    """
+
+    __tablename__ = "steps"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(10))
+    attempts: Mapped[int]
+    token: Mapped[str | None] = mapped_column(String(40))
+    worker: Mapped[str | None] = mapped_column(String(200))
+    lease_until: Mapped[datetime | None]
+    hyper_parameters: Mapped[dict[str, Any] | None]
+    seed: Mapped[int | None]
+    progress: Mapped[dict[str, Any] | None]  # step, total, loss
+    outcome: Mapped[dict[str, Any] | None]  # loss, seconds, digest, figures; or why it diverged
+    cause: Mapped[dict[str, Any] | None]  # the last failure
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("steps_due", "state", "lease_until"),)
+
+
+class Partial(Table):
+    """What one worker process has folded of a job: its object and the points in it. Never adopted."""
+
+    __tablename__ = "partials"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # a UUID of process life × job
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    key: Mapped[str] = mapped_column(Text)
+    points: Mapped[list[int]]
+    worker: Mapped[str] = mapped_column(String(200))
+    updated_at: Mapped[datetime]
+
+
+class Event(Table):
+    """Something that happened to a job, numbered from 1 without gaps."""
+
+    __tablename__ = "events"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(40))
+    data: Mapped[dict[str, Any]]
+
+
+class Artifact(Table):
+    """A file of a finished job under its public path."""
+
+    __tablename__ = "artifacts"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(400), primary_key=True)
+    key: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    media_type: Mapped[str] = mapped_column(String(100))
+
+
+class StoredObject(Table):
+    """A key of the artifact store, written down before its put, so that garbage collection can find it."""
+
+    __tablename__ = "objects"
+    key: Mapped[str] = mapped_column(String(400), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(40), index=True)  # ds_…, mdl_…, or a step's token
+    job_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    kept: Mapped[bool] = mapped_column(Boolean)  # True once some row points at it
+    created_at: Mapped[datetime]
+
+
+class IdempotencyRecord(Table):
+    """The answer to a POST with an Idempotency-Key, for replay."""
+
+    __tablename__ = "idempotency"
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("job_id"),)
+
+
+class Worker(Table):
+    """A worker process that was seen alive: what it computes with, and when it last spoke."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    host: Mapped[str] = mapped_column(String(200))
+    queue: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(20))
+    threads: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

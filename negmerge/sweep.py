@@ -1,0 +1,236 @@
+"""The sweep: its spec, its published presets, its expansion into points, and each point's seed. No torch.
+
+Grids expand with keys sorted and the last varying fastest; a point's seed is the SHA-256 of the sweep's seed
+and the point's canonical hyper-parameters, so a point keeps its seed wherever it stands in a sweep.
+"""
+
+import hashlib
+import itertools
+import json
+import random
+from dataclasses import dataclass
+from math import exp, log, prod
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from negmerge.fields import NonNegative, Seed, Spec, listed
+
+MAX_POINTS = 1023
+"""Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
+
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Epochs = Annotated[int, Field(ge=1, le=10_000)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+WarmupSteps = Annotated[int, Field(ge=0)]
+LabelSmoothing = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class RandAugment(Spec):
+    """RandAugment as timm's ``rand-m{magnitude}-n{operations}-mstd0.5`` means it."""
+
+    magnitude: Annotated[int, Field(ge=0, le=10)]
+    operations: Annotated[int, Field(ge=1, le=16)]
+
+
+class HyperParameters(Spec):
+    """One point's hyper-parameters. Defaults are the published CLIP ones."""
+
+    learning_rate: LearningRate = 1e-5
+    weight_decay: NonNegative = 0.1
+    epochs: Epochs = 1
+    batch_size: BatchSize = 128
+    warmup_steps: WarmupSteps | None = Field(
+        None, description="Steps of linear warm-up; by default min(500, 10 % of all steps)."
+    )
+    label_smoothing: LabelSmoothing = 0.0
+    randaugment: RandAugment | None = None
+    seed: Seed | None = Field(None, description="By default derived from the sweep's seed and this point.")
+
+
+class Grid(Spec):
+    """Values to combine, each with each. Keys are sorted and the last varies fastest."""
+
+    learning_rate: list[LearningRate] | None = Field(None, min_length=1)
+    weight_decay: list[NonNegative] | None = Field(None, min_length=1)
+    epochs: list[Epochs] | None = Field(None, min_length=1)
+    batch_size: list[BatchSize] | None = Field(None, min_length=1)
+    warmup_steps: list[WarmupSteps | None] | None = Field(None, min_length=1)
+    label_smoothing: list[LabelSmoothing] | None = Field(None, min_length=1)
+    randaugment: list[RandAugment | None] | None = Field(None, min_length=1)
+    seed: list[Seed] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.axes():
+            raise ValueError("the grid is empty: give at least one hyper-parameter with its values")
+        return self
+
+    def axes(self) -> dict[str, list[Any]]:
+        """The given hyper-parameters with their values, by sorted name."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set) if getattr(self, name)}
+
+
+class Interval(Spec):
+    """Real values between ``low`` and ``high``, uniform, or uniform in the logarithm."""
+
+    low: NonNegative
+    high: NonNegative
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("low must be below high")
+        if self.log and self.low == 0:
+            raise ValueError("a logarithmic interval cannot begin at 0")
+        return self
+
+
+class RandomSweep(Spec):
+    """``count`` points drawn at random: each hyper-parameter from a list of values or an interval."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_POINTS)]
+    learning_rate: list[LearningRate] | Interval | None = None
+    weight_decay: list[NonNegative] | Interval | None = None
+    label_smoothing: list[LabelSmoothing] | Interval | None = None
+    epochs: list[Epochs] | None = None
+    batch_size: list[BatchSize] | None = None
+    warmup_steps: list[WarmupSteps | None] | None = None
+    randaugment: list[RandAugment | None] | None = None
+
+    @model_validator(mode="after")
+    def _drawable(self) -> Self:
+        if not self.axes():
+            raise ValueError("nothing to draw: give at least one hyper-parameter")
+        for name, values in self.axes().items():
+            if values == []:
+                raise ValueError(f"{name}: the list of values is empty")
+            if isinstance(values, Interval):  # both ends must be values that a point may take
+                HyperParameters.model_validate({name: values.low})
+                HyperParameters.model_validate({name: values.high})
+        return self
+
+    def axes(self) -> dict[str, Any]:
+        """The given hyper-parameters with their lists or intervals, by sorted name."""
+        names = sorted(self.model_fields_set - {"count"})
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+# Epochs of the published pools, by data set (released CLIP code).
+_POOL_EPOCHS = {
+    "cars": 70,
+    "dtd": 100,
+    "eurosat": 40,
+    "gtsrb": 40,
+    "mnist": 30,
+    "resisc45": 40,
+    "sun397": 40,
+    "svhn": 30,
+}
+
+
+def _published_pool(epochs: int) -> Grid:
+    """The paper's CLIP pool of 30: RandAugment magnitude 1…10 × operations 1…3, all else as published."""
+    strengths = [RandAugment(magnitude=m, operations=n) for m in range(1, 11) for n in range(1, 4)]
+    return Grid(
+        learning_rate=[1e-5],
+        weight_decay=[0.1],
+        batch_size=[128],
+        warmup_steps=[500],
+        epochs=[epochs],
+        randaugment=list(strengths),
+    )
+
+
+PRESETS: dict[str, Grid] = {f"clip-{name}": _published_pool(epochs) for name, epochs in _POOL_EPOCHS.items()}
+"""The published sweeps by name: ``clip-cars``, ``clip-dtd``, … (30 points each)."""
+
+
+class Sweep(Spec):
+    """The points to train: exactly one of ``grid``, ``points``, ``random`` and ``preset``."""
+
+    grid: Grid | None = None
+    points: list[HyperParameters] | None = Field(None, min_length=1, max_length=MAX_POINTS)
+    random: RandomSweep | None = None
+    preset: str | None = Field(None, description="A published grid by name, such as `clip-cars`.")
+    seed: Seed = 0
+    on_diverged: Literal["leave_out", "fail"] = "leave_out"
+
+    @model_validator(mode="after")
+    def _expandable(self) -> Self:
+        kinds = ("grid", "points", "random", "preset")
+        given = [name for name in kinds if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {listed(kinds)}, not {listed(given)}")
+        if self.preset is not None and self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; known are {listed(PRESETS)}")
+        if (size := count(self)) > MAX_POINTS:
+            raise ValueError(f"the sweep has {size} points; at most {MAX_POINTS} can be merged exactly")
+        return self
+
+
+@dataclass(frozen=True)
+class Point:
+    """One hyper-parameter combination: where it stands in the sweep, what it is, and its 63-bit seed."""
+
+    index: int
+    hyper_parameters: HyperParameters
+    seed: int
+
+
+def count(sweep: Sweep) -> int:
+    """How many points the sweep has, without making them."""
+    if sweep.points is not None:
+        return len(sweep.points)
+    if sweep.random is not None:
+        return sweep.random.count
+    return prod(len(values) for values in _grid(sweep).axes().values())
+
+
+def expand(sweep: Sweep) -> list[Point]:
+    """All points of the sweep, in order."""
+    if sweep.points is not None:
+        combinations = list(sweep.points)
+    elif sweep.random is not None:
+        combinations = _drawn(sweep.random, sweep.seed)
+    else:
+        axes = _grid(sweep).axes()
+        combinations = [
+            HyperParameters.model_validate(dict(zip(axes, values, strict=True)))
+            for values in itertools.product(*axes.values())
+        ]
+    return [Point(i, h, point_seed(sweep.seed, h)) for i, h in enumerate(combinations)]
+
+
+def point_seed(sweep_seed: int, hyper_parameters: HyperParameters) -> int:
+    """The point's own seed if it has one, else 63 bits of SHA-256 over the sweep's seed and the point."""
+    if hyper_parameters.seed is not None:
+        return hyper_parameters.seed
+    canonical = json.dumps(hyper_parameters.model_dump(), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(f"{sweep_seed}:{canonical}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _grid(sweep: Sweep) -> Grid:
+    if sweep.grid is not None:
+        return sweep.grid
+    assert sweep.preset is not None  # the spec holds exactly one of the four
+    return PRESETS[sweep.preset]
+
+
+def _drawn(sweep: RandomSweep, seed: int) -> list[HyperParameters]:
+    generator = random.Random(seed)
+    axes = sweep.axes()
+    return [
+        HyperParameters.model_validate({name: _draw(generator, values) for name, values in axes.items()})
+        for _ in range(sweep.count)
+    ]
+
+
+def _draw(generator: random.Random, values: Any) -> Any:
+    if not isinstance(values, Interval):
+        return generator.choice(values)
+    if values.log:
+        return exp(generator.uniform(log(values.low), log(values.high)))
+    return generator.uniform(values.low, values.high)
