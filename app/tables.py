@@ -10,12 +10,11 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     DateTime,
     Dialect,
     ForeignKey,
     Index,
-    Integer,
+    MetaData,
     String,
     Text,
     TypeDecorator,
@@ -41,15 +40,24 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+_NAMES = {  # a later revision can only change a constraint that has a name
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
 class Table(DeclarativeBase):
     """Base of all tables."""
 
+    metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way of saying it
         datetime: Instant,
-        dict[str, Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
         list[Any]: JSON,
         list[int]: JSON,
-        int: BigInteger().with_variant(Integer, "sqlite"),
+        int: BigInteger,
     }
 
 
@@ -104,7 +112,12 @@ class Model(Table):
 
 
 class Job(Table):
-    """One unlearning job, from its spec to its end. A deleted job stays as a tombstone."""
+    """One unlearning job, from its spec to its end.
+
+    A deleted job stays as a tombstone: who asked for it and when, how it ended, and the digests of its spec and
+    of its results, so that whoever holds those files can still show which job they belong to. Its spec, its
+    metadata and all else that may name people or samples is gone.
+    """
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -112,13 +125,17 @@ class Job(Table):
     state: Mapped[str] = mapped_column(String(20), index=True)
     queue: Mapped[str] = mapped_column(String(64))
     spec: Mapped[dict[str, Any]]
+    spec_sha256: Mapped[str] = mapped_column(String(64))  # over the spec as canonical JSON
     meta: Mapped[dict[str, Any]]
     points: Mapped[int]
-    arithmetic: Mapped[dict[str, Any] | None]  # device kind, threads, stacking: set by prepare
+    device: Mapped[str | None] = mapped_column(String(20))  # the arithmetic: set by prepare, and only
+    threads: Mapped[int | None]  # workers with the same one tune and conclude this job
+    stacking: Mapped[int | None]
     prepared_key: Mapped[str | None] = mapped_column(Text)
     result_key: Mapped[str | None] = mapped_column(Text)
+    digests: Mapped[dict[str, Any] | None]  # of the result: base, task_vector, unlearned
     problem: Mapped[dict[str, Any] | None]  # why it failed
-    next_event: Mapped[int]
+    last_event: Mapped[int]  # the number of the newest event
     created_by: Mapped[str] = mapped_column(String(40))  # the API key's id
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -129,10 +146,22 @@ class Job(Table):
     __table_args__ = (Index("jobs_by_time", "tenant", "created_at", "id"),)
 
 
+class JobMetadata(Table):
+    """One entry of a job's metadata, to find jobs by. (A path into a JSON column cannot name every key.)"""
+
+    __tablename__ = "job_metadata"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(512))
+
+    __table_args__ = (Index("job_metadata_by_value", "key", "value"),)
+
+
 class Step(Table):
     """One leased piece of a job: ``prepare``, a ``point``, or ``conclude``.
 
-    state: open → claimed → folded (points) or done; a claim past its lease counts as open again.
+    state: open → claimed → folded or diverged (points), done (the others); a claim past its lease is lost, and
+    the sweep opens the step again. A point that is trained and not yet folded is claimed and has an outcome.
     """
 
     __tablename__ = "steps"
@@ -142,17 +171,18 @@ class Step(Table):
     state: Mapped[str] = mapped_column(String(10))
     attempts: Mapped[int]
     token: Mapped[str | None] = mapped_column(String(40))
-    worker: Mapped[str | None] = mapped_column(String(200))
+    worker: Mapped[str | None] = mapped_column(String(40))
     lease_until: Mapped[datetime | None]
     hyper_parameters: Mapped[dict[str, Any] | None]
     seed: Mapped[int | None]
     progress: Mapped[dict[str, Any] | None]  # step, total, loss
     outcome: Mapped[dict[str, Any] | None]  # loss, seconds, digest, figures; or why it diverged
+    keys: Mapped[list[Any]]  # stored objects that belong to the outcome
     cause: Mapped[dict[str, Any] | None]  # the last failure
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("steps_due", "state", "lease_until"),)
+    __table_args__ = (Index("steps_by_lease", "lease_until"),)
 
 
 class Partial(Table):
@@ -163,7 +193,7 @@ class Partial(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     key: Mapped[str] = mapped_column(Text)
     points: Mapped[list[int]]
-    worker: Mapped[str] = mapped_column(String(200))
+    worker: Mapped[str] = mapped_column(String(40))
     updated_at: Mapped[datetime]
 
 
@@ -195,9 +225,9 @@ class StoredObject(Table):
 
     __tablename__ = "objects"
     key: Mapped[str] = mapped_column(String(400), primary_key=True)
-    owner: Mapped[str] = mapped_column(String(40), index=True)  # ds_…, mdl_…, or a step's token
+    owner: Mapped[str | None] = mapped_column(String(40))  # ds_…, mdl_…, a step's token; None: released
     job_id: Mapped[str | None] = mapped_column(String(40), index=True)
-    kept: Mapped[bool] = mapped_column(Boolean)  # True once some row points at it
+    kept: Mapped[bool] = mapped_column(index=True)  # True while some row points at it; once False again, for ever
     created_at: Mapped[datetime]
 
 
@@ -215,13 +245,15 @@ class IdempotencyRecord(Table):
 
 
 class Worker(Table):
-    """A worker process that was seen alive: what it computes with, and when it last spoke."""
+    """One life of a worker process that was seen alive: what it computes with, and when it last spoke."""
 
     __tablename__ = "workers"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     host: Mapped[str] = mapped_column(String(200))
+    pid: Mapped[int]
     queue: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(20))
     threads: Mapped[int]
+    stacking: Mapped[int]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]

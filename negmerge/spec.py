@@ -4,36 +4,43 @@
 The sweep's part is in ``sweep``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.fields import Accuracy, NonNegative, Seed, Share, Spec, listed
+from negmerge.fields import Accuracy, Seed, Share, Spec, Text, about, kind, listed
 from negmerge.sweep import Sweep
 
 Method = Literal["negmerge", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
+
+
+Architecture = Annotated[
+    Annotated[Text, Tag("other")] | Annotated[dict[str, JsonValue], Tag("object")], Discriminator(kind)
+]
+
+
+MAX_SCALE = 1000
+"""Largest fixed λ: as a |τ| is below 8, θ₀ − λ·τ then stays finite in every storage type, float16 too."""
 
 
 class OpenClipModel(Spec):
     """A zero-shot model of open_clip; weights with their own config need no ``architecture``."""
 
     family: Literal["open_clip"]
-    architecture: str | dict[str, JsonValue] | None = Field(
+    architecture: Architecture | None = Field(
         None, description="A built-in name such as `ViT-B-32`, or a model's own config."
     )
-    weights: str = Field(
-        min_length=1, description="A registry tag such as `openai`, a `mdl_…` id, a URI, or a local folder."
-    )
+    weights: Text = Field(description="A registry tag such as `openai`, a `mdl_…` id, a URI, or a local folder.")
 
 
 class TimmModel(Spec):
     """A classifier of timm."""
 
     family: Literal["timm"]
-    architecture: str | dict[str, JsonValue] | None = None
-    weights: str = Field(min_length=1)
+    architecture: Architecture | None = None
+    weights: Text
 
 
 BaseModelSpec = Annotated[OpenClipModel | TimmModel, Field(discriminator="family")]
@@ -42,8 +49,8 @@ BaseModelSpec = Annotated[OpenClipModel | TimmModel, Field(discriminator="family
 class Select(Spec):
     """Which samples of a data set: exactly one of ``classes``, ``ids`` and ``fraction``."""
 
-    classes: list[str] | None = Field(None, min_length=1)
-    ids: list[str] | None = Field(None, min_length=1)
+    classes: list[Text] | None = Field(None, min_length=1)
+    ids: list[Text] | None = Field(None, min_length=1)
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: Seed = 0
 
@@ -63,10 +70,10 @@ class Select(Spec):
 class DatasetRef(Spec):
     """A data set, and optionally a part of it: exactly one of ``dataset``, ``uri`` and ``torchvision``."""
 
-    dataset: str | None = Field(None, description="A `ds_…` id of this service.")
-    uri: str | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
-    torchvision: str | None = Field(None, description="A torchvision data set's class name, with `root`.")
-    root: str | None = None
+    dataset: Text | None = Field(None, description="A `ds_…` id of this service.")
+    uri: Text | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
+    torchvision: Text | None = Field(None, description="A torchvision data set's class name, with `root`.")
+    root: Text | None = None
     select: Select | None = None
 
     @model_validator(mode="after")
@@ -75,7 +82,7 @@ class DatasetRef(Spec):
         if len(given) != 1:
             raise ValueError(f"give exactly one of dataset, uri and torchvision, not {listed(given)}")
         if (self.torchvision is None) != (self.root is None):
-            raise ValueError("torchvision and root belong together: give both or neither")
+            raise about("root", "torchvision and root belong together: give both or neither")
         return self
 
     @property
@@ -98,14 +105,14 @@ class ScaleSearch(Spec):
     keep: Accuracy = Field(0.95, description="Share of the base model's retain accuracy that must remain.")
     rule: Literal["lowest_forget", "match_unseen", "target", "fixed"] | None = None
     target: Accuracy | None = Field(None, description="Forget accuracy to come nearest to (rule `target`).")
-    scale: NonNegative | None = Field(None, description="The λ to use (rule `fixed`).")
+    scale: Annotated[float, Field(ge=0, le=MAX_SCALE)] | None = Field(None, description="The λ to use (rule `fixed`).")
     extend: bool = Field(True, description="Go on to 2, then 4, when the best scale is the grid's edge.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for rule, field in (("target", "target"), ("fixed", "scale")):
             if (self.rule == rule) != (getattr(self, field) is not None):
-                raise ValueError(f"rule {rule!r} and the field {field!r} belong together")
+                raise about(field, f"rule {rule!r} and the field {field!r} belong together")
         return self
 
 
@@ -121,17 +128,22 @@ class JobSpec(Spec):
     compare: list[Method] = Field(default_factory=list, max_length=6)
     keep_task_vectors: bool = False
     metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]
+        Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
     ] = Field(default_factory=dict, max_length=16)
+
+    @field_validator("compare")
+    @classmethod
+    def _each_once(cls, methods: list[Method]) -> list[Method]:
+        if len(set(methods)) != len(methods):
+            raise ValueError("names a method twice")
+        return methods
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(set(self.compare)) != len(self.compare):
-            raise ValueError("compare names a method twice")
         if "greedy" in self.methods() and not self.keep_task_vectors:
-            raise ValueError("greedy re-reads every task vector: set keep_task_vectors to true")
+            raise about("keep_task_vectors", "greedy re-reads every task vector: set this to true")
         if self.forget.select is None and self.forget.source == self.retain.source:
-            raise ValueError("forget takes the whole data set that retain names: add forget.select")
+            raise about("forget", "takes the whole data set that retain names: add forget.select")
         return self
 
     def methods(self) -> list[Method]:
@@ -150,28 +162,66 @@ class JobSpec(Spec):
 def parse(document: Mapping[str, Any]) -> JobSpec:
     """Check a document against the spec.
 
-    Raises SpecError with one FieldError for each wrong field.
+    Raises SpecError with one FieldError for each field that is wrong or asks for what is not served yet.
     """
     try:
-        return JobSpec.model_validate(document)
+        spec = JobSpec.model_validate(document)
     except ValidationError as error:
-        raise SpecError(field_errors(error.errors())) from None
+        raise SpecError(field_errors(error.errors(), document)) from None
+    if unserved := list(_unserved(spec)):
+        raise SpecError(unserved)
+    return spec
 
 
-def field_errors(errors: list[Any]) -> list[FieldError]:
-    """pydantic's error list as FieldErrors: JSON pointers without union tags, messages without prefixes."""
-    tags = {"open_clip", "timm", "Interval"}
-    found = []
-    for error in errors:
-        parts = [str(part) for part in error["loc"] if part not in tags and not _is_type_tag(part)]
-        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
-        message = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "extra_forbidden":
-            message = "unknown field: remove it, or check its spelling"
-        found.append(FieldError(pointer, message))
-    return found
+def _unserved(spec: JobSpec) -> Iterator[FieldError]:
+    """What the surface names and this version cannot do: said before any work, never half done."""
+    if spec.base_model.family == "timm":
+        yield FieldError("/base_model/family", "timm classifiers are not served yet: use an open_clip model")
+    greedy = "greedy is not served yet: use negmerge, uniform, task_arithmetic, magmax or ties"
+    if spec.merge.method == "greedy":
+        yield FieldError("/merge/method", greedy)
+    if "greedy" in spec.compare:
+        yield FieldError(f"/compare/{spec.compare.index('greedy')}", greedy)
 
 
-def _is_type_tag(part: int | str) -> bool:
-    """pydantic puts the tried branch of a plain union in the path, as in ``list[float]``."""
-    return isinstance(part, str) and (part.startswith(("list[", "dict[")) or part in {"str"})
+def field_errors(errors: list[Any], document: Any) -> list[FieldError]:
+    """pydantic's errors about ``document`` as FieldErrors: JSON pointers (RFC 6901) and plain messages."""
+    return [FieldError(_pointer(error, document), _message(error)) for error in errors]
+
+
+def _pointer(error: Any, document: Any) -> str:
+    """Where in the document the error is.
+
+    pydantic's location also names the branch of each union that it tried. Walking along the document tells
+    such a name from a field, even from one that is called the same.
+    """
+    parts, node = [], document
+    for part in error["loc"]:
+        if (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int)):
+            parts.append(part)
+            node = node[part]
+        elif error["type"] == "missing" and part is error["loc"][-1]:
+            parts.append(part)
+    if error["type"] == "about_field":
+        parts.append(error["ctx"]["field"])
+    elif error["type"].startswith("union_tag"):
+        parts.append("family")
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _message(error: Any) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "unknown field: remove it, or check its spelling"
+        case "missing":
+            return "this field is required"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "should be an object"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return "should be open_clip or timm"
+        case "too_short":
+            return "the list is empty: give at least one value"
+        case "string_pattern_mismatch":
+            return "contains NUL characters: remove them"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")

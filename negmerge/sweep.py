@@ -10,20 +10,24 @@ import json
 import random
 from dataclasses import dataclass
 from math import exp, log, prod
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from negmerge.fields import NonNegative, Seed, Spec, listed
+from negmerge.fields import NonNegative, Seed, Spec, about, kind, listed
 
 MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
 
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Value = TypeVar("Value")
+Values = Annotated[list[Value], Field(min_length=1)]
+"""The values that a hyper-parameter takes, or is drawn from."""
+
+LearningRate = Annotated[float, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
-WarmupSteps = Annotated[int, Field(ge=0)]
-LabelSmoothing = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+WarmupSteps = Annotated[int, Field(ge=0, le=10**9)]
+LabelSmoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
 class RandAugment(Spec):
@@ -51,20 +55,26 @@ class HyperParameters(Spec):
 class Grid(Spec):
     """Values to combine, each with each. Keys are sorted and the last varies fastest."""
 
-    learning_rate: list[LearningRate] | None = Field(None, min_length=1)
-    weight_decay: list[NonNegative] | None = Field(None, min_length=1)
-    epochs: list[Epochs] | None = Field(None, min_length=1)
-    batch_size: list[BatchSize] | None = Field(None, min_length=1)
-    warmup_steps: list[WarmupSteps | None] | None = Field(None, min_length=1)
-    label_smoothing: list[LabelSmoothing] | None = Field(None, min_length=1)
-    randaugment: list[RandAugment | None] | None = Field(None, min_length=1)
-    seed: list[Seed] | None = Field(None, min_length=1)
+    learning_rate: Values[LearningRate] | None = None
+    weight_decay: Values[NonNegative] | None = None
+    epochs: Values[Epochs] | None = None
+    batch_size: Values[BatchSize] | None = None
+    warmup_steps: Values[WarmupSteps | None] | None = None
+    label_smoothing: Values[LabelSmoothing] | None = None
+    randaugment: Values[RandAugment | None] | None = None
+    seed: Values[Seed] | None = None
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
+    def _expandable(self) -> Self:
         if not self.axes():
             raise ValueError("the grid is empty: give at least one hyper-parameter with its values")
+        if (size := self.size()) > MAX_POINTS:
+            raise ValueError(f"the grid has {size} points; at most {MAX_POINTS} can be merged exactly")
         return self
+
+    def size(self) -> int:
+        """How many points the grid has, without making them."""
+        return prod(len(values) for values in self.axes().values())
 
     def axes(self) -> dict[str, list[Any]]:
         """The given hyper-parameters with their values, by sorted name."""
@@ -81,31 +91,33 @@ class Interval(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low < self.high:
-            raise ValueError("low must be below high")
+            raise about("high", "must be above low")
         if self.log and self.low == 0:
-            raise ValueError("a logarithmic interval cannot begin at 0")
+            raise about("low", "a logarithmic interval cannot begin at 0")
         return self
+
+
+Drawn = Annotated[Annotated[Values[Value], Tag("other")] | Annotated[Interval, Tag("object")], Discriminator(kind)]
+"""What a hyper-parameter is drawn from: a list of values, or an interval."""
 
 
 class RandomSweep(Spec):
     """``count`` points drawn at random: each hyper-parameter from a list of values or an interval."""
 
     count: Annotated[int, Field(ge=1, le=MAX_POINTS)]
-    learning_rate: list[LearningRate] | Interval | None = None
-    weight_decay: list[NonNegative] | Interval | None = None
-    label_smoothing: list[LabelSmoothing] | Interval | None = None
-    epochs: list[Epochs] | None = None
-    batch_size: list[BatchSize] | None = None
-    warmup_steps: list[WarmupSteps | None] | None = None
-    randaugment: list[RandAugment | None] | None = None
+    learning_rate: Drawn[LearningRate] | None = None
+    weight_decay: Drawn[NonNegative] | None = None
+    label_smoothing: Drawn[LabelSmoothing] | None = None
+    epochs: Values[Epochs] | None = None
+    batch_size: Values[BatchSize] | None = None
+    warmup_steps: Values[WarmupSteps | None] | None = None
+    randaugment: Values[RandAugment | None] | None = None
 
     @model_validator(mode="after")
     def _drawable(self) -> Self:
         if not self.axes():
             raise ValueError("nothing to draw: give at least one hyper-parameter")
         for name, values in self.axes().items():
-            if values == []:
-                raise ValueError(f"{name}: the list of values is empty")
             if isinstance(values, Interval):  # both ends must be values that a point may take
                 HyperParameters.model_validate({name: values.low})
                 HyperParameters.model_validate({name: values.high})
@@ -153,20 +165,23 @@ class Sweep(Spec):
     grid: Grid | None = None
     points: list[HyperParameters] | None = Field(None, min_length=1, max_length=MAX_POINTS)
     random: RandomSweep | None = None
-    preset: str | None = Field(None, description="A published grid by name, such as `clip-cars`.")
+    preset: str | None = Field(None, description=f"A published grid by name: {listed(PRESETS)}.")
     seed: Seed = 0
     on_diverged: Literal["leave_out", "fail"] = "leave_out"
 
+    @field_validator("preset")
+    @classmethod
+    def _published(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; known are {listed(PRESETS)}")
+        return name
+
     @model_validator(mode="after")
-    def _expandable(self) -> Self:
+    def _exactly_one(self) -> Self:
         kinds = ("grid", "points", "random", "preset")
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {listed(kinds)}, not {listed(given)}")
-        if self.preset is not None and self.preset not in PRESETS:
-            raise ValueError(f"unknown preset {self.preset!r}; known are {listed(PRESETS)}")
-        if (size := count(self)) > MAX_POINTS:
-            raise ValueError(f"the sweep has {size} points; at most {MAX_POINTS} can be merged exactly")
         return self
 
 
@@ -185,7 +200,7 @@ def count(sweep: Sweep) -> int:
         return len(sweep.points)
     if sweep.random is not None:
         return sweep.random.count
-    return prod(len(values) for values in _grid(sweep).axes().values())
+    return _grid(sweep).size()
 
 
 def expand(sweep: Sweep) -> list[Point]:
@@ -231,6 +246,7 @@ def _drawn(sweep: RandomSweep, seed: int) -> list[HyperParameters]:
 def _draw(generator: random.Random, values: Any) -> Any:
     if not isinstance(values, Interval):
         return generator.choice(values)
-    if values.log:
-        return exp(generator.uniform(log(values.low), log(values.high)))
-    return generator.uniform(values.low, values.high)
+    if not values.log:
+        return generator.uniform(values.low, values.high)
+    drawn = exp(generator.uniform(log(values.low), log(values.high)))
+    return min(max(drawn, values.low), values.high)  # exp(log(x)) may miss x by a rounding

@@ -1,0 +1,73 @@
+"""The files that a job leaves: listed, each by its path, and the unlearned weights."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from sqlalchemy import select
+from starlette.responses import Response
+
+from app import errors, jobs
+from app.api import schemas
+from app.api.deps import Caller, EntryId, Held
+from app.api.evidence import check_succeeded
+from app.api.files import FILE_RESPONSES, file_response, zip_response
+from app.api.problems import documented
+from app.errors import NotFound
+from app.tables import Artifact
+
+router = APIRouter(prefix="/v1", tags=["artifacts"])
+
+_UNLEARNED = "unlearned/"
+_FILE = FILE_RESPONSES | documented(errors.NotFound, errors.JobDeleted, errors.RangeNotSatisfiable)
+_WEIGHTS = FILE_RESPONSES | documented(
+    errors.NotFound, errors.JobDeleted, errors.RangeNotSatisfiable, errors.ResultNotReady, errors.NoResult
+)
+
+
+@router.get(
+    "/jobs/{id}/artifacts",
+    response_model=schemas.Page[schemas.Artifact],
+    responses=documented(errors.NotFound, errors.JobDeleted),
+)
+def list_artifacts(caller: Caller, services: Held, job_id: EntryId) -> schemas.Page[schemas.Artifact]:
+    """All files of the job with their digests. None before it has succeeded."""
+    with services.database.read() as session:
+        jobs.get(session, caller.tenant, job_id)
+        rows = session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.path)).all()
+    return schemas.Page(data=[schemas.Artifact.of(row) for row in rows], next_cursor=None)
+
+
+@router.head("/jobs/{id}/artifacts/{path:path}", include_in_schema=False)
+@router.get("/jobs/{id}/artifacts/{path:path}", response_class=Response, responses=_FILE)
+def get_artifact(request: Request, caller: Caller, services: Held, job_id: EntryId, path: str) -> Response:
+    """One file, whole or a range of it."""
+    with services.database.read() as session:
+        jobs.get(session, caller.tenant, job_id)
+        file = None if "\0" in path else session.get(Artifact, (job_id, path))
+    if file is None:
+        raise NotFound(f"job {job_id!r} has no artifact {path!r}: GET /v1/jobs/{job_id}/artifacts lists them")
+    return file_response(request, services.store, file)
+
+
+@router.head("/jobs/{id}/weights", include_in_schema=False)
+@router.get("/jobs/{id}/weights", response_class=Response, responses=_WEIGHTS)
+def get_weights(
+    request: Request,
+    caller: Caller,
+    services: Held,
+    job_id: EntryId,
+    form: Annotated[
+        Literal["file", "zip"], Query(alias="format", description="`zip`: the folder with its config.")
+    ] = "file",
+) -> Response:
+    """The unlearned weights: the safetensors file, or a zip of the folder that open_clip loads."""
+    with services.database.read() as session:
+        check_succeeded(jobs.get(session, caller.tenant, job_id))
+        below = Artifact.path.startswith(_UNLEARNED, autoescape=True)
+        files = session.scalars(select(Artifact).where(Artifact.job_id == job_id, below).order_by(Artifact.path)).all()
+    if form == "zip":
+        return zip_response(services.store, files, _UNLEARNED, f"{job_id}-unlearned.zip")
+    weights = [file for file in files if file.path.endswith(".safetensors")]
+    if len(weights) != 1:
+        raise NotFound(f"the weights of job {job_id!r} are {len(weights)} files: ask for ?format=zip")
+    return file_response(request, services.store, weights[0])

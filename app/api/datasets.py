@@ -1,0 +1,82 @@
+"""Data sets: upload an archive or register a URI, list, look, delete."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app import catalog, errors, tables, uploads
+from app.api import documents, schemas
+from app.api.deps import Caller, Cursor, EntryId, Held, Limit, request_body
+from app.api.problems import documented
+from app.registration import DatasetIn
+
+router = APIRouter(prefix="/v1", tags=["datasets"])
+
+_TEXT_PARTS = frozenset({"name", "class_names", "templates"})
+_BODY = request_body(
+    {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary", "description": "zip, tar or tar.gz"},
+                    "name": {"type": "string"},
+                    "class_names": {"type": "string", "description": "JSON: folder → words of its prompt"},
+                    "templates": {"type": "string", "description": "JSON: list of prompts with one {}"},
+                },
+            }
+        },
+        "application/json": {"schema": {"$ref": "#/components/schemas/DatasetIn"}},
+    }
+)
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    response_model=schemas.Dataset,
+    responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidDataset),
+    openapi_extra=_BODY,
+)
+async def create_dataset(request: Request, response: Response, caller: Caller, services: Held) -> schemas.Dataset:
+    """Upload an archive (a folder per class, or WebDataset), or register the URI of one.
+
+    An upload is checked and indexed before the answer: what gets a 201 can be used.
+    """
+    settings, registrar = services.settings, services.registrar
+    if documents.media_type(request) == "multipart/form-data":
+        folder = settings.data_dir / "uploads"
+        async with uploads.receive(request, folder, settings.max_upload_bytes, _TEXT_PARTS) as upload:
+            form = documents.form(upload.fields, frozenset({"class_names", "templates"}))
+            given = documents.validated(DatasetIn, form)
+            row = await run_in_threadpool(registrar.upload_dataset, caller, upload, given)
+    else:
+        document = await documents.read(request, settings.max_body_bytes)
+        given = documents.validated(DatasetIn, document.value)
+        row = await run_in_threadpool(registrar.register_dataset, caller, given)
+    response.headers["Location"] = f"/v1/datasets/{row.id}"
+    return schemas.Dataset.of(row)
+
+
+@router.get("/datasets", response_model=schemas.Page[schemas.Dataset], responses=documented())
+def list_datasets(caller: Caller, services: Held, cursor: Cursor, limit: Limit = 20) -> schemas.Page[schemas.Dataset]:
+    """The tenant's data sets, newest first."""
+    with services.database.read() as session:
+        rows, following = catalog.page(session, tables.Dataset, caller.tenant, cursor, limit)
+    return schemas.Page(data=[schemas.Dataset.of(row) for row in rows], next_cursor=following)
+
+
+@router.get("/datasets/{id}", response_model=schemas.Dataset, responses=documented(errors.NotFound))
+def get_dataset(caller: Caller, services: Held, dataset_id: EntryId) -> schemas.Dataset:
+    """One data set."""
+    with services.database.read() as session:
+        return schemas.Dataset.of(catalog.get(session, tables.Dataset, caller.tenant, dataset_id))
+
+
+@router.delete(
+    "/datasets/{id}", status_code=204, response_model=None, responses=documented(errors.NotFound, errors.InUse)
+)
+def delete_dataset(caller: Caller, services: Held, dataset_id: EntryId) -> None:
+    """Forget a data set and its files. Not while a job needs it."""
+    with services.database.write() as session:
+        catalog.delete(session, tables.Dataset, caller.tenant, dataset_id)

@@ -1,0 +1,113 @@
+"""What the routes need: the services of this process, who is asking, the body, the page.
+
+Who is asking is found before a byte of the body is read: the framework takes no body here, ``documents`` and
+``uploads`` do, from inside the handlers or after this in the order of dependencies.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.security import HTTPBearer
+
+from app import auth
+from app.api import documents
+from app.artifacts import Store
+from app.auth import Principal, Scope
+from app.db import Database
+from app.dispatch import Dispatcher
+from app.errors import Malformed, NotFound
+from app.indexes import Indexes
+from app.registration import Registrar
+from app.settings import Settings
+
+_ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
+_READING = frozenset({"GET", "HEAD"})
+_bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer nm_…`.")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What one API process holds open."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    dispatcher: Dispatcher
+    indexes: Indexes
+    registrar: Registrar
+
+
+def _services(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Held = Annotated[Services, Depends(_services)]
+
+
+def caller(request: Request, services: Held, _key: Annotated[object, Depends(_bearer)]) -> Principal:
+    """Who is asking. GET and HEAD need the scope ``read``, all else ``write``."""
+    with services.database.read() as session:
+        principal = auth.authenticate(session, request.headers.get("authorization"))
+    principal.require(Scope.READ if request.method in _READING else Scope.WRITE)
+    return principal
+
+
+Caller = Annotated[Principal, Depends(caller)]
+
+
+async def _document(request: Request, _first: Caller, services: Held) -> documents.Document:
+    return await documents.read(request, services.settings.max_body_bytes)
+
+
+Body = Annotated[documents.Document, Depends(_document)]
+
+
+def _idempotency_key(
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Makes a POST safe to repeat: the same key with the same body gives the same job.",
+        ),
+    ] = None,
+) -> str | None:
+    if key is None:
+        return None
+    bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 1 <= len(bare) <= 255 or not all(" " <= sign <= "~" for sign in bare):
+        raise Malformed("an Idempotency-Key has 1 to 255 printable ASCII characters")
+    return bare
+
+
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+
+
+def _known_shape(entry_id: Annotated[str, Path(alias="id", description="`job_…`, `ds_…` or `mdl_…`.")]) -> str:
+    """An id that the database may be asked for. One of another shape names nothing."""
+    if not _ID.fullmatch(entry_id):
+        raise NotFound(f"there is nothing with the id {entry_id!r}")
+    return entry_id
+
+
+EntryId = Annotated[str, Depends(_known_shape)]
+Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of the page.")]
+
+
+def _cursor(
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> str | None:
+    if cursor is not None and not re.fullmatch(r"[0-9A-Za-z_]{1,40}", cursor):
+        raise Malformed(f"the cursor {cursor!r} is not one of ours: take next_cursor of the page before")
+    return cursor
+
+
+Cursor = Annotated[str | None, Depends(_cursor)]
+
+
+def request_body(content: dict[str, object]) -> dict[str, object]:
+    """OpenAPI's ``requestBody``, by media type, for a body that the handler reads itself."""
+    return {"requestBody": {"required": True, "content": content}}

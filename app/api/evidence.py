@@ -1,0 +1,142 @@
+"""What is known of a job: its points, its events (pages or a stream), its result."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from app import errors, jobs
+from app.api import schemas
+from app.api.deps import Caller, Cursor, EntryId, Held, Limit, Services
+from app.api.files import file_response
+from app.api.job_schemas import Event, Point, Result
+from app.api.problems import documented
+from app.errors import Malformed, NoResult, ResultNotReady
+from app.states import JobState
+from app.tables import Artifact, Job
+from negmerge.sweep import MAX_POINTS
+
+router = APIRouter(prefix="/v1", tags=["evidence"])
+
+EVENT_STREAM = "text/event-stream"
+_POLL_SECONDS = 0.5
+_KEEP_ALIVE_SECONDS = 15.0
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {EVENT_STREAM: {"example": 'id: 3\nevent: job.tuning\ndata: {"number": 3, …}\n\n'}}},
+    204: {"description": "Event stream: the job has ended and Last-Event-ID is its last event."},
+}
+_FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady, errors.NoResult)
+
+
+@router.get(
+    "/jobs/{id}/points",
+    response_model=schemas.Page[Point],
+    responses=documented(errors.NotFound, errors.JobDeleted),
+)
+def list_points(
+    caller: Caller,
+    services: Held,
+    job_id: EntryId,
+    cursor: Cursor,
+    limit: Annotated[int, Query(ge=1, le=MAX_POINTS)] = MAX_POINTS,
+) -> schemas.Page[Point]:
+    """The points of the sweep in order: hyper-parameters, state, loss, figures, seconds."""
+    after = -1 if cursor is None else _number(cursor)
+    with services.database.read() as session:
+        jobs.get(session, caller.tenant, job_id)
+        rows = jobs.points(session, job_id, after, limit + 1)
+    following = str(rows[limit - 1].index) if len(rows) > limit else None
+    return schemas.Page(data=[Point.of(row) for row in rows[:limit]], next_cursor=following)
+
+
+@router.get(
+    "/jobs/{id}/events",
+    response_model=schemas.Page[Event],
+    responses=_EVENTS | documented(errors.NotFound, errors.JobDeleted),
+)
+def list_events(
+    request: Request,
+    caller: Caller,
+    services: Held,
+    job_id: EntryId,
+    cursor: Cursor,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, lt=2**31, description="Events with higher numbers only.")] = 0,
+    last_event_id: Annotated[str | None, Header(description="Where a stream goes on.")] = None,
+) -> schemas.Page[Event] | Response:
+    """What happened to the job, oldest first. With `Accept: text/event-stream`, as it happens."""
+    start = max(after, 0 if cursor is None else _number(cursor))
+    with services.database.read() as session:
+        job = jobs.get(session, caller.tenant, job_id)
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            start = max(start, _number(last_event_id) if last_event_id else 0)
+            if JobState(job.state).terminal and start >= job.last_event:
+                return Response(status_code=204)  # tells EventSource not to come back
+            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            return StreamingResponse(_stream(services, job_id, start), 200, headers, EVENT_STREAM)
+        rows = jobs.events(session, job_id, start, limit + 1)
+    following = str(rows[limit - 1].number) if len(rows) > limit else None
+    return schemas.Page(data=[Event.of(row) for row in rows[:limit]], next_cursor=following)
+
+
+@router.head("/jobs/{id}/result", include_in_schema=False)
+@router.get("/jobs/{id}/result", response_model=Result, responses=_FINISHED)
+def get_result(request: Request, caller: Caller, services: Held, job_id: EntryId) -> Response:
+    """The result document: the bytes of the artifact `result.json`."""
+    file = finished(services, caller.tenant, job_id, "result.json")
+    return file_response(request, services.store, file)
+
+
+def finished(services: Services, tenant: str, job_id: str, path: str) -> Artifact:
+    """An artifact that every succeeded job has. Raises ResultNotReady, NoResult, NotFound, JobDeleted."""
+    with services.database.read() as session:
+        check_succeeded(jobs.get(session, tenant, job_id))
+        found = session.get(Artifact, (job_id, path))
+    if found is None:
+        raise errors.NotFound(f"job {job_id!r} left no {path!r}")
+    return found
+
+
+def check_succeeded(job: Job) -> None:
+    """Raise ResultNotReady or NoResult unless the job has a result."""
+    if not JobState(job.state).terminal:
+        raise ResultNotReady(f"job {job.id!r} is {job.state}: ask again when 'terminal' is true")
+    if job.state != JobState.SUCCEEDED:
+        cause = (job.problem or {}).get("detail")
+        raise NoResult(f"job {job.id!r} has {job.state}" + (f": {cause}" if cause else ""))
+
+
+async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[str]:
+    """Server-Sent Events from ``after`` on, until the job has ended and all was told."""
+    quiet = 0.0
+    yield "retry: 2000\n\n"
+    while True:
+        ended, rows = await run_in_threadpool(_news, services, job_id, after)
+        for row in rows:
+            after = row.number
+            yield f"id: {row.number}\nevent: {row.kind}\ndata: {row.model_dump_json()}\n\n"
+        if ended and not rows:
+            return
+        quiet = 0.0 if rows else quiet + _POLL_SECONDS
+        if quiet >= _KEEP_ALIVE_SECONDS:
+            quiet = 0.0
+            yield ": still here\n\n"
+        if not rows:
+            await anyio.sleep(_POLL_SECONDS)
+
+
+def _news(services: Services, job_id: str, after: int) -> tuple[bool, list[Event]]:
+    """Whether no event can come any more, and the next events. The state is read first, so none is missed."""
+    with services.database.read() as session:
+        job = session.get(Job, job_id)
+        ended = job is None or job.deleted_at is not None or JobState(job.state).terminal
+        return ended, [Event.of(row) for row in jobs.events(session, job_id, after)]
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Malformed(f"{text!r} is not a number of this list: take next_cursor, or an event's number")
+    return int(text)

@@ -1,0 +1,134 @@
+"""Files out of the store: ETag, conditional requests and ranges (RFC 9110), Repr-Digest (RFC 9530), and a zip."""
+
+import base64
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from app.artifacts import Store
+from app.errors import RangeNotSatisfiable
+from app.tables import Artifact
+
+FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The whole file.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "headers": {
+            "ETag": {"schema": {"type": "string"}, "description": "Strong; made of the file's SHA-256."},
+            "Repr-Digest": {"schema": {"type": "string"}, "description": "SHA-256 of the whole file."},
+            "Accept-Ranges": {"schema": {"type": "string"}},
+        },
+    },
+    206: {"description": "The range that was asked for."},
+    304: {"description": "The client has this file already."},
+}
+"""What OpenAPI says of an endpoint that gives a file."""
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def file_response(request: Request, store: Store, file: Artifact) -> Response:
+    """The file, or the one range of it that was asked for. Several ranges are answered with the whole file.
+
+    Raises RangeNotSatisfiable.
+    """
+    etag = f'"{file.sha256}"'
+    digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
+    headers = {
+        "ETag": etag,
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _has(etag, request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range") if request.method == "GET" else None
+    if request.headers.get("if-range", etag) != etag:
+        wanted = None
+    part = None if wanted is None else byte_range(wanted, file.bytes)
+    start, end = part or (0, file.bytes)
+    headers["Content-Length"] = str(end - start)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.bytes}"
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=file.media_type)
+    headers["Content-Disposition"] = f'attachment; filename="{file.path.rpartition("/")[2]}"'
+    content = store.stream(file.key, start, end)
+    return StreamingResponse(content, 206 if part else 200, headers, file.media_type)
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """``Range``'s one range as [start, end); None where it is to be ignored: not bytes, wrong, or several.
+
+    Raises RangeNotSatisfiable where it has no byte of the file (RFC 9110 §14.1.2).
+    """
+    match = _RANGE.fullmatch(header.replace(" ", ""))
+    if match is None or match[0] == "bytes=-":
+        return None
+    first, last = match[1], match[2]
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1 if last else size)
+        if last and int(last) < start:
+            return None
+    if start >= end:
+        raise RangeNotSatisfiable(size)
+    return start, end
+
+
+def zip_response(store: Store, files: Sequence[Artifact], prefix: str, name: str) -> Response:
+    """The files as one zip, stored and not packed (weights do not shrink), made while it is sent."""
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Accept-Ranges": "none",
+        "Cache-Control": "private, no-cache",
+    }
+    return StreamingResponse(_zipped(store, files, prefix), 200, headers, "application/zip")
+
+
+def _zipped(store: Store, files: Sequence[Artifact], prefix: str) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            info = zipfile.ZipInfo(file.path.removeprefix(prefix))
+            with archive.open(info, "w", force_zip64=file.bytes >= zipfile.ZIP64_LIMIT) as entry:
+                for chunk in store.stream(file.key):
+                    entry.write(chunk)
+                    yield sink.drain()
+    yield sink.drain()
+
+
+class _Sink:
+    """What zipfile writes to. It has no ``tell`` and no ``seek``, so nothing written is ever changed again."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._written.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def drain(self) -> bytes:
+        """What was written since the last call."""
+        written, self._written = b"".join(self._written), []
+        return written
+
+
+def _has(etag: str, header: str | None) -> bool:
+    """Whether If-None-Match names the tag, by weak comparison."""
+    if header is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return etag in tags or tags == ["*"]

@@ -1,0 +1,260 @@
+"""What goes out about a job, each with an example: the job, its points and events, its result, a dry run."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import tables
+from app.api.schemas import DIGEST, JOB_ID, MODEL_ID, TIME, example
+from app.estimate import Estimate
+from app.states import JobState
+
+PARTS = ("train", "validation", "test")
+
+
+def compact(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec without the fields that were not given, as the result document has it."""
+    given = {name: compact(value) if isinstance(value, dict) else value for name, value in spec.items()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+class Links(BaseModel):
+    """Where to go from a job."""
+
+    self: str
+    points: str
+    events: str
+    result: str
+    artifacts: str
+    weights: str
+    cancel: str
+
+    @classmethod
+    def of(cls, job_id: str) -> "Links":
+        """The paths below a job."""
+        here = f"/v1/jobs/{job_id}"
+        names = ("points", "events", "result", "artifacts", "weights", "cancel")
+        return cls(self=here, **{name: f"{here}/{name}" for name in names})
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    fraction: float = Field(description="Of all its steps, 0 to 1.")
+    points: dict[str, int] = Field(description="`total`, and how many are in each state.")
+    running: list[dict[str, Any]] = Field(description="The steps that workers do now.")
+
+
+class JobProblem(BaseModel):
+    """Why a job failed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    detail: str | None = None
+
+
+class Job(BaseModel):
+    """An unlearning job. Take an unknown ``state`` for one that is not terminal."""
+
+    model_config = example(
+        id=JOB_ID,
+        state="tuning",
+        terminal=False,
+        cancel_requested=False,
+        queue="default",
+        queue_position=None,
+        progress={
+            "fraction": 0.36,
+            "points": {"total": 12, "open": 7, "running": 1, "trained": 0, "folded": 4, "diverged": 0},
+            "running": [{"kind": "point", "index": 4, "step": 20, "total": 60, "loss": 0.4}],
+        },
+        points=12,
+        spec={"base_model": {"family": "open_clip", "weights": MODEL_ID}},
+        metadata={"ticket": "DSR-1234"},
+        problem=None,
+        created_at=TIME,
+        started_at=TIME,
+        finished_at=None,
+        links=Links.of(JOB_ID).model_dump(),
+    )
+
+    id: str
+    state: JobState
+    terminal: bool = Field(description="True where nothing more will happen.")
+    cancel_requested: bool
+    queue: str
+    queue_position: int | None = Field(description="1 for the next job to begin; null once it began.")
+    progress: Progress
+    points: int = Field(description="How many points the sweep has.")
+    spec: dict[str, Any]
+    metadata: dict[str, str]
+    problem: JobProblem | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: Links
+
+    @classmethod
+    def of(cls, row: tables.Job, progress: dict[str, Any], queue_position: int | None) -> "Job":
+        """The row as a resource, with what only a query can tell."""
+        return cls(
+            id=row.id,
+            state=JobState(row.state),
+            terminal=JobState(row.state).terminal,
+            cancel_requested=row.cancel_requested_at is not None,
+            queue=row.queue,
+            queue_position=queue_position,
+            progress=Progress.model_validate(progress),
+            points=row.points,
+            spec=compact(row.spec),
+            metadata=row.meta,
+            problem=None if row.problem is None else JobProblem.model_validate(row.problem),
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            links=Links.of(row.id),
+        )
+
+
+class DryRun(BaseModel):
+    """The answer to ``?dry_run=true``: the spec is right, and nothing was made."""
+
+    model_config = example(
+        valid=True,
+        spec={"base_model": {"family": "open_clip", "weights": MODEL_ID}},
+        estimate={
+            "points": 12,
+            "steps": 600,
+            "images": 17_160,
+            "seconds": 9.4,
+            "basis": "median of 12 points of earlier jobs with this model",
+            "splits": {
+                "forget": {"train": 143, "validation": 18, "test": 18},
+                "retain": {"train": 1294, "validation": 162, "test": 162},
+            },
+        },
+    )
+
+    valid: Literal[True] = True
+    spec: dict[str, Any] = Field(description="The spec with all defaults filled in.")
+    estimate: Estimate
+
+
+class Point(BaseModel):
+    """One point of the sweep."""
+
+    model_config = example(
+        index=0,
+        hyper_parameters={"learning_rate": 1e-5, "weight_decay": 0.1, "epochs": 3},
+        seed=1234567,
+        state="folded",
+        attempts=1,
+        progress={"step": 60, "total": 60, "loss": 0.21},
+        loss=0.2,
+        seconds=1.1,
+        scale=0.8,
+        figures={"validation": {"forget": {"accuracy": 0.05, "correct": 1, "count": 18}}},
+        digest=DIGEST,
+        cause=None,
+        started_at=TIME,
+        finished_at=TIME,
+    )
+
+    index: int
+    hyper_parameters: dict[str, Any]
+    seed: int | None
+    state: str = Field(description="`open`, `claimed`, `folded` or `diverged`.")
+    attempts: int
+    progress: dict[str, Any] | None = Field(description="`step`, `total` and `loss` while it trains.")
+    loss: float | None
+    seconds: float | None
+    scale: float | None = Field(description="This point's own λ, where it was searched.")
+    figures: dict[str, Any] = Field(description="By part and side at that λ; empty where not searched.")
+    digest: str | None = Field(description="Of the task vector.")
+    cause: dict[str, Any] | None = Field(description="The last failure, or why it diverged.")
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: tables.Step) -> "Point":
+        """The step as a resource."""
+        outcome = row.outcome or {}
+        return cls(
+            index=row.index,
+            hyper_parameters=row.hyper_parameters or {},
+            seed=row.seed,
+            state=row.state,
+            attempts=row.attempts,
+            progress=row.progress,
+            loss=outcome.get("loss"),
+            seconds=outcome.get("seconds"),
+            scale=outcome.get("scale"),
+            figures={part: outcome[part] for part in PARTS if part in outcome},
+            digest=outcome.get("digest"),
+            cause=row.cause,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+        )
+
+
+class Event(BaseModel):
+    """Something that happened to a job. Numbers begin at 1 and have no gaps."""
+
+    model_config = example(number=3, at=TIME, kind="job.tuning", data={})
+
+    number: int
+    at: datetime
+    kind: str
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: tables.Event) -> "Event":
+        """The row as a resource."""
+        return cls(number=row.number, at=row.at, kind=row.kind, data=row.data)
+
+
+class Result(BaseModel):
+    """The result document: figures, λ curves, consensus by layer, comparison, digests."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "job": JOB_ID,
+                "spec": {},
+                "method": "negmerge",
+                "scale": 0.95,
+                "scale_at_edge": False,
+                "consensus": {"share": 0.571, "tensors": {"visual.proj": 0.55}},
+                "methods": {
+                    "negmerge": {
+                        "scale": 0.95,
+                        "test": {"forget": {"accuracy": 0.05, "correct": 2, "count": 40}},
+                        "curve": [{"scale": 0.0, "forget": {"accuracy": 1.0, "correct": 18, "count": 18}}],
+                    }
+                },
+                "points": [],
+                "left_out": [],
+                "splits": {"forget": {"train": 143, "validation": 18, "test": 18}},
+                "digests": {"base": DIGEST, "task_vector": DIGEST, "unlearned": DIGEST},
+                "environment": {"device": "cpu", "threads": 2},
+                "rounded_away": 0.0,
+            }
+        },
+    )
+
+    job: str | None
+    spec: dict[str, Any]
+    method: str
+    scale: float
+    scale_at_edge: bool
+    consensus: dict[str, Any]
+    methods: dict[str, Any]
+    points: list[dict[str, Any]]
+    left_out: list[int]
+    splits: dict[str, dict[str, int]]
+    digests: dict[str, str]
+    environment: dict[str, Any]
+    rounded_away: float

@@ -1,0 +1,169 @@
+"""Jobs: submit (or only estimate), list, look, cancel, delete."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime
+from sqlalchemy.orm import Session
+
+from app import errors, jobs, references, tables
+from app.api import schemas
+from app.api.deps import Body, Caller, Cursor, EntryId, Held, IdempotencyKey, Limit, Services, request_body
+from app.api.job_schemas import DryRun, Job
+from app.api.problems import documented, of_library
+from app.auth import Principal
+from app.errors import Invalid, InvalidSpec, JobDeleted
+from app.estimate import estimate
+from app.states import JobState
+from app.tables import IdempotencyRecord
+from negmerge.errors import FieldError, SpecError
+from negmerge.selection import Splits
+from negmerge.spec import JobSpec, parse
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+EXAMPLE = {
+    "base_model": {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"},
+    "forget": {"dataset": "ds_0006447d7a0b11c2d3e4f50617", "select": {"classes": ["seven"]}},
+    "retain": {"dataset": "ds_0006447d7a0b11c2d3e4f50617"},
+    "sweep": {"grid": {"learning_rate": [1e-5, 3e-6], "weight_decay": [0.0, 0.1], "epochs": [1, 2, 3]}},
+    "compare": ["uniform", "task_arithmetic"],
+    "metadata": {"ticket": "DSR-1234"},
+}
+_BODY = request_body({"application/json": {"schema": {"$ref": "#/components/schemas/JobSpec"}, "example": EXAMPLE}})
+_DRY_RUN: dict[int | str, dict[str, Any]] = {
+    200: {"model": DryRun, "description": "Dry run: the spec is right; nothing was made."}
+}
+Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, such as 2026-11-25T09:30:00Z.")]
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=Job,
+    responses=_DRY_RUN
+    | documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidSpec, errors.IdempotencyMismatch),
+    openapi_extra=_BODY,
+)
+def create_job(
+    response: Response,
+    caller: Caller,
+    services: Held,
+    body: Body,
+    idempotency_key: IdempotencyKey,
+    dry_run: Annotated[bool, Query(description="Validate and estimate only.")] = False,
+) -> Job | JSONResponse:
+    """Submit a job. Everything that can be known without reading the data is judged before the 202."""
+    spec = _parsed(body.value)
+    idempotency = None if idempotency_key is None else (idempotency_key, body.sha256)
+    with services.database.read() as session:
+        repeated = idempotency_key and session.get(IdempotencyRecord, (caller.tenant, idempotency_key))
+        if repeated and not dry_run:
+            found = None  # the job was made then, whatever has become of its references
+        else:
+            found = references.find(session, services.settings, caller.tenant, spec)
+    splits = None if found is None else references.splits(services.indexes, spec, found)
+    if dry_run:
+        return _dry_run(services, caller, spec, splits)
+    with services.database.write() as session:
+        if found is not None:
+            references.hold(session, caller.tenant, found)
+        created = jobs.create(session, caller.tenant, caller.key_id, spec, services.settings.queue, idempotency)
+        if created.job.deleted_at is not None:
+            raise JobDeleted(created.job.id)
+        job = _resource(session, created.job)
+    if not created.replayed:
+        services.dispatcher.publish(job.queue)
+    response.headers["Location"] = job.links.self
+    return job
+
+
+@router.get("/jobs", response_model=schemas.Page[Job], responses=documented())
+def list_jobs(
+    request: Request,
+    caller: Caller,
+    services: Held,
+    cursor: Cursor,
+    limit: Limit = 20,
+    state: Annotated[list[JobState] | None, Query(description="Repeat it for several states.")] = None,
+    created_after: Moment = None,
+    created_before: Moment = None,
+) -> schemas.Page[Job]:
+    """The tenant's jobs, newest first. `metadata.KEY=VALUE` keeps the jobs with this metadata."""
+    with services.database.read() as session:
+        page = jobs.page(
+            session,
+            caller.tenant,
+            cursor=cursor,
+            limit=limit,
+            states=state or (),
+            metadata=_metadata(request),
+            created_after=created_after,
+            created_before=created_before,
+        )
+        data = [_resource(session, job) for job in page.jobs]
+    return schemas.Page(data=data, next_cursor=page.next_cursor)
+
+
+@router.get("/jobs/{id}", response_model=Job, responses=documented(errors.NotFound, errors.JobDeleted))
+def get_job(caller: Caller, services: Held, job_id: EntryId) -> Job:
+    """One job: its state, how far it is, its place in the queue, and where to go from here."""
+    with services.database.read() as session:
+        return _resource(session, jobs.get(session, caller.tenant, job_id))
+
+
+@router.post(
+    "/jobs/{id}/cancel",
+    status_code=202,
+    response_model=Job,
+    responses=documented(errors.NotFound, errors.JobDeleted, errors.JobFinished),
+)
+def cancel_job(caller: Caller, services: Held, job_id: EntryId) -> Job:
+    """Ask for a job's end. One that runs ends within a second or a training step; asking twice is once."""
+    with services.database.write() as session:
+        return _resource(session, jobs.request_cancel(session, caller.tenant, job_id))
+
+
+@router.delete(
+    "/jobs/{id}",
+    status_code=204,
+    response_model=None,
+    responses=documented(errors.NotFound, errors.JobDeleted, errors.JobRunning),
+)
+def delete_job(caller: Caller, services: Held, job_id: EntryId) -> None:
+    """Delete an ended job with its artifacts. A tombstone stays: asking for it again is 410."""
+    with services.database.write() as session:
+        jobs.delete_job(session, caller.tenant, job_id)
+
+
+def _dry_run(services: Services, caller: Principal, spec: JobSpec, splits: Splits | None) -> JSONResponse:
+    with services.database.read() as session:
+        estimated = estimate(session, caller.tenant, spec, splits)
+    answer = DryRun(spec=spec.model_dump(mode="json", exclude_none=True), estimate=estimated)
+    return JSONResponse(answer.model_dump(mode="json"))
+
+
+def _parsed(document: dict[str, object]) -> JobSpec:
+    try:
+        return parse(document)
+    except SpecError as error:
+        raise of_library(error, InvalidSpec) from None
+
+
+def _resource(session: Session, job: tables.Job) -> Job:
+    return Job.of(job, jobs.progress(session, job), jobs.queue_position(session, job))
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    """The query's ``metadata.KEY=VALUE`` filters. Every other unknown parameter is none of ours."""
+    wanted: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        key = name.removeprefix("metadata.")
+        if key == name:
+            continue
+        if not key or key in wanted or "\0" in key + value:
+            detail = "metadata filters are metadata.KEY=VALUE, each key once"
+            raise Invalid(detail, [FieldError(f"#query/{name}", detail)])
+        wanted[key] = value
+    return wanted

@@ -1,0 +1,86 @@
+"""Models: upload weights with their config, register a URI or a registry tag, list, look, delete."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app import catalog, errors, tables, uploads
+from app.api import documents, schemas
+from app.api.deps import Caller, Cursor, EntryId, Held, Limit, request_body
+from app.api.problems import documented
+from app.registration import ModelIn
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+_BODY = request_body(
+    {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "zip or tar of an open_clip folder, or one safetensors file",
+                    },
+                    "config": {
+                        "type": "string",
+                        "description": "JSON, beside a safetensors file: what open_clip_config.json would hold",
+                    },
+                    "name": {"type": "string", "maxLength": 200},
+                },
+            }
+        },
+        "application/json": {"schema": {"$ref": "#/components/schemas/ModelIn"}},
+    }
+)
+
+
+@router.post(
+    "/models",
+    status_code=201,
+    response_model=schemas.Model,
+    responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidModel),
+    openapi_extra=_BODY,
+)
+async def create_model(request: Request, response: Response, caller: Caller, services: Held) -> schemas.Model:
+    """Upload a model's folder or its safetensors file with the config, or register a URI or a tag.
+
+    Weights are safetensors, never a pickle, and finite. Whether they fit the architecture to the last tensor,
+    the first job says.
+    """
+    settings, registrar = services.settings, services.registrar
+    if documents.media_type(request) == "multipart/form-data":
+        folder, parts = settings.data_dir / "uploads", frozenset({"name", "config"})
+        async with uploads.receive(request, folder, settings.max_upload_bytes, parts) as upload:
+            row = await run_in_threadpool(registrar.upload_model, caller, upload)
+    else:
+        document = await documents.read(request, settings.max_body_bytes)
+        given = documents.validated(ModelIn, document.value)
+        row = await run_in_threadpool(registrar.register_model, caller, given)
+    response.headers["Location"] = f"/v1/models/{row.id}"
+    return schemas.Model.of(row)
+
+
+@router.get("/models", response_model=schemas.Page[schemas.Model], responses=documented())
+def list_models(caller: Caller, services: Held, cursor: Cursor, limit: Limit = 20) -> schemas.Page[schemas.Model]:
+    """The tenant's models, newest first."""
+    with services.database.read() as session:
+        rows, following = catalog.page(session, tables.Model, caller.tenant, cursor, limit)
+    return schemas.Page(data=[schemas.Model.of(row) for row in rows], next_cursor=following)
+
+
+@router.get("/models/{id}", response_model=schemas.Model, responses=documented(errors.NotFound))
+def get_model(caller: Caller, services: Held, model_id: EntryId) -> schemas.Model:
+    """One model."""
+    with services.database.read() as session:
+        return schemas.Model.of(catalog.get(session, tables.Model, caller.tenant, model_id))
+
+
+@router.delete(
+    "/models/{id}", status_code=204, response_model=None, responses=documented(errors.NotFound, errors.InUse)
+)
+def delete_model(caller: Caller, services: Held, model_id: EntryId) -> None:
+    """Forget a model and its weights. Not while a job needs it."""
+    with services.database.write() as session:
+        catalog.delete(session, tables.Model, caller.tenant, model_id)

@@ -1,0 +1,190 @@
+"""What goes out, each with an example: pages, data sets, models, artifacts, the system. Jobs: ``job_schemas``."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import tables
+
+Item = TypeVar("Item")
+
+TIME = "2026-11-25T09:30:00Z"
+JOB_ID = "job_0006447d7b1f2a3c5e8d90ab12"
+DATASET_ID = "ds_0006447d7a0b11c2d3e4f50617"
+MODEL_ID = "mdl_0006447d79f3a8b7c6d5e4f302"
+DIGEST = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+def example(**values: Any) -> ConfigDict:
+    """The schema's example in OpenAPI."""
+    return ConfigDict(json_schema_extra={"example": values})
+
+
+class Page(BaseModel, Generic[Item]):
+    """A page of a list. Ask again with ``cursor`` = ``next_cursor`` until that is null."""
+
+    data: list[Item]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class Dataset(BaseModel):
+    """A data set. ``samples`` and ``classes`` are known for uploaded ones."""
+
+    model_config = example(
+        id=DATASET_ID,
+        name="digits",
+        uri=None,
+        bytes=210_432,
+        digest=DIGEST,
+        samples=1797,
+        classes={"zero": 178, "one": 182},
+        class_names={"zero": "zero", "one": "one"},
+        templates=["a photo of the digit {}."],
+        created_at=TIME,
+    )
+
+    id: str
+    name: str
+    uri: str | None
+    bytes: int | None
+    digest: str | None = Field(description="SHA-256 of the uploaded archive.")
+    samples: int | None
+    classes: dict[str, int] | None = Field(description="Class → number of samples.")
+    class_names: dict[str, str] = Field(description="Class → words of its prompt, where they differ.")
+    templates: list[str]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: tables.Dataset) -> "Dataset":
+        """The row as a resource."""
+        return cls(
+            id=row.id,
+            name=row.name,
+            uri=row.uri,
+            bytes=row.bytes,
+            digest=digest(row.sha256),
+            samples=row.samples,
+            classes=row.classes,
+            class_names=row.class_names,
+            templates=row.templates,
+            created_at=row.created_at,
+        )
+
+
+class Model(BaseModel):
+    """A network: uploaded weights with their config, a URI, or a tag of open_clip's registry."""
+
+    model_config = example(
+        id=MODEL_ID,
+        name="digits-clip",
+        family="open_clip",
+        architecture=None,
+        config={"model_cfg": {"embed_dim": 64, "vision_cfg": {}, "text_cfg": {}}},
+        uri=None,
+        weights=None,
+        bytes=1_482_112,
+        digest=DIGEST,
+        created_at=TIME,
+    )
+
+    id: str
+    name: str
+    family: str
+    architecture: str | None = Field(description="A built-in name; null where ``config`` says it.")
+    config: dict[str, Any] | None = Field(description="The model's own open_clip config.")
+    uri: str | None
+    weights: str | None = Field(description="The registry tag.")
+    bytes: int | None
+    digest: str | None = Field(description="SHA-256 of the safetensors file.")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: tables.Model) -> "Model":
+        """The row as a resource."""
+        is_uri = row.uri is not None and ("://" in row.uri or row.uri.startswith("/"))
+        return cls(
+            id=row.id,
+            name=row.name,
+            family=row.family,
+            architecture=row.architecture,
+            config=row.config,
+            uri=row.uri if is_uri else None,
+            weights=None if is_uri else row.uri,
+            bytes=row.bytes,
+            digest=digest(row.sha256),
+            created_at=row.created_at,
+        )
+
+
+class Artifact(BaseModel):
+    """A file that a job left."""
+
+    model_config = example(
+        path="unlearned/open_clip_model.safetensors",
+        bytes=1_482_112,
+        digest=DIGEST,
+        media_type="application/octet-stream",
+        href=f"/v1/jobs/{JOB_ID}/artifacts/unlearned/open_clip_model.safetensors",
+    )
+
+    path: str
+    bytes: int
+    digest: str
+    media_type: str
+    href: str
+
+    @classmethod
+    def of(cls, row: tables.Artifact) -> "Artifact":
+        """The row as a resource."""
+        return cls(
+            path=row.path,
+            bytes=row.bytes,
+            digest=f"sha256:{row.sha256}",
+            media_type=row.media_type,
+            href=f"/v1/jobs/{row.job_id}/artifacts/{row.path}",
+        )
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    model_config = example(status="ok")
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether all parts answer; ``parts`` says which do not."""
+
+    model_config = example(ready=True, parts={"database": "ok", "store": "ok", "broker": "ok", "workers": "1"})
+
+    ready: bool
+    parts: dict[str, str]
+
+
+class Meta(BaseModel):
+    """What this service is and takes."""
+
+    model_config = example(
+        name="negmerge",
+        version="0.1.0",
+        api="v1",
+        families=["open_clip"],
+        methods=["negmerge", "uniform", "task_arithmetic", "magmax", "ties"],
+        presets=["clip-cars"],
+        limits={"max_points": 1023, "max_body_bytes": 4_194_304, "max_upload_bytes": 21_474_836_480},
+    )
+
+    name: str
+    version: str
+    api: str
+    families: list[str]
+    methods: list[str]
+    presets: list[str]
+    limits: dict[str, float]
+
+
+def digest(sha256: str | None) -> str | None:
+    """Hex digits as ``sha256:…``, as the result and the artifacts write it."""
+    return None if sha256 is None else f"sha256:{sha256}"

@@ -1,0 +1,119 @@
+"""The process and its parts: alive, ready, measured, and what it is."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import get_args
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+import negmerge
+from app import auth
+from app.api.deps import Held, Services
+from app.api.problems import documented
+from app.api.schemas import Health, Meta, Readiness
+from app.auth import Scope
+from app.dispatch import check_broker
+from app.errors import Unavailable
+from app.telemetry import workers_alive
+from negmerge.spec import Method
+from negmerge.sweep import MAX_POINTS, PRESETS
+
+router = APIRouter(tags=["system"])
+
+_UNSERVED = {"greedy"}
+
+
+@router.get("/healthz", response_model=Health)
+def healthz() -> Health:
+    """The process answers. Says nothing about the others."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "A part does not answer yet."}},
+)
+def readyz(services: Held) -> Readiness | JSONResponse:
+    """Whether jobs can be taken: database, store and broker answer.
+
+    With SQLite the whole service is on this machine, so a worker belongs to it. Elsewhere workers come and go,
+    and jobs wait for them.
+    """
+    checks: dict[str, Callable[[Services], None]] = {
+        "database": _check_database,
+        "store": lambda services: services.store.check(),
+        "broker": lambda services: check_broker(services.settings.broker_url),
+    }
+    parts = {name: _outcome(check, services) for name, check in checks.items()}
+    ready = set(parts.values()) == {"ok"}
+    if parts["database"] == "ok":
+        alive = workers_alive(services.database, alive_seconds(services))
+        parts["workers"] = str(alive)
+        ready = ready and (alive > 0 or services.database.dialect != "sqlite")
+    answer = Readiness(ready=ready, parts=parts)
+    return answer if ready else JSONResponse(answer.model_dump(), 503)
+
+
+@router.get("/metrics", response_class=Response, responses=documented())
+def metrics(request: Request, services: Held) -> Response:
+    """Prometheus metrics. From this machine without a key, from elsewhere with one."""
+    if not _is_local(request):
+        with services.database.read() as session:
+            auth.authenticate(session, request.headers.get("authorization")).require(Scope.READ)
+    content = request.app.state.telemetry.text()
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/v1/meta", response_model=Meta)
+def meta(services: Held) -> Meta:
+    """What this service is, what it serves and how much it takes."""
+    settings = services.settings
+    return Meta(
+        name="negmerge",
+        version=negmerge.__version__,
+        api="v1",
+        families=["open_clip"],
+        methods=[method for method in get_args(Method) if method not in _UNSERVED],
+        presets=sorted(PRESETS),
+        limits={
+            "max_points": MAX_POINTS,
+            "max_body_bytes": settings.max_body_bytes,
+            "max_upload_bytes": settings.max_upload_bytes,
+            "max_archive_bytes": settings.max_archive_bytes,
+            "max_archive_files": settings.max_archive_files,
+            "max_archive_ratio": settings.max_archive_ratio,
+            "max_image_pixels": settings.max_image_pixels,
+        },
+    )
+
+
+def alive_seconds(services: Services) -> float:
+    """A worker that was not seen for so long counts as gone: a lease, in which it renews several times."""
+    return services.settings.lease_seconds
+
+
+def _check_database(services: Services) -> None:
+    with services.database.read() as session:
+        session.execute(text("SELECT count(*) FROM jobs WHERE id = ''"))
+
+
+def _outcome(check: Callable[[Services], None], services: Services) -> str:
+    try:
+        check(services)
+    except (SQLAlchemyError, Unavailable) as error:
+        return f"not ready: {type(error).__name__}"
+    return "ok"
+
+
+def _is_local(request: Request) -> bool:
+    """From this machine, and not through a proxy on it."""
+    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

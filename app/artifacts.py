@@ -1,0 +1,293 @@
+"""The artifact store, a local folder or S3, and the record of what lies in it.
+
+Keys are unique and never written twice. A row records a key before its put (``register_key``), so that whatever
+happens next, garbage collection can find the object: it takes those that no row points at (``kept``) and that
+have no owner who may still come to keep them: a step's token while its lease lives, or an upload within its
+time. ``put_for`` is the whole way of one file into the store.
+"""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.exceptions import NotFoundError as NoSuchObject
+from obstore.store import LocalStore, S3Store
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from app import db
+from app.db import Database
+from app.errors import InternalError, Unavailable
+from app.ids import new_token
+from app.states import StepState
+from app.tables import Artifact, Step, StoredObject
+
+CHUNK = 8 * 2**20
+"""Bytes read at a time. Four chunks at most are in memory during a put."""
+
+_MOST_PARTS = 9_000
+"""S3 takes 10,000 parts of one object."""
+
+
+class ObjectMissing(InternalError):
+    """The store has no object under a key that it should have."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store does not answer, or refuses."""
+
+
+class Store:
+    """Objects by key, behind one interface. Safe to use from several threads. All raise StoreUnavailable."""
+
+    def __init__(self, objects: LocalStore | S3Store, folder: Path | None) -> None:
+        self._objects = objects
+        self._folder = folder
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """``file:///folder`` (made if absent) or ``s3://bucket/prefix?endpoint=…&region=…``.
+
+        S3 credentials are the standard AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY variables. Raises ValueError
+        for any other URL, without repeating it: it may hold a password.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "file" and not parts.netloc:
+            folder = Path(unquote(parts.path))
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(LocalStore(folder, automatic_cleanup=True), folder)
+        if parts.scheme == "s3" and parts.hostname:
+            return cls(_s3(parts.netloc, parts.path.strip("/"), parts.query), None)
+        raise ValueError("a store is file:///folder or s3://bucket/prefix?endpoint=http://host:port")
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Copy a file into the store: in parts, with bounded memory, and on disk when this returns."""
+        chunk = max(CHUNK, path.stat().st_size // _MOST_PARTS)
+        with _errors(key):
+            obstore.put(self._objects, key, path, chunk_size=chunk, max_concurrency=4)
+        self._sync(key)
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        """Store a small object."""
+        with _errors(key):
+            obstore.put(self._objects, key, data)
+        self._sync(key)
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Copy an object to a local file, which appears whole or not at all. Raises ObjectMissing."""
+        unfinished = path.with_name(f".{path.name}.{new_token()}")  # several may fetch it into one cache
+        try:
+            with unfinished.open("wb") as file:
+                for chunk in self.stream(key):
+                    file.write(chunk)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def read(self, key: str) -> bytes:
+        """A small object whole. Raises ObjectMissing."""
+        with _errors(key):
+            return bytes(obstore.get(self._objects, key).bytes())
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from ``start`` up to, not including, ``end``, in chunks. Raises ObjectMissing at once.
+
+        The range must lie inside the object (``head`` gives its size).
+        """
+        if end is not None and end <= start:
+            return iter(())
+        with _errors(key):
+            if end is not None:
+                result = obstore.get(self._objects, key, options={"range": (start, end)})
+            elif start:
+                result = obstore.get(self._objects, key, options={"range": {"offset": start}})
+            else:  # an empty object has no range at all
+                result = obstore.get(self._objects, key)
+        return self._chunks(key, result)
+
+    @staticmethod
+    def _chunks(key: str, result: "obstore.GetResult") -> Iterator[bytes]:
+        with _errors(key):
+            for chunk in result.stream(min_chunk_size=2**20):
+                yield bytes(chunk)
+
+    def head(self, key: str) -> int:
+        """The object's size in bytes. Raises ObjectMissing."""
+        with _errors(key):
+            return int(obstore.head(self._objects, key)["size"])
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, and what an unfinished put of them left in a folder. One that is not there is no error."""
+        for key in keys:
+            try:
+                with _errors(key):
+                    obstore.delete(self._objects, key)
+            except ObjectMissing:
+                pass
+            if self._folder is not None:
+                _remove_unfinished(self._folder, key)
+
+    def check(self) -> None:
+        """Raise StoreUnavailable unless the store answers."""
+        with _errors("readiness"):
+            next(iter(obstore.list(self._objects, prefix="readiness", chunk_size=1)), None)
+
+    def _sync(self, key: str) -> None:
+        """A folder's object reaches the disk with the names that lead to it; S3 sees to that itself."""
+        if self._folder is None:
+            return
+        path = self._folder / key
+        while True:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if path == self._folder:
+                return
+            path = path.parent
+
+
+def _remove_unfinished(folder: Path, key: str) -> None:
+    """A put that was killed leaves ``key#number``, as obstore names what it will rename, and empty folders."""
+    path = folder / key
+    for left in path.parent.glob(f"{glob.escape(path.name)}#*"):
+        left.unlink(missing_ok=True)
+    for parent in path.parents:
+        if parent == folder or not parent.is_dir() or any(parent.iterdir()):
+            return
+        with suppress(OSError):  # somebody puts something there at this moment
+            parent.rmdir()
+
+
+def _s3(bucket: str, prefix: str, query: str) -> S3Store:
+    given = {name: values[-1] for name, values in parse_qs(query).items()}
+    if unknown := set(given) - {"endpoint", "region"}:
+        raise ValueError(f"an s3 store's URL takes endpoint and region, not {', '.join(sorted(unknown))}")
+    endpoint = given.get("endpoint")
+    options: dict[str, Any] = {"region": given.get("region", "us-east-1")}
+    if endpoint:
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        client_options={
+            "allow_http": endpoint is not None and endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=5),
+            "read_timeout": timedelta(seconds=30),
+            "timeout": timedelta(hours=6),  # of one whole transfer; obstore's own 30 s would cut large ones off
+        },
+        retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
+        **options,
+    )
+
+
+@contextmanager
+def _errors(key: str) -> Iterator[None]:
+    """The store's errors as ours. Their own text stays in the cause: it may name hosts and request ids."""
+    try:
+        yield
+    except (NoSuchObject, FileNotFoundError) as error:
+        raise ObjectMissing(f"the store has no object {key!r}") from error
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable("the artifact store does not answer: try again soon") from error
+
+
+# What the record knows of the store.
+
+_RELEASED: dict[str, Any] = {"kept": False, "owner": None}
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """A stored file and the public path that it gets when its job succeeds."""
+
+    path: str
+    key: str
+    bytes: int
+    sha256: str  # 64 hex digits, without "sha256:"
+    media_type: str
+
+
+def put_for(database: Database, store: Store, key: str, path: Path, owner: str, job_id: str | None = None) -> None:
+    """Put a file under a new key on behalf of an owner: record the key, then put.
+
+    Raises ObjectMissing where garbage collection took the key meanwhile (the owner was paused for so long that its
+    lease is gone); the object is deleted again then.
+    """
+    with database.write() as session:
+        register_key(session, key, owner, job_id)
+    store.put_file(key, path)
+    with database.read() as session:
+        known = session.get(StoredObject, key) is not None
+    if not known:
+        store.delete([key])
+        raise ObjectMissing(f"the key {key!r} was collected while its object was being put")
+
+
+def register_key(session: Session, key: str, owner: str, job_id: str | None = None) -> None:
+    """Record a new key before its put, in a transaction of its own.
+
+    owner: a claim's token, or the id of the data set or model that is being uploaded.
+    """
+    session.add(StoredObject(key=key, owner=owner, job_id=job_id, kept=False, created_at=db.now(session)))
+    session.flush()
+
+
+def keep(session: Session, keys: Sequence[str]) -> None:
+    """A row of this transaction points at these keys. Raises InternalError for one that is not recorded."""
+    if not keys:
+        return
+    statement = update(StoredObject).where(StoredObject.key.in_(keys)).values(kept=True)
+    if len(session.scalars(statement.returning(StoredObject.key)).all()) != len(set(keys)):
+        raise InternalError(f"not all of {', '.join(keys)} are recorded: register a key before its put")
+
+
+def release(session: Session, keys: Sequence[str]) -> None:
+    """No row points at these keys any more: garbage collection may take them."""
+    session.execute(update(StoredObject).where(StoredObject.key.in_(keys)).values(_RELEASED))
+
+
+def release_job(session: Session, job_id: str) -> None:
+    """All objects of the job but its artifacts are needed no more."""
+    needed = select(Artifact.key).where(Artifact.job_id == job_id)
+    session.execute(
+        update(StoredObject).where(StoredObject.job_id == job_id, StoredObject.key.not_in(needed)).values(_RELEASED)
+    )
+
+
+def collect(database: Database, store: Store, upload_grace_seconds: float, limit: int = 200) -> int:
+    """Delete up to ``limit`` objects that nobody needs, and then their rows. Returns how many.
+
+    Never one that is kept, or whose owner may still come to keep it: a claim with a live lease, or an upload
+    younger than the grace time. A lease that ended is never renewed, so what is found here stays unneeded.
+    """
+    with database.read() as session:
+        keys = list(
+            session.scalars(select(StoredObject.key).where(_unneeded(session, upload_grace_seconds)).limit(limit))
+        )
+    if keys:
+        store.delete(keys)
+        with database.write() as session:
+            session.execute(delete(StoredObject).where(StoredObject.key.in_(keys)))
+    return len(keys)
+
+
+def _unneeded(session: Session, upload_grace_seconds: float) -> ColumnElement[bool]:
+    moment = db.now(session)
+    live = select(Step.token).where(Step.state == StepState.CLAIMED, Step.lease_until > moment)
+    over = moment - timedelta(seconds=upload_grace_seconds)
+    ownerless = or_(
+        StoredObject.owner.is_(None),
+        and_(StoredObject.job_id.is_not(None), StoredObject.owner.not_in(live)),
+        and_(StoredObject.job_id.is_(None), StoredObject.created_at < over),
+    )
+    return and_(StoredObject.kept.is_(False), ownerless)

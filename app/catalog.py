@@ -1,0 +1,51 @@
+"""Data sets and models in the record: what both have in common. One tenant never sees another's."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import artifacts, jobs
+from app.errors import InUse, NotFound
+from app.tables import Dataset, Model
+
+Entry = TypeVar("Entry", Dataset, Model)
+
+_WORDS = {Dataset: "data set", Model: "model"}
+
+
+def get(session: Session, kind: type[Entry], tenant: str, entry_id: str, *, lock: bool = False) -> Entry:
+    """The tenant's data set or model. Raises NotFound.
+
+    lock: nobody may delete it before this transaction ends, so that a job can be made that needs it.
+    """
+    statement = select(kind).where(kind.id == entry_id, kind.tenant == tenant)
+    row = session.scalar(statement.with_for_update(read=True) if lock else statement)
+    if row is None:
+        raise NotFound(f"there is no {_WORDS[kind]} {entry_id!r}")
+    return row
+
+
+def page(
+    session: Session, kind: type[Entry], tenant: str, cursor: str | None, limit: int
+) -> tuple[Sequence[Entry], str | None]:
+    """The tenant's entries, newest first, and the next page's cursor."""
+    statement = select(kind).where(kind.tenant == tenant).order_by(kind.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        statement = statement.where(kind.id < cursor)
+    found = session.scalars(statement).all()
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def delete(session: Session, kind: type[Entry], tenant: str, entry_id: str) -> None:
+    """Forget a data set or model; its objects go to garbage collection. Raises NotFound, InUse."""
+    statement = select(kind).where(kind.id == entry_id, kind.tenant == tenant).with_for_update()
+    row = session.scalar(statement)
+    if row is None:
+        raise NotFound(f"there is no {_WORDS[kind]} {entry_id!r}")
+    if using := jobs.using(session, tenant, entry_id):
+        raise InUse(f"{entry_id} is needed by {', '.join(using[:3])}: wait until they end, or cancel them")
+    keys = [row.key, row.index_key] if isinstance(row, Dataset) else [row.key]
+    artifacts.release(session, [key for key in keys if key is not None])
+    session.delete(row)

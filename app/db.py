@@ -1,0 +1,123 @@
+"""The database: SQLite or PostgreSQL behind two context managers, and its clock.
+
+``read`` and ``write`` are one transaction each. A writer on SQLite takes the write lock at the start
+(``BEGIN IMMEDIATE``), so that it never fails halfway; on PostgreSQL writers lock rows (``jobs.lock``). Do no
+I/O and no computing inside ``write``: on SQLite everybody else waits.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+BUSY_SECONDS = 30
+"""How long a writer on SQLite waits for another one."""
+
+_MIGRATION_LOCK = 7203391055
+"""Any fixed number: the PostgreSQL advisory lock under which one process migrates and the others wait."""
+
+
+class Database:
+    """The record's database. Connections are made at first use; one object serves many threads.
+
+    ``url`` is ``sqlite:///FILE`` or ``postgresql://…`` (the driver is psycopg 3 in either spelling). Raises
+    ValueError for another one, without repeating it: it may hold a password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._writing = self._engine.execution_options(negmerge_begin="BEGIN IMMEDIATE")
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads. What it loaded stays usable afterwards."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, or rolls back on any exception."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begins now: on SQLite the write lock comes before the first read
+            yield session
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection in a writing transaction, for what the ORM does not do: changes of the schema."""
+        with self._writing.begin() as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision. Processes that start together wait for the first one."""
+        from alembic import command  # here, because the API must start fast and rarely migrates
+
+        if self.dialect == "sqlite" and self._engine.url.database:
+            Path(self._engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        with self.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            command.upgrade(alembic_config(connection), "head")
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Alembic's settings, without an ini file: the folder of revisions, and the connection to run them on."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def now(session: Session) -> datetime:
+    """The database's own clock, in UTC: the only clock that leases are measured by.
+
+    Not the start of the transaction: a writer may have waited for a lock since then.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        stamp = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
+        return datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
+    moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.get_backend_name() != "postgresql":
+        raise ValueError("NEGMERGE_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    """Transactions begin where SQLAlchemy says, readers do not block the writer, foreign keys hold."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a job that was answered with 202 survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("negmerge_begin", "BEGIN"))

@@ -1,0 +1,249 @@
+"""Every error that the service gives to a client, as one tree, each with a status and a stable ``type``.
+
+ServiceError
+├── Malformed             400  the body, a header or a cursor cannot be read at all
+├── Unauthorized          401  no key, or one that does not let anybody in
+├── Forbidden             403  the key lacks a scope
+├── NotFound              404  no such thing, or it is another tenant's
+│   └── JobNotFound       404
+├── MethodNotAllowed      405
+├── Conflict              409  not in this state; the subclasses say which
+│   ├── InUse                  a data set or model that a job still needs
+│   ├── JobRunning             a job must end before it can be deleted
+│   ├── JobFinished            a job that has ended cannot be cancelled
+│   ├── ResultNotReady         the job has not ended yet
+│   └── NoResult               the job ended without a result
+├── Gone                  410
+│   └── JobDeleted        410  a tombstone is all that is left
+├── TooLarge              413  over a limit; the detail names it
+├── UnsupportedMedia      415  the Content-Type is not one that this endpoint takes
+├── RangeNotSatisfiable   416  the range begins after the end
+├── Invalid               422  well-formed and wrong; ``errors`` points at each field
+│   ├── InvalidSpec            of a job: its shape, or what it refers to
+│   ├── InvalidDataset         an archive or a URI that cannot be a data set
+│   ├── InvalidModel           weights or a config that cannot be a model
+│   └── IdempotencyMismatch    the key was used with another body
+├── InternalError         500  our fault; the log has the cause
+└── Unavailable           503  the database or the store does not answer; try again
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from negmerge.errors import FieldError
+
+
+class ServiceError(Exception):
+    """Root of the tree. ``detail`` is one or two sentences for a person and says what to do.
+
+    ``errors`` points at wrong fields by JSON pointer; ``headers`` go out with the response.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "The service made a mistake"
+
+    def __init__(
+        self, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+class Malformed(ServiceError):
+    """The body, a header or a cursor cannot be read at all."""
+
+    status = 400
+    type = "malformed"
+    title = "The request cannot be read"
+
+
+class Unauthorized(ServiceError):
+    """No key, or one that does not let anybody in."""
+
+    status = 401
+    type = "unauthorized"
+    title = "A valid API key is needed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="negmerge"'})
+
+
+class Forbidden(ServiceError):
+    """The key lacks a scope."""
+
+    status = 403
+    type = "forbidden"
+    title = "The API key lacks a scope"
+
+
+class NotFound(ServiceError):
+    """No such thing, or it is another tenant's: the two look alike on purpose."""
+
+    status = 404
+    type = "not-found"
+    title = "There is no such thing"
+
+
+class JobNotFound(NotFound):
+    """No such job for this tenant."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}")
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, the method on it does not."""
+
+    status = 405
+    type = "method-not-allowed"
+    title = "The path does not take this method"
+
+
+class Conflict(ServiceError):
+    """Not possible in the present state."""
+
+    status = 409
+    type = "conflict"
+    title = "Not possible in the present state"
+
+
+class InUse(Conflict):
+    """A data set or a model that a job still needs."""
+
+    type = "in-use"
+    title = "A job still needs it"
+
+
+class JobRunning(Conflict):
+    """A job must end before it can be deleted."""
+
+    type = "job-running"
+    title = "The job has not ended"
+
+
+class JobFinished(Conflict):
+    """A job that has ended cannot be cancelled."""
+
+    type = "job-finished"
+    title = "The job has ended already"
+
+
+class ResultNotReady(Conflict):
+    """The job has not ended yet."""
+
+    type = "result-not-ready"
+    title = "There is no result yet"
+
+
+class NoResult(Conflict):
+    """The job ended without a result."""
+
+    type = "no-result"
+    title = "The job ended without a result"
+
+
+class Gone(ServiceError):
+    """It was here and was deleted."""
+
+    status = 410
+    type = "deleted"
+    title = "It was deleted"
+
+
+class JobDeleted(Gone):
+    """The job was deleted; its tombstone is all that is left."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} was deleted with its artifacts")
+
+
+class TooLarge(ServiceError):
+    """Over a limit; the detail names the limit and the setting."""
+
+    status = 413
+    type = "too-large"
+    title = "Over a limit"
+
+
+class UnsupportedMedia(ServiceError):
+    """The Content-Type is not one that this endpoint takes."""
+
+    status = 415
+    type = "unsupported-media-type"
+    title = "The content type is not supported here"
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The range begins after the end of a file of ``size`` bytes."""
+
+    status = 416
+    type = "range-not-satisfiable"
+    title = "The range is not in the file"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the file has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+
+
+class Invalid(ServiceError):
+    """Well-formed and wrong. ``errors`` points at each field."""
+
+    status = 422
+    type = "invalid-request"
+    title = "The request is wrong"
+
+
+class InvalidSpec(Invalid):
+    """A job's spec is wrong, in shape or in what it refers to."""
+
+    type = "invalid-spec"
+    title = "The job's spec is wrong"
+
+
+class InvalidDataset(Invalid):
+    """An archive or a URI that cannot be a data set."""
+
+    type = "invalid-dataset"
+    title = "This cannot be a data set"
+
+
+class InvalidModel(Invalid):
+    """Weights or a config that cannot be a model."""
+
+    type = "invalid-model"
+    title = "This cannot be a model"
+
+
+class IdempotencyMismatch(Invalid):
+    """The Idempotency-Key was used with another body."""
+
+    type = "idempotency-key-reused"
+    title = "The Idempotency-Key was used with another body"
+
+
+class InternalError(ServiceError):
+    """Our fault; the log has the cause."""
+
+
+class Unavailable(ServiceError):
+    """The database or the store does not answer."""
+
+    status = 503
+    type = "unavailable"
+    title = "A part of the service does not answer"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
+
+
+def every() -> list[type[ServiceError]]:
+    """All classes of the tree that have a ``type`` of their own, by status and type."""
+    found: dict[str, type[ServiceError]] = {}
+    waiting: list[type[ServiceError]] = [ServiceError]
+    while waiting:
+        error = waiting.pop()
+        found.setdefault(error.type, error)
+        waiting.extend(error.__subclasses__())
+    return sorted(found.values(), key=lambda error: (error.status, error.type))

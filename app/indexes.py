@@ -1,0 +1,40 @@
+"""The indexes of uploaded data sets, as the store keeps them, with the latest ones in memory.
+
+An index never changes, so a data set's id is all that a cached one needs.
+"""
+
+import json
+import threading
+from collections import OrderedDict
+
+from app.artifacts import Store
+from app.tables import Dataset
+from negmerge.archives import Index
+
+MAX_SAMPLES = 200_000
+"""Samples of all cached indexes together: some tens of megabytes."""
+
+
+class Indexes:
+    """Reads indexes from the store. Safe to use from several threads."""
+
+    def __init__(self, store: Store, max_samples: int = MAX_SAMPLES) -> None:
+        self._store = store
+        self._max_samples = max_samples
+        self._cached: OrderedDict[str, Index] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, dataset: Dataset) -> Index | None:
+        """The data set's index; None for one that is only registered, since nobody has read it yet."""
+        if dataset.index_key is None:
+            return None
+        with self._lock:
+            if index := self._cached.get(dataset.id):
+                self._cached.move_to_end(dataset.id)
+                return index
+        index = Index.from_json(json.loads(self._store.read(dataset.index_key)))
+        with self._lock:
+            self._cached[dataset.id] = index
+            while sum(len(each.samples) for each in self._cached.values()) > self._max_samples:
+                self._cached.popitem(last=False)
+        return index

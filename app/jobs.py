@@ -1,0 +1,273 @@
+"""A job's life as people see it: making, finding, cancelling and deleting one, its events and its progress.
+
+How its row changes is in ``lifecycle``, how its steps are claimed and finished in ``steps``.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, select, tuple_
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import artifacts, db, ids
+from app.errors import IdempotencyMismatch, JobDeleted, JobFinished, JobNotFound, JobRunning, Malformed
+from app.lifecycle import lock, record_event, settle, transition
+from app.progress import progress, queue_position
+from app.states import TERMINAL, JobState, StepKind, StepState
+from app.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
+from negmerge.spec import JobSpec
+from negmerge.sweep import expand
+
+__all__ = [
+    "Created",
+    "JobState",
+    "Page",
+    "StepKind",
+    "StepState",
+    "create",
+    "delete_job",
+    "events",
+    "get",
+    "lock",
+    "page",
+    "points",
+    "progress",
+    "queue_position",
+    "record_event",
+    "request_cancel",
+    "transition",
+    "using",
+]
+
+
+@dataclass(frozen=True)
+class Created:
+    """What ``create`` answers: the job, and whether an earlier request with the same key had made it."""
+
+    job: Job
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of jobs, newest first; ``next_cursor`` is None on the last one."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+def create(
+    session: Session,
+    tenant: str,
+    key_id: str,
+    spec: JobSpec,
+    queue: str,
+    idempotency: tuple[str, str] | None = None,
+) -> Created:
+    """A new queued job with all its steps.
+
+    idempotency: the Idempotency-Key and the SHA-256 of the body. A key that was used before gives the job that it
+    made then; raises IdempotencyMismatch where the body was another one.
+    """
+    if idempotency is not None and (earlier := _replay(session, tenant, *idempotency)):
+        return Created(earlier, replayed=True)
+    try:
+        with session.begin_nested():
+            job = _insert(session, tenant, key_id, spec, queue)
+            if idempotency is not None:
+                key, body_sha256 = idempotency
+                session.add(
+                    IdempotencyRecord(
+                        tenant=tenant,
+                        key=key,
+                        body_sha256=body_sha256,
+                        job_id=job.id,
+                        created_at=job.created_at,
+                    )
+                )
+    except IntegrityError:  # the same request at the same moment, and the other one was first
+        if idempotency is None or not (earlier := _replay(session, tenant, *idempotency)):
+            raise
+        return Created(earlier, replayed=True)
+    return Created(job, replayed=False)
+
+
+def _replay(session: Session, tenant: str, key: str, body_sha256: str) -> Job | None:
+    record = session.get(IdempotencyRecord, (tenant, key))
+    if record is None:
+        return None
+    if record.body_sha256 != body_sha256:
+        raise IdempotencyMismatch(
+            f"the Idempotency-Key {key!r} was used with another body: send a new key for a new job"
+        )
+    return session.get_one(Job, record.job_id)
+
+
+def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: str) -> Job:
+    document = spec.model_dump(mode="json")
+    points = expand(spec.sweep)
+    job = Job(
+        id=ids.new_id("job"),
+        tenant=tenant,
+        state=JobState.QUEUED,
+        queue=queue,
+        spec=document,
+        spec_sha256=_canonical_sha256(document),
+        meta=dict(spec.metadata),
+        points=len(points),
+        last_event=0,
+        created_by=key_id,
+        created_at=db.now(session),
+    )
+    session.add(job)
+    session.flush()
+    session.add_all(JobMetadata(job_id=job.id, key=key, value=value) for key, value in spec.metadata.items())
+    session.add(_step(job, StepKind.PREPARE))
+    session.add_all(
+        _step(job, StepKind.POINT, point.index, point.hyper_parameters.model_dump(mode="json"), point.seed)
+        for point in points
+    )
+    session.add(_step(job, StepKind.CONCLUDE))
+    record_event(session, job, "job.queued", {"points": len(points)})
+    session.flush()
+    return job
+
+
+def _step(
+    job: Job,
+    kind: StepKind,
+    index: int = 0,
+    hyper_parameters: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> Step:
+    return Step(
+        job_id=job.id,
+        kind=kind,
+        index=index,
+        state=StepState.OPEN,
+        attempts=0,
+        hyper_parameters=hyper_parameters,
+        seed=seed,
+        keys=[],
+    )
+
+
+def _canonical_sha256(document: Mapping[str, Any]) -> str:
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def get(session: Session, tenant: str, job_id: str) -> Job:
+    """The tenant's job. Raises JobNotFound, also for another tenant's, and JobDeleted for a tombstone."""
+    job = session.get(Job, job_id)
+    if job is None or job.tenant != tenant:
+        raise JobNotFound(job_id)
+    if job.deleted_at is not None:
+        raise JobDeleted(job_id)
+    return job
+
+
+def page(
+    session: Session,
+    tenant: str,
+    *,
+    cursor: str | None = None,
+    limit: int = 20,
+    states: Collection[JobState] = (),
+    metadata: Mapping[str, str] | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+) -> Page:
+    """The tenant's jobs, newest first, without the deleted ones; every filter must hold.
+
+    cursor: ``next_cursor`` of the page before. Raises Malformed for any other.
+    """
+    order = tuple_(Job.created_at, Job.id)
+    wanted: list[ColumnElement[bool]] = [Job.tenant == tenant, Job.deleted_at.is_(None)]
+    if cursor is not None:
+        last = session.get(Job, cursor)
+        if last is None or last.tenant != tenant:
+            raise Malformed(f"the cursor {cursor!r} is not one of ours: take next_cursor of the page before")
+        wanted.append(order < tuple_(last.created_at, last.id))
+    if states:
+        wanted.append(Job.state.in_(states))
+    wanted += [
+        exists().where(JobMetadata.job_id == Job.id, JobMetadata.key == key, JobMetadata.value == value)
+        for key, value in (metadata or {}).items()
+    ]
+    if created_after is not None:
+        wanted.append(Job.created_at > created_after)
+    if created_before is not None:
+        wanted.append(Job.created_at < created_before)
+    statement = select(Job).where(*wanted).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
+    found = list(session.scalars(statement))
+    return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+
+def request_cancel(session: Session, tenant: str, job_id: str) -> Job:
+    """Ask for the end of a job. Without a live claim it ends at once, else as soon as its workers have stopped.
+
+    Asking again changes nothing. Raises JobFinished where the job has ended, JobNotFound, JobDeleted.
+    """
+    get(session, tenant, job_id)
+    job = _locked(session, job_id)
+    if JobState(job.state).terminal:
+        raise JobFinished(f"job {job_id!r} has {job.state} already: there is nothing to cancel")
+    if job.cancel_requested_at is None:
+        job.cancel_requested_at = db.now(session)
+        record_event(session, job, "job.cancel_requested", {})
+    settle(session, job)
+    return job
+
+
+def delete_job(session: Session, tenant: str, job_id: str) -> None:
+    """Forget an ended job: its files go to garbage collection, its row stays as a tombstone (see tables.Job).
+
+    Raises JobRunning where it has not ended, JobNotFound, JobDeleted.
+    """
+    get(session, tenant, job_id)
+    job = _locked(session, job_id)
+    if not JobState(job.state).terminal:
+        raise JobRunning(f"job {job_id!r} is {job.state}: cancel it first, or wait until it has ended")
+    for table in (Artifact, Event, JobMetadata, Partial, Step):
+        session.execute(delete(table).where(table.job_id == job_id))
+    artifacts.release_job(session, job_id)
+    job.spec, job.meta = {}, {}
+    job.problem = {"type": job.problem.get("type")} if job.problem else None
+    job.prepared_key = job.result_key = None
+    job.deleted_at = db.now(session)
+
+
+def using(session: Session, tenant: str, resource_id: str) -> list[str]:
+    """Ids of the tenant's jobs that have not ended and whose spec names the data set or model."""
+    statement = select(Job).where(Job.tenant == tenant, Job.state.not_in(TERMINAL)).order_by(Job.created_at)
+    return [
+        job.id
+        for job in session.scalars(statement)
+        if resource_id
+        in (job.spec["base_model"]["weights"], job.spec["forget"]["dataset"], job.spec["retain"]["dataset"])
+    ]
+
+
+def events(session: Session, job_id: str, after: int = 0, limit: int = 100) -> list[Event]:
+    """The job's events with numbers above ``after``, in order."""
+    statement = select(Event).where(Event.job_id == job_id, Event.number > after)
+    return list(session.scalars(statement.order_by(Event.number).limit(limit)))
+
+
+def points(session: Session, job_id: str, after: int = -1, limit: int = 100) -> list[Step]:
+    """The job's points with an index above ``after``, in order."""
+    statement = select(Step).where(Step.job_id == job_id, Step.kind == StepKind.POINT, Step.index > after)
+    return list(session.scalars(statement.order_by(Step.index).limit(limit)))
+
+
+def _locked(session: Session, job_id: str) -> Job:
+    job = lock(session, job_id)
+    if job is None or job.deleted_at is not None:
+        raise JobDeleted(job_id)
+    return job

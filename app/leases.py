@@ -1,0 +1,234 @@
+"""Who does what: which step is due, claiming it, holding it by a lease. How a step ends is in ``steps``.
+
+What is due is derived from the rows each time, never handed over: ``conclude`` is due when the job is tuning and no
+point is open or claimed. A claim gets a fresh token and a lease, which the worker renews; a claim whose lease is
+over is lost, whether or not somebody took it, so whatever is stored in its name may be collected.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true, update
+from sqlalchemy.orm import Session
+
+from app import db, ids
+from app.lifecycle import lock, record_event, transition
+from app.states import TERMINAL, JobState, StepKind, StepState
+from app.tables import Job, Partial, Step
+
+
+class LostClaim(Exception):
+    """The claim is this worker's no more: its lease is over, or its job was cancelled or has ended.
+
+    Stop the step, and drop what it made.
+    """
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What a job's bits depend on. Prepare writes it down; only workers with the same one go on with the job."""
+
+    device: str  # "cpu" or "cuda"
+    threads: int  # of the CPU's arithmetic
+    stacking: int = 1  # points trained at once
+
+
+@dataclass(frozen=True)
+class WorkerIdentity:
+    """A worker process, by whatever ``id`` its supervisor gave it. What it folds lies in partials of its own."""
+
+    id: str
+    host: str
+    pid: int
+    queue: str
+    arithmetic: Arithmetic
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A step that this worker may do until ``lease_until``, and what it needs for that."""
+
+    job_id: str
+    tenant: str
+    kind: StepKind
+    index: int  # of a point; 0 otherwise
+    token: str
+    attempt: int  # 1 for the first
+    lease_until: datetime  # by the database's clock
+    spec: dict[str, Any]
+    hyper_parameters: dict[str, Any] | None  # of a point
+    seed: int | None  # of a point
+    prepared_key: str | None  # from tuning on
+
+
+# Claiming
+
+
+def claim_next(session: Session, worker: WorkerIdentity, lease_seconds: float) -> Claim | None:
+    """The next step for this worker, or None. A job that it already works on comes first, then the oldest.
+
+    Only the first job's lock is waited for: a worker that holds one lock never waits for another out of order.
+    """
+    tried: list[str] = []
+    while (job_id := session.scalar(_next_job(worker, tried))) is not None:
+        job = lock(session, job_id, skip_locked=bool(tried))
+        step = _due_step(session, job, worker) if job is not None else None
+        if job is not None and step is not None:
+            return _claim(session, job, step, worker, lease_seconds)
+        tried.append(job_id)
+    return None
+
+
+def due_queues(session: Session) -> set[str]:
+    """Names of the queues whose jobs have a step that nobody holds."""
+    return set(session.scalars(select(Job.queue).where(_due(true())).distinct()))
+
+
+def _due(fits: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Jobs with a step to claim, by a worker whose arithmetic ``fits``."""
+    return and_(
+        Job.cancel_requested_at.is_(None),
+        or_(
+            and_(Job.state.in_([JobState.QUEUED, JobState.PREPARING]), _some(StepKind.PREPARE, StepState.OPEN)),
+            and_(
+                Job.state == JobState.TUNING,
+                fits,
+                or_(
+                    _some(StepKind.POINT, StepState.OPEN),
+                    ~_some(StepKind.POINT, StepState.OPEN, StepState.CLAIMED),
+                ),
+            ),
+            and_(Job.state == JobState.CONCLUDING, fits, _some(StepKind.CONCLUDE, StepState.OPEN)),
+        ),
+    )
+
+
+def _some(kind: StepKind, *states: StepState) -> ColumnElement[bool]:
+    return exists().where(Step.job_id == Job.id, Step.kind == kind, Step.state.in_(states))
+
+
+def _next_job(worker: WorkerIdentity, tried: Sequence[str]) -> Select[str]:
+    mine = worker.arithmetic
+    fits = and_(Job.device == mine.device, Job.threads == mine.threads, Job.stacking == mine.stacking)
+    known = or_(
+        exists().where(Partial.job_id == Job.id, Partial.worker == worker.id),
+        exists().where(Step.job_id == Job.id, Step.worker == worker.id, Step.state == StepState.CLAIMED),
+    )
+    due = select(Job.id).where(Job.queue == worker.queue, Job.id.not_in(tried), _due(fits))
+    return due.order_by(known.desc(), Job.created_at, Job.id).limit(1)
+
+
+def _due_step(session: Session, job: Job, worker: WorkerIdentity) -> Step | None:
+    """The first open step of the locked job that is due now."""
+    if job.cancel_requested_at is not None or JobState(job.state).terminal:
+        return None
+    steps = select(Step).where(Step.job_id == job.id, Step.state == StepState.OPEN).order_by(Step.index).limit(1)
+    if job.state in (JobState.QUEUED, JobState.PREPARING):
+        return session.scalar(steps.where(Step.kind == StepKind.PREPARE))
+    if Arithmetic(job.device or "", job.threads or 0, job.stacking or 0) != worker.arithmetic:
+        return None
+    if job.state == JobState.TUNING:
+        point = session.scalar(steps.where(Step.kind == StepKind.POINT))
+        if point is not None:
+            return point
+        busy = select(_some(StepKind.POINT, StepState.CLAIMED)).where(Job.id == job.id)
+        if session.scalar(busy):
+            return None
+    return session.scalar(steps.where(Step.kind == StepKind.CONCLUDE))
+
+
+def _claim(session: Session, job: Job, step: Step, worker: WorkerIdentity, lease_seconds: float) -> Claim:
+    moment = db.now(session)
+    step.state = StepState.CLAIMED
+    step.token = ids.new_token()
+    step.worker = worker.id
+    step.attempts += 1
+    step.lease_until = moment + timedelta(seconds=lease_seconds)
+    step.started_at, step.finished_at, step.progress = moment, None, None
+    if job.state == JobState.QUEUED:
+        transition(session, job, JobState.PREPARING)
+    if step.kind == StepKind.CONCLUDE and job.state == JobState.TUNING:
+        transition(session, job, JobState.CONCLUDING)
+    record_event(session, job, f"{step.kind}.started", {"index": step.index, "attempt": step.attempts})
+    session.flush()
+    return Claim(
+        job_id=job.id,
+        tenant=job.tenant,
+        kind=StepKind(step.kind),
+        index=step.index,
+        token=step.token,
+        attempt=step.attempts,
+        lease_until=step.lease_until,
+        spec=job.spec,
+        hyper_parameters=step.hyper_parameters,
+        seed=step.seed,
+        prepared_key=job.prepared_key,
+    )
+
+
+# Holding
+
+
+def renew(session: Session, claims: Sequence[Claim], lease_seconds: float) -> set[str]:
+    """Prolong all claims of a worker: the running step, and the points that are trained and not yet folded.
+
+    Returns the tokens of those that are lost. A claim of a job that is to be cancelled is not prolonged, so that
+    the job ends even if its worker does not stop.
+    """
+    lost = set()
+    for job_id in sorted({claim.job_id for claim in claims}):
+        job = lock(session, job_id)
+        until = db.now(session) + timedelta(seconds=lease_seconds)
+        for claim in [claim for claim in claims if claim.job_id == job_id]:
+            step = step_of(session, claim)
+            if job is None or step is None or not lease_lives(session, step):
+                lost.add(claim.token)
+            elif job.cancel_requested_at is None:
+                step.lease_until = until
+    return lost
+
+
+def not_wanted(session: Session, job_ids: Collection[str]) -> set[str]:
+    """Those of the jobs that have ended or are to be cancelled: whatever is being done for them should stop."""
+    over = or_(Job.cancel_requested_at.is_not(None), Job.state.in_(TERMINAL))
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), over)))
+
+
+def report_progress(session: Session, claim: Claim, step: int, total: int, loss: float | None) -> None:
+    """Show how far a step is. Of a claim that is lost, nothing is written."""
+    finite = loss if loss is not None and isfinite(loss) else None  # JSON has no NaN
+    progress = {"step": step, "total": total, "loss": finite}
+    session.execute(update(Step).where(_mine(claim)).values(progress=progress))
+
+
+def step_of(session: Session, claim: Claim) -> Step | None:
+    """The claim's step where its token still stands, whatever its lease. The job's row must be locked."""
+    statement = select(Step).where(_mine(claim))
+    return session.scalar(statement.execution_options(populate_existing=True))
+
+
+def _mine(claim: Claim) -> ColumnElement[bool]:
+    """The claim's step while the claim stands: fencing, in one place."""
+    return and_(
+        Step.job_id == claim.job_id,
+        Step.kind == claim.kind,
+        Step.index == claim.index,
+        Step.token == claim.token,
+        Step.state == StepState.CLAIMED,
+    )
+
+
+def lease_lives(session: Session, step: Step) -> bool:
+    return step.lease_until is not None and step.lease_until > db.now(session)
+
+
+def held(session: Session, claim: Claim) -> tuple[Job, Step]:
+    """The locked job and the step, where the claim may still end it. Raises LostClaim."""
+    job = lock(session, claim.job_id)
+    step = step_of(session, claim)
+    if job is None or step is None or job.cancel_requested_at is not None or not lease_lives(session, step):
+        raise LostClaim(f"{claim.kind} {claim.index} of {claim.job_id} is not this worker's any more")
+    return job, step

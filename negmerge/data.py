@@ -1,0 +1,152 @@
+"""From a data set to pixels: each image is decoded and brought to the model's size once, and kept as uint8."""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from negmerge.archives import Index, Limits, Sample, index_archive, read_samples
+from negmerge.errors import DataError
+from negmerge.images import DAMAGE, open_image
+from negmerge.members import shown
+from negmerge.progress import OnStep, ignore
+from negmerge.prompts import DEFAULT_TEMPLATES, check_templates, class_words
+from negmerge.torchvision_sets import load_parts
+
+Read = Callable[[Collection[str]], Iterator[tuple[str, Image.Image]]]
+
+_AT_ONCE = 64
+"""Images that are decoded side by side: what a few threads need, and little memory."""
+
+_MAX_PIXELS = Limits().pixels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that can be read.
+
+    class_words: the words of each class, in the order of ``index.classes``; templates: sentences with ``{}`` for
+    them; read: gives the images with these ids, each once, in the data set's own order, and raises DataError.
+    """
+
+    index: Index
+    class_words: list[str]
+    templates: list[str]
+    read: Read
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """images: uint8 [N, 3, S, S], RGB; labels: int64 [N], places in ``index.classes``; ids: N ids."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    ids: tuple[str, ...]
+
+
+def open_archive(
+    path: Path,
+    index: Index | None = None,
+    class_names: Mapping[str, str] | None = None,
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Dataset:
+    """A zip, tar, tar.gz, WebDataset tar or folder; indexed and verified first where ``index`` is None.
+
+    Raises ArchiveError, and DataError for class names or templates that do not fit.
+    """
+    if index is None:
+        index = index_archive(path, limits)
+    root = index.root
+
+    def read(ids: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
+        for sample_id, content in read_samples(path, ids, root, limits):
+            yield sample_id, open_image(sample_id, content, limits.pixels)
+
+    return Dataset(index, class_words(index.classes, class_names or {}), check_templates(templates), read)
+
+
+def open_torchvision(
+    name: str,
+    root: Path,
+    class_names: Mapping[str, str] | None = None,
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+) -> Dataset:
+    """A data set of torchvision's under ``root``, as torchvision lays it out; nothing is downloaded.
+
+    A sample's id is its part and its number there from 0, ``train/000001``. Raises DataError: an unknown name,
+    the file that is missing, or class names or templates that do not fit.
+    """
+    parts, classes = load_parts(name, root)
+    samples = [
+        Sample(f"{part.name}/{number:06}", classes[label], part.role)
+        for part in parts
+        for number, label in enumerate(part.labels)
+    ]
+    index = Index(tuple(sorted(samples, key=lambda sample: sample.id)), tuple(sorted(set(classes))))
+    by_name = {part.name: part for part in parts}
+
+    def read(ids: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
+        for sample_id in sorted(ids):
+            part, number = sample_id.split("/")
+            try:
+                image = by_name[part].images[int(number)][0]
+            except DAMAGE as error:
+                raise DataError(f"{shown(sample_id)} of {name} cannot be read: {error}") from None
+            yield sample_id, image
+
+    return Dataset(index, class_words(index.classes, class_names or {}), check_templates(templates), read)
+
+
+def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: PreprocessCfg, on_step: OnStep = ignore) -> Decoded:
+    """The samples' pixels, in the order of ``samples``, as open_clip prepares them for evaluation.
+
+    That is its own transform (resize, crop, RGB) up to but without the conversion to floats: ``images / 255``,
+    normalised, is what the model would get. As there, an EXIF orientation is not applied.
+    on_step counts images. Raises DataError, naming the sample that cannot be decoded.
+    """
+    size = preprocess.size if isinstance(preprocess.size, int) else preprocess.size[0]
+    to_pixels = _to_pixels(preprocess)
+    images = np.empty((len(samples), 3, size, size), dtype=np.uint8)
+    places = {sample.id: place for place, sample in enumerate(samples)}
+    numbers = {name: number for number, name in enumerate(dataset.index.classes)}
+    read = dataset.read(places)
+    done = 0
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        while batch := list(islice(read, _AT_ONCE)):
+            for (sample_id, _), pixels in zip(batch, pool.map(to_pixels, batch), strict=True):
+                images[places[sample_id]] = pixels
+            done += len(batch)
+            on_step(done, len(samples), None)
+    labels = torch.tensor([numbers[sample.class_name] for sample in samples], dtype=torch.int64)
+    return Decoded(torch.from_numpy(images), labels, tuple(sample.id for sample in samples))
+
+
+def _to_pixels(preprocess: PreprocessCfg) -> Callable[[tuple[str, Image.Image]], np.ndarray]:
+    """A function from (id, image) to uint8 [3, S, S]."""
+    *steps, _to_floats, _normalise = image_transform_v2(preprocess, is_train=False).transforms
+    size = preprocess.size if isinstance(preprocess.size, int) else preprocess.size[0]
+    grows_long = preprocess.resize_mode == "shortest"
+
+    def to_pixels(item: tuple[str, Image.Image]) -> np.ndarray:
+        sample_id, image = item
+        short, long = sorted(image.size)
+        if grows_long and size * size * long > _MAX_PIXELS * short:
+            raise DataError(f"{shown(sample_id)} is too narrow: {image.width} × {image.height} pixels")
+        # A transparent colour changes no pixel on the way to RGB, but Pillow would warn about it.
+        image.info.pop("transparency", None)
+        try:
+            for step in steps:
+                image = step(image)
+        except DAMAGE as error:
+            raise DataError(f"{shown(sample_id)} cannot be decoded: {error}") from None
+        return np.asarray(image).transpose(2, 0, 1)
+
+    return to_pixels

@@ -1,0 +1,90 @@
+"""A spec's references on this machine: folders and archives, torchvision roots, registry tags. No service."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from negmerge.data import Dataset, open_archive, open_torchvision
+from negmerge.errors import DataError, FieldError, ModelError, SpecError
+from negmerge.fields import listed
+from negmerge.models import ZeroShotModel, load_model, load_tag
+from negmerge.prompts import DEFAULT_TEMPLATES, class_words
+from negmerge.spec import DatasetRef, JobSpec, parse
+
+
+def read_spec(path: Path) -> JobSpec:
+    """The job spec in a JSON file. Raises SpecError, also where the file is missing or not JSON."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError([FieldError("", f"there is no file {path}")]) from None
+    except (OSError, ValueError) as error:
+        raise SpecError([FieldError("", f"{path} is not a JSON document: {error}")]) from None
+    return parse(document)
+
+
+def device_of(name: str) -> str:
+    """The device to compute on: ``auto`` is CUDA where there is one, else the CPU. Raises ModelError."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError("there is no CUDA device here: use --device cpu or auto")
+    return name
+
+
+def open_model(spec: JobSpec, device: str) -> ZeroShotModel:
+    """The base model: a local folder in open_clip's format, or an architecture with a registry tag."""
+    weights, architecture = spec.base_model.weights, spec.base_model.architecture
+    if Path(weights).is_dir():
+        return load_model(Path(weights), device)
+    if weights.startswith("mdl_") or "://" in weights:
+        raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
+    if not isinstance(architecture, str):
+        raise ModelError(f"there is no folder {weights}; a registry tag needs base_model.architecture")
+    return load_tag(architecture, weights, device)
+
+
+def open_datasets(
+    spec: JobSpec,
+    class_names: Mapping[str, str] | None = None,
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+) -> tuple[Dataset, Dataset]:
+    """The forget and the retain data set; the same object where both references mean the same.
+
+    class_names: class → words of the prompt, for the classes of either; a class that is not named keeps its own
+    name. Raises DataError, also for a name that neither data set has.
+    """
+    words = class_names or {}
+    forget = open_dataset(spec.forget, templates)
+    retain = forget if spec.retain.source == spec.forget.source else open_dataset(spec.retain, templates)
+    if unknown := words.keys() - {*forget.index.classes, *retain.index.classes}:
+        raise DataError(f"no data set has a class named {listed(sorted(unknown))}: check the class names")
+    named = _named(forget, words)
+    return named, named if retain is forget else _named(retain, words)
+
+
+def open_dataset(ref: DatasetRef, templates: Sequence[str] = DEFAULT_TEMPLATES) -> Dataset:
+    """A data set reference: ``uri`` is a local archive or folder, or ``torchvision`` with its root.
+
+    Raises DataError, and ArchiveError where the archive cannot be used.
+    """
+    if ref.torchvision is not None and ref.root is not None:
+        return open_torchvision(ref.torchvision, Path(ref.root), templates=templates)
+    if ref.uri is None:
+        raise DataError(f"{ref.dataset} is the service's: here, give uri (a local path) or torchvision")
+    path = Path(ref.uri.removeprefix("file://"))
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    return open_archive(path, templates=templates)
+
+
+def _named(dataset: Dataset, class_names: Mapping[str, str]) -> Dataset:
+    own = {name: words for name, words in class_names.items() if name in dataset.index.classes}
+    return replace(dataset, class_words=class_words(dataset.index.classes, own))

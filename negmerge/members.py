@@ -1,0 +1,107 @@
+"""What an archive's members have in common: limits that are counted while inflating, and names that are safe.
+
+No torch. Nothing is ever extracted to disk: a member is a checked name and its bytes.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from negmerge.errors import ArchiveError
+
+MAX_NAME = 1024
+"""Longest name of a member, in characters."""
+
+_GRACE_BYTES = 16 * 2**20
+"""Up to here any ratio is fine: small archives of flat images pack very well."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold. Sizes that an archive declares are never believed: all is counted as it comes.
+
+    bytes: sum of all members, unpacked; files: members of any kind, folders too; ratio: unpacked bytes for each
+    packed byte; pixels: width × height of an image; file_bytes: one member, unpacked.
+    """
+
+    bytes: int = 50 * 2**30
+    files: int = 5_000_000
+    ratio: float = 200.0
+    pixels: int = 89_478_485
+    file_bytes: int = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file in an archive or a folder.
+
+    name: checked and relative, with ``/`` between its parts.
+    read: gives the content, once, and before the next member is asked for; raises ArchiveError.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class Meter:
+    """Counts members and unpacked bytes, and raises ArchiveError at the first one over a limit."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._bytes = 0
+        self._files = 0
+
+    def count_member(self) -> None:
+        self._files += 1
+        if self._files > self.limits.files:
+            raise ArchiveError(f"the archive holds more than {self.limits.files} files: split it")
+
+    def count_bytes(self, unpacked: int, packed_so_far: int | None = None) -> None:
+        """Count ``unpacked`` more bytes; ``packed_so_far`` is what all of them came from, where packed."""
+        self._bytes += unpacked
+        if self._bytes > self.limits.bytes:
+            raise ArchiveError(f"the archive unpacks to more than {self.limits.bytes} bytes: split it")
+        if packed_so_far is not None and self._bytes > _GRACE_BYTES + self.limits.ratio * packed_so_far:
+            raise ArchiveError(
+                f"the archive unpacks to more than {self.limits.ratio:g} times its size: "
+                "store the images as PNG or JPEG"
+            )
+
+    def check_file(self, name: str, size: int) -> None:
+        """``size`` bytes of this member have come (or are announced) so far."""
+        if size > self.limits.file_bytes:
+            raise ArchiveError(f"{shown(name)} is larger than {self.limits.file_bytes} bytes: remove it")
+
+
+def safe_name(raw: str) -> str:
+    """A member's name as a relative path without ``.`` and empty parts; "" for the root itself.
+
+    Raises ArchiveError for a name that could mean anything but a file below the archive's root.
+    """
+    if len(raw) > MAX_NAME:
+        raise ArchiveError(f"{shown(raw[:60])}… has a name of more than {MAX_NAME} characters: shorten it")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in raw):
+        raise ArchiveError(f"{shown(raw)} has control characters or broken UTF-8 in its name: rename it")
+    if "\\" in raw:
+        raise ArchiveError(f"{shown(raw)} has a backslash in its name: use / between folders")
+    if raw.startswith("/") or re.match(r"[A-Za-z]:", raw):
+        raise ArchiveError(f"{shown(raw)} is an absolute path: pack the folder with relative paths")
+    parts = [part for part in raw.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ArchiveError(f"{shown(raw)} climbs out of the archive with ..: pack the folder itself")
+    return "/".join(parts)
+
+
+def ignored(name: str) -> bool:
+    """True for what operating systems leave in archives, and for hidden files and folders."""
+    parts = name.split("/")
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].casefold() in (
+        "thumbs.db",
+        "desktop.ini",
+    )
+
+
+def shown(name: str) -> str:
+    """A name for a message, quoted, with what cannot be printed escaped."""
+    return ascii(name) if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in name) else f"'{name}'"

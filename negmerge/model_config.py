@@ -1,0 +1,88 @@
+"""The config of an open_clip model, judged before anything is built from it. No torch, for the API."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from negmerge.errors import ModelError
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+
+VOCABULARY = 49408
+"""Words of open_clip's built-in byte-pair vocabulary, the only one that needs no download."""
+MAX_LAYERS = 256
+"""Building a model takes a while for each layer; no real one has more."""
+
+_CHOICES = {
+    "mode": ("RGB",),
+    "interpolation": ("bicubic", "bilinear", "random"),
+    "resize_mode": ("shortest", "longest", "squash"),
+}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read and judge an ``open_clip_config.json``. Raises ModelError."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path.parent} has no {path.name}: give a folder as open_clip saves it") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    check_config(config)
+    assert isinstance(config, dict)
+    return config
+
+
+def check_config(config: Any) -> None:
+    """Raise ModelError unless this is the config of a CLIP that is built from local parts alone.
+
+    Refused are parts that would be fetched from a hub (text towers, tokenizers, timm models by address),
+    models that are more than two towers (CoCa), and depths that no real model has.
+    """
+    model_cfg = config.get("model_cfg") if isinstance(config, dict) else None
+    if not isinstance(model_cfg, dict):
+        raise ModelError('the config has no "model_cfg": give the JSON of an open_clip_config.json')
+    vision, text = model_cfg.get("vision_cfg"), model_cfg.get("text_cfg")
+    if not isinstance(vision, dict) or not isinstance(text, dict):
+        raise ModelError('"model_cfg" needs "embed_dim", and objects as "vision_cfg" and "text_cfg"')
+    if "multimodal_cfg" in model_cfg:
+        raise ModelError("CoCa models are not served: give a model with an image and a text tower")
+    _check_towers(vision, text)
+    preprocess = config.get("preprocess_cfg", {})
+    if not isinstance(preprocess, dict):
+        raise ModelError('"preprocess_cfg" must be an object')
+    _check_preprocess({key: value for key, value in preprocess.items() if value is not None})
+
+
+def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
+    for key in ("hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"):
+        if text.get(key):
+            raise ModelError(f"text_cfg.{key} is not served: only open_clip's own towers and tokenizer are")
+    vocabulary = text.get("vocab_size", VOCABULARY)
+    if type(vocabulary) is not int or vocabulary < VOCABULARY:
+        raise ModelError(f"text_cfg.vocab_size must be {VOCABULARY} or more: the tokenizer has so many words")
+    timm_name = vision.get("timm_model_name", "none")
+    if not (isinstance(timm_name, str) and timm_name.replace(".", "_").isidentifier()):
+        raise ModelError("vision_cfg.timm_model_name must be a plain name of timm, not an address")
+    for name, tower in (("vision_cfg", vision), ("text_cfg", text)):
+        if tower.get("output_tokens"):
+            raise ModelError(f"{name}.output_tokens is not served: a tower must give one feature vector")
+        layers = tower.get("layers", 12)
+        counts = layers if isinstance(layers, list) else [layers]
+        if not all(type(count) is int and 1 <= count <= MAX_LAYERS for count in counts):
+            raise ModelError(f"{name}.layers must be whole numbers from 1 to {MAX_LAYERS}")
+
+
+def _check_preprocess(preprocess: Mapping[str, Any]) -> None:
+    for key in ("mean", "std"):
+        numbers = preprocess.get(key, [0.5, 0.5, 0.5])
+        if not isinstance(numbers, list | tuple) or len(numbers) != 3:
+            raise ModelError(f"preprocess_cfg.{key} must be a list of three numbers")
+        low = 0.0 if key == "mean" else 1e-3
+        if not all(type(number) in (int, float) and low <= number <= 1 for number in numbers):
+            raise ModelError(f"preprocess_cfg.{key} must hold numbers from {low:g} to 1")
+    for key, known in _CHOICES.items():
+        if preprocess.get(key, known[0]) not in known:
+            raise ModelError(f"preprocess_cfg.{key} must be one of {', '.join(known)}")

@@ -1,0 +1,123 @@
+"""What the tests of the service stand on: real servers, started when the first test asks, one set per process."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from app.artifacts import Store
+from app.db import Database
+from app.ids import new_id
+from app.settings import Settings
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder with a short name: a Unix socket's path has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="nm-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_folder: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL server's maintenance database."""
+    with servers.postgres(server_folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def broker_url(server_folder: Path) -> Iterator[str]:
+    """The URL of an empty Valkey server."""
+    with servers.broker(server_folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3(server_folder: Path) -> Iterator[servers.S3]:
+    """An S3 server; its credentials are in this process's environment until the end."""
+    folder = server_folder / "s3"
+    folder.mkdir()
+    with servers.s3(folder, os.environ) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        servers.wait_for_store(Store.open(server.url))
+        yield server
+
+
+@pytest.fixture
+def postgres_database_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a new empty PostgreSQL database, dropped after the test."""
+    server = make_url(postgres_url).set(drivername="postgresql+psycopg")
+    name = new_id("test")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database without tables, on each of the two systems."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/record.sqlite"
+    url: str = request.getfixturevalue("postgres_database_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database with the newest schema and nothing in it."""
+    database = Database(database_url)
+    database.migrate()
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store, in a folder and on S3."""
+    if request.param == "folder":
+        return f"file://{tmp_path}/store"
+    server: servers.S3 = request.getfixturevalue("s3")
+    return new_prefix(server)
+
+
+@pytest.fixture
+def store(store_url: str) -> Store:
+    """An empty store."""
+    return Store.open(store_url)
+
+
+@pytest.fixture(params=["embedded", "production"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path, broker_url: str) -> Settings:
+    """Settings of a whole service over a real broker, with short times and nothing in it yet.
+
+    ``embedded`` is SQLite and a folder, ``production`` is PostgreSQL and S3; neither has tables yet.
+    """
+    places = {}
+    if request.param == "production":
+        server: servers.S3 = request.getfixturevalue("s3")
+        places["database_url"] = request.getfixturevalue("postgres_database_url")
+        places["store_url"] = new_prefix(server)
+    return Settings(
+        data_dir=tmp_path,
+        broker_url=broker_url,
+        lease_seconds=2.0,
+        renew_seconds=0.4,
+        poll_seconds=0.1,
+        flush_seconds=0.5,
+        **places,
+    )
+
+
+def new_prefix(server: servers.S3) -> str:
+    """The URL of a store that is empty, because its prefix is new."""
+    return server.url.replace("?", f"/{new_id('test')}?")

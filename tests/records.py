@@ -1,0 +1,177 @@
+"""Jobs and workers for tests of the record: rows without any weights behind them."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from app import artifacts, jobs, steps
+from app.artifacts import ArtifactFile
+from app.db import Database
+from app.ids import new_id
+from app.steps import Arithmetic, Claim, WorkerIdentity
+from app.tables import Job, Step
+from negmerge.spec import JobSpec, parse
+
+T = TypeVar("T")
+
+LEASE = 30.0
+CPU = Arithmetic(device="cpu", threads=2)
+SHORT = 0.05
+"""Seconds of a lease that is meant to end."""
+
+CAUSE = {"type": "os_error", "detail": "the disk is full"}
+
+
+def make_spec(points: int = 3, **changes: Any) -> JobSpec:
+    """A job that forgets a class with a sweep of some points."""
+    document = {
+        "base_model": {"family": "open_clip", "weights": "mdl_1"},
+        "forget": {"dataset": "ds_1", "select": {"classes": ["seven"]}},
+        "retain": {"dataset": "ds_1"},
+        "sweep": {"grid": {"epochs": list(range(1, points + 1))}},
+    }
+    return parse(document | changes)
+
+
+def make_job(database: Database, tenant: str = "acme", queue: str = "default", **spec: Any) -> str:
+    """A queued job; its id."""
+    with database.write() as session:
+        return jobs.create(session, tenant, "key_1", make_spec(**spec), queue).job.id
+
+
+def make_worker(arithmetic: Arithmetic = CPU, queue: str = "default") -> WorkerIdentity:
+    """One worker process."""
+    return WorkerIdentity(new_id("wrk"), "here", 1, queue, arithmetic)
+
+
+def claim(database: Database, worker: WorkerIdentity, lease: float = LEASE) -> Claim:
+    """The worker's next step, which must be there."""
+    found = claim_or_none(database, worker, lease)
+    assert found is not None
+    return found
+
+
+def claim_or_none(database: Database, worker: WorkerIdentity, lease: float = LEASE) -> Claim | None:
+    """The worker's next step, if one is due."""
+    with database.write() as session:
+        return steps.claim_next(session, worker, lease)
+
+
+def make_tuning_job(database: Database, **spec: Any) -> str:
+    """A job that a worker has prepared on the CPU, so that its points are due."""
+    job_id = make_job(database, **spec)
+    held = claim(database, make_worker())
+    assert held.job_id == job_id, "an older job is due: finish it first"
+    with database.write() as session:
+        key = register(session, held, "prepared")
+        steps.finish_prepare(session, held, key, CPU)
+    return job_id
+
+
+def register(session: Any, held: Claim, name: str) -> str:
+    """A recorded key below the claim's own prefix."""
+    key = f"jobs/{held.job_id}/{held.token}/{name}"
+    artifacts.register_key(session, key, held.token, held.job_id)
+    return key
+
+
+def train(database: Database, held: Claim) -> None:
+    """Say that the point is trained and in the worker's partial."""
+    with database.write() as session:
+        steps.finish_point(session, held, {"loss": 0.5, "seconds": 1.0, "digest": f"sha256:{held.index}"})
+
+
+def flush(
+    database: Database, claims: Sequence[Claim], partial_id: str, points: Sequence[int] | None = None
+) -> steps.FlushOutcome:
+    """Commit a partial that holds these claims' points, and ``points`` in all."""
+    with database.write() as session:
+        key = register(session, claims[-1], new_id("partial"))
+        return steps.flush(session, claims, partial_id, key, points or [held.index for held in claims])
+
+
+def fold(database: Database, worker: WorkerIdentity) -> None:
+    """The worker claims, trains and commits all points that are due."""
+    claims = []
+    while (held := claim_or_none(database, worker)) is not None and held.kind == jobs.StepKind.POINT:
+        train(database, held)
+        claims.append(held)
+    assert held is None, "conclude was due before all points were folded"
+    assert flush(database, claims, new_id("partial")) is steps.FlushOutcome.COMMITTED
+
+
+def conclude(database: Database, held: Claim) -> None:
+    """End a job well, with one artifact."""
+    with database.write() as session:
+        key = register(session, held, "result.json")
+        file = ArtifactFile("result.json", key, 2, "0" * 64, "application/json")
+        steps.finish_conclude(session, held, key, [file], {"unlearned": "sha256:1"})
+
+
+def make_finished_job(database: Database, **spec: Any) -> str:
+    """A job that succeeded."""
+    job_id = make_tuning_job(database, **spec)
+    worker = make_worker()
+    fold(database, worker)
+    conclude(database, claim(database, worker))
+    return job_id
+
+
+def read_job(database: Database, job_id: str) -> Job:
+    """The job's row."""
+    with database.read() as session:
+        return session.get_one(Job, job_id)
+
+
+def event_kinds(database: Database, job_id: str) -> list[str]:
+    """The kinds of the job's events, in order."""
+    with database.read() as session:
+        return [event.kind for event in jobs.events(session, job_id, limit=1000)]
+
+
+def let_the_lease_end() -> None:
+    time.sleep(SHORT * 2)
+
+
+def sweep(database: Database, max_attempts: int = 5) -> set[str]:
+    with database.write() as session:
+        return steps.sweep(session, max_attempts)
+
+
+def cancel(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        jobs.request_cancel(session, "acme", job_id)
+
+
+def fail(database: Database, held: Claim, *, final: bool = False, max_attempts: int = 5) -> None:
+    with database.write() as session:
+        steps.fail_step(session, held, CAUSE, max_attempts, final)
+
+
+def give_back(database: Database, claims: Sequence[Claim]) -> None:
+    with database.write() as session:
+        steps.give_back(session, claims)
+
+
+def renew(database: Database, claims: Sequence[Claim], lease: float = 30.0) -> set[str]:
+    with database.write() as session:
+        return steps.renew(session, claims, lease)
+
+
+def point(database: Database, held: Claim) -> Step:
+    with database.read() as session:
+        return session.get_one(Step, (held.job_id, held.kind, held.index))
+
+
+def at_the_same_moment(*actions: Callable[[], T]) -> list[T]:
+    """Run the actions in threads that start together; their answers in order."""
+    gate = threading.Barrier(len(actions))
+
+    def begin(action: Callable[[], T]) -> T:
+        gate.wait()
+        return action()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(begin, actions))

@@ -1,0 +1,193 @@
+"""Choosing λ: each rule on a table worked by hand, ties, the extension, and a brute-force oracle."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from negmerge.metrics import Count
+from negmerge.search import Choice, choose, choose_sparingly
+from negmerge.spec import ScaleSearch
+
+BASE = Count(80, 100)
+
+
+def table(forget: Callable[[float], int], retain: Callable[[float], int]) -> Callable[[float], tuple[Count, Count]]:
+    """An evaluation with these correct counts, out of 40 forget and 100 retain samples."""
+    return lambda scale: (Count(forget(scale), 40), Count(retain(scale), 100))
+
+
+def falling(scale: float) -> int:
+    """30 of 40 at 0, one less each step of 0.05, down to 0 at 1.5."""
+    return max(0, 30 - round(scale * 20))
+
+
+def test_the_lowest_forget_accuracy_that_keeps_enough_wins() -> None:
+    # keep 0.95 of 80 % is 76 %: kept up to λ = 0.2, where retain is 80 − 20·0.2 = 76.
+    choice = choose(table(falling, lambda s: round(80 - 20 * s)), ScaleSearch(), "lowest_forget", BASE)
+    assert (choice.scale, choice.at_edge) == (0.2, False)
+
+
+def test_the_limit_itself_is_enough_whatever_binary_fractions_say() -> None:
+    """0.95 · 0.6 in floating point is 0.57 − 1e-16 or + 1e-16; 57 of 100 keeps 95 % of 60 of 100 exactly."""
+    retain = table(falling, lambda s: 57 if s <= 0.7 else 56)
+    assert choose(retain, ScaleSearch(keep=0.95), "lowest_forget", Count(60, 100)).scale == 0.7
+
+
+def test_ties_go_to_the_smaller_scale() -> None:
+    level = table(lambda s: 30 if s < 0.3 else 5, lambda s: 80)
+    assert choose(level, ScaleSearch(), "lowest_forget", BASE).scale == 0.3
+
+
+def test_where_nothing_keeps_enough_the_scale_is_zero() -> None:
+    choice = choose(table(falling, lambda s: 80 if s == 0 else 10), ScaleSearch(), "lowest_forget", BASE)
+    assert (choice.scale, choice.at_edge) == (0.0, False)
+
+
+def test_zero_wins_where_no_scale_forgets_more() -> None:
+    assert choose(table(lambda s: 30, lambda s: 80), ScaleSearch(), "lowest_forget", BASE).scale == 0.0
+
+
+def test_the_grid_is_the_published_twenty_one() -> None:
+    choice = choose(table(lambda s: 30, lambda s: 80), ScaleSearch(), "lowest_forget", BASE)
+    assert [point.scale for point in choice.curve] == [i / 20 for i in range(21)]
+
+
+def test_a_best_scale_at_the_edge_goes_on_to_two() -> None:
+    # falling() reaches 0 at 1.5 and stays there.
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "lowest_forget", BASE)
+    assert (choice.scale, choice.at_edge, len(choice.curve)) == (1.5, False, 41)
+
+
+def test_a_best_scale_at_two_goes_on_to_four_and_no_further() -> None:
+    def evaluate(scale: float) -> tuple[Count, Count]:
+        return Count(100 - round(scale * 20), 100), Count(80, 100)
+
+    choice = choose(evaluate, ScaleSearch(), "lowest_forget", BASE)
+    assert (choice.scale, choice.at_edge, len(choice.curve)) == (4.0, True, 81)
+
+
+def test_without_extension_the_edge_is_kept_and_said() -> None:
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(extend=False), "lowest_forget", BASE)
+    assert (choice.scale, choice.at_edge, len(choice.curve)) == (1.0, True, 21)
+
+
+def test_match_unseen_comes_nearest_to_the_unseen_accuracy() -> None:
+    # Unseen is 50 %: 20 of 40, which falling() gives at 0.5.
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, unseen=Count(50, 100))
+    assert choice.scale == 0.5
+
+
+def test_match_unseen_takes_the_smaller_scale_of_two_as_near() -> None:
+    # 20.5 of 40 would be the goal: 21 (λ = 0.45) and 20 (λ = 0.5) are as near.
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, unseen=Count(41, 80))
+    assert choice.scale == 0.45
+
+
+def test_a_target_is_met_as_the_decimal_that_was_written() -> None:
+    # 0.3 of 40 is 12, at 30 − 12 = 18 steps of 0.05.
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(rule="target", target=0.3), "target", BASE)
+    assert (choice.scale, choice.key[0]) == (0.9, 0)
+
+
+def test_a_target_gives_way_to_keep() -> None:
+    retain = table(falling, lambda s: 80 if s <= 0.2 else 0)
+    assert choose(retain, ScaleSearch(rule="target", target=0.3), "target", BASE).scale == 0.2
+
+
+def test_a_fixed_scale_is_taken_as_it_is_and_compared_with_zero() -> None:
+    choice = choose(table(falling, lambda s: 0), ScaleSearch(rule="fixed", scale=0.33), "fixed", BASE)
+    assert (choice.scale, choice.at_edge) == (0.33, False)
+    assert [point.scale for point in choice.curve] == [0.0, 0.33]
+
+
+def test_a_fixed_scale_of_zero_has_one_point() -> None:
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(rule="fixed", scale=0.0), "fixed", BASE)
+    assert [point.scale for point in choice.curve] == [0.0]
+
+
+def test_the_curve_holds_what_was_measured() -> None:
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "lowest_forget", BASE)
+    assert (choice.curve[3].forget, choice.curve[3].retain) == (Count(27, 40), Count(80, 100))
+
+
+def test_no_scale_is_measured_twice() -> None:
+    scales: list[float] = []
+
+    def evaluate(scale: float) -> tuple[Count, Count]:
+        scales.append(scale)
+        return Count(falling(scale), 40), Count(80, 100)
+
+    choose(evaluate, ScaleSearch(), "lowest_forget", BASE)
+    assert len(scales) == len(set(scales))
+
+
+def test_keys_order_choices_by_forgetting_then_by_scale() -> None:
+    deep, shallow, late = (
+        choose(table(forget, lambda s: 80), ScaleSearch(), "lowest_forget", BASE).key
+        for forget in (
+            lambda s: 30 if s < 0.5 else 2,
+            lambda s: 30 if s < 0.1 else 9,
+            lambda s: 30 if s < 0.7 else 2,
+        )
+    )
+    assert sorted([late, shallow, deep]) == [deep, late, shallow]
+
+
+def test_match_unseen_without_an_unseen_count_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="unseen"):
+        choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE)
+
+
+tables = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9)), min_size=81, max_size=81)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables, st.sampled_from(["lowest_forget", "match_unseen", "target"]), st.integers(0, 100), st.booleans())
+def test_every_table_is_decided_as_by_brute_force(
+    rows: list[tuple[int, int]], rule: str, percent: int, extend: bool
+) -> None:
+    """The rule said again, plainly: all scales that keep enough, sorted by |forget − goal| and scale."""
+    rows[0] = (rows[0][0], 9)
+    search = ScaleSearch(keep=percent / 100, extend=extend)
+    if rule == "target":
+        search = ScaleSearch(keep=percent / 100, extend=extend, rule="target", target=0.25)
+    goal = {"lowest_forget": Fraction(0), "match_unseen": Fraction(3, 9), "target": Fraction(1, 4)}[rule]
+
+    def best_up_to(edge: int) -> int:
+        kept = [i for i in range(edge + 1) if i == 0 or Fraction(rows[i][1], 9) >= Fraction(percent, 100)]
+        return min(kept, key=lambda i: (abs(Fraction(rows[i][0], 7) - goal), i))
+
+    expected, edge = best_up_to(20), 20
+    for further in (40, 80):
+        if extend and expected == edge:
+            expected, edge = best_up_to(further), further
+
+    def decide(sparing: bool) -> Choice:
+        def forget_at(scale: float) -> Count:
+            return Count(rows[round(scale * 20)][0], 7)
+
+        def retain_at(scale: float) -> Count:
+            return Count(rows[round(scale * 20)][1], 9)
+
+        if sparing:
+            return choose_sparingly(forget_at, retain_at, search, rule, Count(9, 9), Count(3, 9))
+        return choose(lambda s: (forget_at(s), retain_at(s)), search, rule, Count(9, 9), Count(3, 9))
+
+    whole, sparing = decide(False), decide(True)
+    assert (whole.scale, whole.at_edge) == (expected / 20, expected == edge)
+    assert (sparing.scale, sparing.at_edge, sparing.key) == (whole.scale, whole.at_edge, whole.key)
+
+
+def test_the_sparing_way_measures_the_retain_set_once_where_the_best_keeps_enough() -> None:
+    measured: list[float] = []
+
+    def retain_at(scale: float) -> Count:
+        measured.append(scale)
+        return Count(80, 100)
+
+    level = table(lambda s: 30 if s < 0.3 else 5, lambda s: 80)
+    choose_sparingly(lambda s: level(s)[0], retain_at, ScaleSearch(), "lowest_forget", BASE)
+    assert measured == [0.3]

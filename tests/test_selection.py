@@ -1,0 +1,281 @@
+"""Which samples are forgotten, kept, trained on, chosen by and reported."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from negmerge.archives import Index, Sample
+from negmerge.errors import SelectionError
+from negmerge.selection import Parts, Splits, cut, split
+from negmerge.spec import DatasetRef
+
+
+def index_of(*samples: tuple[str, str, str | None], root: str = "") -> Index:
+    made = tuple(sorted((Sample(*sample) for sample in samples), key=lambda sample: sample.id))
+    return Index(made, tuple(sorted({sample.class_name for sample in made})), root)
+
+
+def plain(**sizes: int) -> Index:
+    """Classes of the given sizes and no parts: ``a/0`` … of class a."""
+    return index_of(*((f"{name}/{i}", name, None) for name, size in sizes.items() for i in range(size)))
+
+
+def ids(samples: Iterable[Sample]) -> set[str]:
+    return {sample.id for sample in samples}
+
+
+def in_order(names: Iterable[str], seed: int = 0) -> list[str]:
+    """The documented order, worked out apart: SHA-256 of "seed:id", as hexadecimal digits."""
+    return sorted(names, key=lambda name: hashlib.sha256(str(seed).encode() + b":" + name.encode()).hexdigest())
+
+
+def chosen(
+    forget: dict[str, Any] | None,
+    retain: dict[str, Any] | None,
+    index: Index,
+    other: Index | None = None,
+) -> Splits:
+    """``split`` with these selections, on one data set, or on two where ``other`` is given."""
+    return split(
+        DatasetRef.model_validate({"dataset": "ds_1", "select": forget}),
+        DatasetRef.model_validate({"dataset": "ds_2" if other else "ds_1", "select": retain}),
+        index,
+        other or index,
+    )
+
+
+def refused(
+    forget: dict[str, Any] | None,
+    retain: dict[str, Any] | None,
+    index: Index,
+    other: Index | None = None,
+) -> tuple[str, str]:
+    """The refusal's pointer and message."""
+    with pytest.raises(SelectionError) as caught:
+        chosen(forget, retain, index, other)
+    return caught.value.pointer, str(caught.value)
+
+
+# The cut
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_first_tenths_in_hash_order_are_validation_and_test(seed: int) -> None:
+    order = in_order([f"a/{i}" for i in range(40)], seed)
+    parts = cut(plain(a=40, b=10), seed)
+    own = [{i for i in ids(part) if i.startswith("a/")} for part in (parts.validation, parts.test, parts.train)]
+    assert own == [set(order[:4]), set(order[4:8]), set(order[8:])]
+
+
+def test_the_cut_of_a_known_class_stays_what_it_is() -> None:
+    """Worked with `printf '0:a/N' | sha256sum | sort`: a cut that moved would mix old results with new ones."""
+    parts = cut(plain(a=10, b=10))
+    assert [sample.id for sample in parts.validation if sample.class_name == "a"] == ["a/2"]
+    assert [sample.id for sample in parts.test if sample.class_name == "a"] == ["a/3"]
+
+
+@pytest.mark.parametrize(
+    ("size", "tenth"),
+    [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (14, 1), (15, 2), (24, 2), (25, 3), (179, 18), (1000, 100)],
+)
+def test_a_tenth_is_rounded_half_up_and_one_at_least_of_three(size: int, tenth: int) -> None:
+    counts = cut(plain(a=size)).counts()
+    assert counts == {"train": size - 2 * tenth, "validation": tenth, "test": tenth}
+
+
+def test_parts_that_exist_are_never_cut() -> None:
+    index = index_of(
+        *((f"train/a/{i}", "a", "train") for i in range(20)),
+        *((f"test/a/{i}", "a", "test") for i in range(3)),
+    )
+    parts = cut(index)
+    assert ids(parts.test) == {f"test/a/{i}" for i in range(3)}
+    assert ids(parts.validation) == set(in_order(f"train/a/{i}" for i in range(20))[:2])
+
+
+def test_with_all_three_parts_there_is_nothing_to_cut() -> None:
+    index = index_of(*((f"{part}/a/{i}", "a", part) for part in ("train", "validation", "test") for i in range(9)))
+    assert cut(index).counts() == {"train": 9, "validation": 9, "test": 9}
+
+
+def test_listed_ids_go_to_train_and_the_next_in_order_take_their_places() -> None:
+    order = in_order(f"a/{i}" for i in range(20))
+    listed = frozenset(order[:3])
+    parts = cut(plain(a=20), in_train=listed)
+    assert (ids(parts.validation), ids(parts.test)) == (set(order[3:5]), set(order[5:7]))
+    assert listed <= ids(parts.train)
+
+
+def test_a_class_that_is_listed_whole_is_train_whole() -> None:
+    assert cut(plain(a=9), in_train=frozenset(f"a/{i}" for i in range(9))).counts()["train"] == 9
+
+
+sizes = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=2)
+
+
+@given(sizes=sizes, seed=st.integers(0, 2**63 - 1), random=st.randoms(use_true_random=False))
+@settings(max_examples=50, deadline=None)
+def test_every_sample_is_in_one_part_whatever_the_order_of_the_files(
+    sizes: dict[str, int], seed: int, random: Any
+) -> None:
+    index = plain(**sizes)
+    parts = cut(index, seed)
+    assert sorted(parts.all(), key=lambda sample: sample.id) == list(index.samples)
+    shuffled = list(index.samples)
+    random.shuffle(shuffled)
+    assert cut(Index(tuple(shuffled), index.classes), seed) == parts
+
+
+@given(sizes=sizes, seed=st.integers(0, 2**63 - 1))
+@settings(max_examples=50, deadline=None)
+def test_another_class_changes_nothing_about_the_others(sizes: dict[str, int], seed: int) -> None:
+    def without_z(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+        return tuple(sample for sample in samples if sample.class_name != "z")
+
+    more = cut(plain(**sizes, z=13), seed)
+    assert Parts(*map(without_z, (more.train, more.validation, more.test))) == cut(plain(**sizes), seed)
+
+
+# Forgetting classes
+
+
+def test_a_forgotten_class_is_measured_by_its_own_parts() -> None:
+    splits = chosen({"classes": ["a"]}, None, plain(a=30, b=20))
+    assert splits.by_class
+    assert splits.counts() == {
+        "forget": {"train": 24, "validation": 3, "test": 3},
+        "retain": {"train": 16, "validation": 2, "test": 2},
+    }
+
+
+def test_retain_without_a_selection_is_everything_that_is_not_forgotten() -> None:
+    index = plain(a=30, b=20, c=10)
+    splits = chosen({"classes": ["a", "c"]}, None, index)
+    parts = cut(index)
+    for part in ("train", "validation", "test"):
+        both = getattr(splits.forget, part) + getattr(splits.retain, part)
+        assert ids(both) == ids(getattr(parts, part))
+
+
+def test_another_data_set_is_retained_whole_even_with_the_same_ids() -> None:
+    splits = chosen({"classes": ["a"]}, None, plain(a=10, b=10), plain(a=10, b=10))
+    assert len(splits.retain.all()) == 20
+
+
+def test_another_data_set_is_retained_as_selected() -> None:
+    splits = chosen(None, {"classes": ["x"]}, plain(a=10, b=10), plain(x=10, y=10))
+    assert (len(splits.forget.all()), len(splits.retain.all())) == (20, 10)
+    assert splits.by_class
+
+
+def test_an_unknown_class_is_named_with_its_place_and_what_is_near() -> None:
+    pointer, message = refused({"classes": ["cat", "dgo"]}, None, plain(cat=9, dog=9, cow=9))
+    assert pointer == "/forget/select/classes/1"
+    assert "no class 'dgo'" in message
+    assert "dog" in message
+
+
+def test_an_unknown_class_of_retain_is_named_there() -> None:
+    assert refused({"classes": ["a"]}, {"classes": ["q"]}, plain(a=9, b=9))[0] == "/retain/select/classes/0"
+
+
+def test_a_class_too_small_to_validate_is_refused_by_name() -> None:
+    pointer, message = refused({"classes": ["b", "a"]}, None, plain(a=2, b=9, c=9))
+    assert (pointer, "class 'a' has no validation samples" in message) == ("/forget/select/classes/1", True)
+
+
+def test_a_class_without_training_samples_is_refused_by_name() -> None:
+    index = index_of(
+        *((f"{part}/b/{i}", "b", part) for part in ("train", "validation", "test") for i in range(3)),
+        ("validation/a/0", "a", "validation"),
+    )
+    assert "class 'a' has no training samples" in refused({"classes": ["b", "a"]}, None, index)[1]
+    assert "nothing to forget" in refused({"classes": ["a"]}, None, index)[1]
+
+
+def test_forgetting_every_class_leaves_nothing_to_keep() -> None:
+    pointer, message = refused({"classes": ["a", "b"]}, None, plain(a=9, b=9))
+    assert (pointer, "nothing is left to keep" in message) == ("/retain", True)
+
+
+def test_a_retain_set_without_validation_samples_is_refused() -> None:
+    assert refused({"classes": ["a"]}, None, plain(a=9, b=2))[0] == "/retain"
+
+
+def test_an_overlap_is_counted_and_its_first_sample_named() -> None:
+    pointer, message = refused({"classes": ["a"]}, {"classes": ["a", "b"]}, plain(a=10, b=10))
+    assert pointer == "/retain/select"
+    assert "10 samples are both forgotten and retained, the first is 'a/0'" in message
+
+
+def test_listed_samples_that_are_forgotten_too_overlap() -> None:
+    _, message = refused({"ids": ["a/1", "a/2"]}, {"ids": ["a/2", "b/1"]}, plain(a=10, b=10))
+    assert "1 samples are both forgotten and retained, the first is 'a/2'" in message
+
+
+# Forgetting samples
+
+
+def test_listed_ids_are_forgotten_as_training_samples_all_of_them() -> None:
+    index = plain(a=20, b=20)
+    listed = in_order(f"a/{i}" for i in range(20))[:5]  # the cut alone would put four of them elsewhere
+    splits = chosen({"ids": listed}, None, index)
+    assert not splits.by_class
+    assert splits.counts() == {
+        "forget": {"train": 5, "validation": 0, "test": 0},
+        "retain": {"train": 27, "validation": 4, "test": 4},
+    }
+    assert ids(splits.forget.train) == set(listed)
+    assert not ids(splits.retain.all()) & set(listed)
+
+
+def test_ids_may_be_given_with_the_folder_around_everything() -> None:
+    index = index_of(*((f"a/{i}", "a", None) for i in range(9)), *((f"b/{i}", "b", None) for i in range(9)), root="top")
+    splits = chosen({"ids": ["top/a/1", "a/2"]}, None, index)
+    assert ids(splits.forget.train) == {"a/1", "a/2"}
+
+
+def test_unknown_ids_are_counted_and_the_first_is_named() -> None:
+    pointer, message = refused({"ids": ["a/1", "a/99", "c/1"]}, None, plain(a=9, b=9))
+    assert pointer == "/forget/select/ids/1"
+    assert "2 listed ids are not in the data set, the first is 'a/99'" in message
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_listed_id_that_no_model_was_trained_on_is_an_error_that_names_it(part: str) -> None:
+    index = index_of(*((f"train/a/{i}", "a", "train") for i in range(9)), (f"{part}/a/0", "a", part))
+    pointer, message = refused({"ids": ["train/a/1", f"{part}/a/0"]}, None, index)
+    assert (pointer, f"'{part}/a/0' is a {part} sample" in message) == ("/forget/select/ids/1", True)
+
+
+@pytest.mark.parametrize(("fraction", "size"), [(0.1, 3), (0.01, 1), (0.078125, 3), (0.99, 32)])
+def test_a_fraction_is_of_the_training_part_rounded_half_up_one_at_least(fraction: float, size: int) -> None:
+    index = plain(a=20, b=20)  # of 40 samples 32 are trained on; 0.078125 × 32 is 2.5
+    train = ids(cut(index).train)
+    forgotten = chosen({"fraction": fraction, "seed": 5}, None, index).forget
+    assert ids(forgotten.all()) == set(in_order(train, 5)[:size])
+
+
+def test_a_fraction_is_taken_as_it_is_written_in_decimals() -> None:
+    """0.29 × 50 is 14.5 on paper and 14.499… in binary."""
+    index = index_of(
+        *((f"train/a/{i}", "a", "train") for i in range(50)), ("val/a/0", "a", "validation"), ("test/a/0", "a", "test")
+    )
+    assert chosen({"fraction": 0.29}, None, index).counts()["forget"]["train"] == 15
+
+
+def test_a_fraction_to_retain_is_of_what_is_not_forgotten() -> None:
+    splits = chosen({"classes": ["a"]}, {"fraction": 0.5}, plain(a=20, b=20))
+    assert splits.counts()["retain"] == {"train": 8, "validation": 2, "test": 2}
+
+
+@given(listed=st.sets(st.integers(0, 29), min_size=1, max_size=29))
+@settings(max_examples=50, deadline=None)
+def test_no_listed_id_is_ever_dropped(listed: set[int]) -> None:
+    splits = chosen({"ids": [f"a/{i}" for i in listed]}, None, plain(a=30, b=30))
+    assert ids(splits.forget.train) == {f"a/{i}" for i in listed}
+    assert len(splits.forget.all()) + len(splits.retain.all()) == 60

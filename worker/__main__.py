@@ -1,0 +1,80 @@
+"""``python -m worker``: one worker process. It needs no argument; its settings are ``NEGMERGE_…`` variables."""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery.signals import setup_logging, worker_shutting_down
+
+from app import ids, steps
+from app.artifacts import Store
+from app.db import Database
+from app.settings import Settings
+from app.steps import Arithmetic, WorkerIdentity
+from negmerge.local import device_of
+from worker import logs
+from worker.celery_app import make_app, worker_arguments
+from worker.held import Held
+from worker.keeper import Keeper
+from worker.scratch import Scratch, remove_abandoned
+from worker.station import Station
+from worker.tasks import add_tasks
+from worker.work import Loop
+
+
+def main() -> int:
+    """Work until TERM; the status is 1 where the process gave up because something in it was broken."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--id", help="what this life of the process is called in the record")
+    worker_id = parser.parse_args().id or ids.new_id("wrk")
+    logs.configure(worker_id)
+    settings = Settings()
+    held = Held()
+    with _station(settings, worker_id) as station:
+        loop, keeper = Loop(station, held), Keeper(station, held)
+        celery = make_app(settings)
+        add_tasks(celery, loop)
+
+        def stop(**_: Any) -> None:
+            loop.stop()
+
+        def leave_logging_alone(**_: Any) -> None:
+            """That somebody listens to this signal keeps Celery from setting up logging itself."""
+
+        worker_shutting_down.connect(stop)
+        setup_logging.connect(leave_logging_alone)
+        keeper.start()
+        loop.start()
+        try:
+            celery.worker_main(worker_arguments(settings, worker_id))
+        finally:
+            loop.stop()
+            loop.join()
+            keeper.finish()
+    return int(held.broken)
+
+
+@contextmanager
+def _station(settings: Settings, worker_id: str) -> Iterator[Station]:
+    """Open what a worker stands on, and close it in order; its row in the list of workers goes too."""
+    temporary = settings.data_dir / "tmp" / "workers"
+    remove_abandoned(temporary)
+    arithmetic = Arithmetic(device=device_of(settings.device), threads=settings.cpu_threads)
+    worker = WorkerIdentity(worker_id, platform.node(), os.getpid(), settings.queue, arithmetic)
+    database = Database(settings.database_url)
+    scratch = Scratch(temporary / worker_id)
+    try:
+        yield Station(settings, database, Store.open(settings.store_url), scratch, worker)
+        with database.write() as session:
+            steps.release_worker(session, worker_id, settings.max_attempts)
+    finally:
+        scratch.close()
+        database.dispose()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""A job in memory: its spec, its base model on the device, and its prepared data. Made once, used for many steps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.steps import Claim
+from negmerge import spec as job_spec
+from negmerge.errors import ModelError
+from negmerge.models import ZeroShotModel
+from negmerge.pipeline import Prepared
+from negmerge.progress import OnStep
+from negmerge.spec import JobSpec
+from negmerge.vectors import digest
+from worker import resolve
+from worker.station import Station
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every step of the job after prepare needs."""
+
+    job_id: str
+    spec: JobSpec
+    model: ZeroShotModel
+    prepared: Prepared
+
+
+def set_up(station: Station, claim: Claim, on_step: OnStep) -> Bench:
+    """Fetch and load what prepare has left. Raises ModelError where the base model is another one by now."""
+    assert claim.prepared_key is not None  # the job is tuning or concluding
+    spec = job_spec.parse(claim.spec)
+    model = resolve.open_model(station, claim, spec, on_step)
+    key = claim.prepared_key
+    if prepared_name(model) != Path(key).name:
+        raise ModelError(
+            "the base model has changed since the job was prepared: upload it as a model, whose bytes stay"
+        )
+    path = station.scratch.cached(
+        station.cache / "jobs" / claim.job_id / Path(key).name,
+        lambda path: station.download(key, path, on_step),
+    )
+    return Bench(claim.job_id, spec, model, Prepared.load(path))
+
+
+def prepared_name(model: ZeroShotModel) -> str:
+    """The name of the prepared data's file. It tells with which base model they were made."""
+    return f"prepared-{digest(model.original).removeprefix('sha256:')[:32]}.safetensors"

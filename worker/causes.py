@@ -1,0 +1,29 @@
+"""Why a step failed, as a document for the job's row and events: ``type``, ``title``, ``detail``."""
+
+import re
+from typing import Any
+
+from negmerge.errors import NegmergeError, SelectionError, SpecError
+
+
+def cause_of(error: Exception) -> dict[str, Any]:
+    """The cause. Of an error that is not ours the message stays in the log: it may name paths and hosts."""
+    if not isinstance(error, NegmergeError):
+        detail = f"{type(error).__name__} in the worker; its log has the rest"
+        return {"type": "worker_error", "title": "The worker made a mistake", "detail": detail}
+    cause = {"type": _snake(type(error).__name__), "title": _title(error), "detail": str(error)}
+    if isinstance(error, SpecError):
+        return cause | {"errors": [{"pointer": e.pointer, "detail": e.detail} for e in error.errors]}
+    if isinstance(error, SelectionError) and error.pointer:
+        return cause | {"errors": [{"pointer": error.pointer, "detail": str(error)}]}
+    return cause
+
+
+def _snake(name: str) -> str:
+    """``archive_error`` for ``ArchiveError``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _title(error: NegmergeError) -> str:
+    """The first sentence of the class's docstring, which is written for people."""
+    return (type(error).__doc__ or "").split(".")[0].strip()

@@ -1,0 +1,70 @@
+"""The step ``conclude``: all partials together, the merge, λ, the test, and the job's artifacts."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import steps
+from app.artifacts import ArtifactFile
+from app.steps import Claim, CommittedPartial
+from negmerge import checkpoints, pipeline
+from negmerge.merging import Partial
+from negmerge.progress import OnStep
+from worker.bench import Bench
+from worker.station import Station
+
+_MEDIA_TYPES = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".safetensors": "application/octet-stream",
+}
+_RESULT = "result.json"
+
+
+def conclude(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
+    """Merge, measure, write, upload; the public paths appear with the job's success. Raises LostClaim."""
+    with station.database.write() as session:
+        inputs = steps.conclude_inputs(session, claim)
+    kept = [_kept_vector(row) for row in inputs.points if "task_vector" in row]
+    rows = [{name: row[name] for name in row if name != "task_vector"} for row in inputs.points]
+    partial = _combined(station, bench, inputs.partials, on_step)
+    with station.scratch.folder() as folder:
+        document = pipeline.conclude(
+            bench.spec, bench.model, bench.prepared, partial, rows, folder, claim.job_id, on_step
+        )
+        files = [*_uploaded(station, claim, folder, on_step), *kept]
+    result_key = next(file.key for file in files if file.path == _RESULT)
+    with station.database.write() as session:
+        steps.finish_conclude(session, claim, result_key, files, document["digests"])
+
+
+def _combined(station: Station, bench: Bench, partials: Sequence[CommittedPartial], on_step: OnStep) -> Partial:
+    """All partials as one; the order does not matter. Raises MergeError where points overlap."""
+    combined = pipeline.new_partial(bench.spec, bench.model)
+    for committed in partials:
+        with station.scratch.folder() as folder:
+            path = folder / "partial.safetensors"
+            station.download(committed.key, path, on_step)
+            combined.combine(Partial.load(path, bench.model.base, bench.spec.merge))
+    return combined
+
+
+def _uploaded(station: Station, claim: Claim, folder: Path, on_step: OnStep) -> Iterator[ArtifactFile]:
+    """Every file below ``folder``, stored under its path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    for number, path in enumerate(paths, start=1):
+        name = path.relative_to(folder).as_posix()
+        yield ArtifactFile(
+            path=name,
+            key=station.upload(claim, name, path),
+            bytes=path.stat().st_size,
+            sha256=checkpoints.sha256(path).removeprefix("sha256:"),
+            media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
+        )
+        on_step(number, len(paths), None)
+
+
+def _kept_vector(row: dict[str, Any]) -> ArtifactFile:
+    path = pipeline.task_vector_path(row["index"])
+    return ArtifactFile(path=path, media_type=_MEDIA_TYPES[".safetensors"], **row["task_vector"])

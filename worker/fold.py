@@ -1,0 +1,113 @@
+"""This process's own partial of one job: points are folded into it, and committed together by a flush.
+
+Until a flush commits them the points stay claimed, so that others run them again if this process dies. A flush
+that finds one of its points lost is void; then a new, empty partial is begun beside the last committed one.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app import steps
+from app.artifacts import ObjectMissing, StoreUnavailable
+from app.steps import Claim, FlushOutcome
+from negmerge.merging import Partial
+from negmerge.pipeline import TunedPoint
+from worker.held import Held
+from worker.station import Station
+
+log = structlog.get_logger(__name__)
+
+
+class Fold:
+    """The partials of one process life and one job. Only the computing thread uses it.
+
+    empty: makes an empty partial of the job.
+    """
+
+    def __init__(self, station: Station, held: Held, job_id: str, empty: Callable[[], Partial]) -> None:
+        self.job_id = job_id
+        self._station = station
+        self._held = held
+        self._empty = empty
+        self._begin()
+
+    def _begin(self) -> None:
+        self._id = uuid.uuid4().hex
+        self._partial = self._empty()
+        self._waiting: list[Claim] = []
+        self._due_at = 0.0
+        self._tried_key: str | None = None
+
+    def add(self, claim: Claim, tuned: TunedPoint) -> None:
+        """Fold a trained point. It stays claimed until a flush commits it."""
+        try:
+            self._partial.add(claim.index, tuned.vector, tuned.single)
+        except BaseException:  # half a point may be in it
+            self.give_up()
+            raise
+        if not self._waiting:
+            self._due_at = time.monotonic() + self._station.settings.flush_seconds
+        self._waiting.append(claim)
+        self._held.keep(claim)
+
+    def flush_if_due(self) -> None:
+        """Flush what has waited for ``flush_seconds``. An outage puts it off, since a step is running."""
+        if not self._waiting or time.monotonic() < self._due_at:
+            return
+        try:
+            self.flush()
+        except (DBAPIError, StoreUnavailable) as error:
+            self._due_at = time.monotonic() + self._station.settings.flush_seconds
+            log.warning("flush put off", job=self.job_id, error=type(error).__name__)
+
+    def flush(self) -> bool:
+        """Commit the waiting points, all or none of them; False where there were none.
+
+        An outage raises DBAPIError or StoreUnavailable and changes nothing here: the next flush reads first whether
+        the last one was committed after all.
+        """
+        if not self._waiting:
+            return False
+        if self._landed() or self._commit() is FlushOutcome.COMMITTED:
+            self._let_go()
+        else:
+            log.info("flush void", job=self.job_id, points=[claim.index for claim in self._waiting])
+            self.give_up()
+        return True
+
+    def _commit(self) -> FlushOutcome:
+        with self._station.scratch.folder() as folder:
+            path = folder / "partial.safetensors"
+            self._partial.save(path)
+            try:
+                key = self._station.upload(self._waiting[-1], f"partial-{uuid.uuid4().hex}.safetensors", path)
+            except ObjectMissing:  # the lease ended meanwhile, and the object was collected
+                return FlushOutcome.VOID
+        self._tried_key = key
+        with self._station.database.write() as session:
+            return steps.flush(session, self._waiting, self._id, key, self._partial.points)
+
+    def _landed(self) -> bool:
+        """Whether the flush before, of unknown outcome, was committed. Nothing is folded between the two."""
+        if self._tried_key is None:
+            return False
+        with self._station.database.read() as session:
+            found = steps.committed(session, self._id)
+        return found is not None and found.key == self._tried_key and found.points == self._partial.points
+
+    def give_up(self) -> None:
+        """Points not committed run again; those that were, are safe in the partial that a row points at."""
+        waiting = self._waiting
+        self._let_go()
+        self._begin()
+        with self._station.database.write() as session:
+            steps.give_back(session, waiting)
+
+    def _let_go(self) -> None:
+        self._held.let_go({claim.token for claim in self._waiting})
+        self._waiting = []
+        self._tried_key = None

@@ -1,0 +1,117 @@
+"""What this process holds: the running step, and the points that it has folded but not committed yet.
+
+The computing thread takes and lets go; the keeper renews all of it and says when the running step must stop.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Collection
+from enum import StrEnum
+
+from app.steps import Claim
+from negmerge.errors import Interrupted
+
+
+class Reason(StrEnum):
+    """Why the running step must stop."""
+
+    SHUTDOWN = "shutdown"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Stopped(Interrupted):
+    """The running step was asked to stop; ``reason`` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+        super().__init__(f"stopped: {reason}")
+
+
+class Held:
+    """The claims of this process, shared between its two threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: Claim | None = None
+        self._folded: dict[str, Claim] = {}
+        self._reason: Reason | None = None
+        self._progress: tuple[int, int, float | None] | None = None
+        self._stopping = False
+        self.broken = False
+        """True once something failed that only a new process can mend: the device, or a thread of ours."""
+
+    @property
+    def stopping(self) -> bool:
+        """True once the process has been told to end."""
+        return self._stopping
+
+    def shut_down(self) -> None:
+        """Stop the running step and begin no other. Plain assignments, so a signal handler may call it."""
+        self._stopping = True
+
+    def break_off(self) -> None:
+        """End the process in its ordinary way, because it must be replaced; a supervisor starts another."""
+        self.broken = True
+        self.shut_down()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def begin(self, claim: Claim) -> None:
+        """The computing thread starts on a claim."""
+        with self._lock:
+            self._running, self._reason, self._progress = claim, None, None
+
+    def end(self) -> None:
+        """The computing thread has left its claim: done, folded, failed or given back."""
+        with self._lock:
+            self._running = None
+
+    def keep(self, claim: Claim) -> None:
+        """A folded point stays claimed, and renewed, until it is committed."""
+        with self._lock:
+            self._folded[claim.token] = claim
+
+    def let_go(self, tokens: Collection[str]) -> None:
+        """These folded points are committed, or lost."""
+        with self._lock:
+            for token in tokens:
+                self._folded.pop(token, None)
+
+    def claims(self) -> list[Claim]:
+        """Everything that must be renewed."""
+        with self._lock:
+            running = [self._running] if self._running is not None else []
+            return [*running, *self._folded.values()]
+
+    def progress(self) -> tuple[Claim, tuple[int, int, float | None]] | None:
+        """The running step and where it stands, if it has said so since the last call."""
+        with self._lock:
+            progress, self._progress = self._progress, None
+            if self._running is None or progress is None:
+                return None
+            return self._running, progress
+
+    def lose(self, tokens: Collection[str]) -> None:
+        """These leases are gone: stop the running step if it is among them.
+
+        A folded point that is lost stays in the list: its flush finds out, and does what is due then.
+        """
+        self._stop_if(lambda claim: claim.token in tokens, Reason.LOST)
+
+    def cancel(self, job_ids: Collection[str]) -> None:
+        """These jobs were cancelled or have ended: stop the running step if it is one of theirs."""
+        self._stop_if(lambda claim: claim.job_id in job_ids, Reason.CANCELLED)
+
+    def on_step(self, step: int, total: int, loss: float | None) -> None:
+        """What every step of work calls. Raises Stopped once there is a reason to stop."""
+        if self._stopping:
+            raise Stopped(Reason.SHUTDOWN)
+        if self._reason is not None:
+            raise Stopped(self._reason)
+        self._progress = (step, total, loss)
+
+    def _stop_if(self, concerns: Callable[[Claim], bool], reason: Reason) -> None:
+        with self._lock:
+            if self._running is not None and concerns(self._running):
+                self._reason = reason

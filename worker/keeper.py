@@ -1,0 +1,94 @@
+"""The keeper: the thread of a worker that keeps its claims, and tells the running step when to stop.
+
+It renews leases, carries progress to the record, looks for cancelled jobs, sweeps, and says that this process is
+alive. It is no Celery task, because the pool's only thread may be training for hours; and it needs no broker.
+"""
+
+import threading
+import time
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app import steps
+from worker.held import Held
+from worker.station import Station
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+"""How often the record is asked whether a held job was cancelled: a cancel takes hold within a second."""
+
+_SAFE_SHARE = 0.8
+"""Share of a lease after which a worker that could not renew takes it for lost. The rest is for stopping."""
+
+
+class Keeper(threading.Thread):
+    """Keeps the claims of ``held`` until ``finish`` is called."""
+
+    def __init__(self, station: Station, held: Held) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self._station = station
+        self._held = held
+        self._finished = threading.Event()
+        self._renewed_at = time.monotonic()
+
+    def run(self) -> None:
+        """Look at least twice a second what is due. An error that nobody foresaw ends the process."""
+        settings = self._station.settings
+        pause = min(_LOOK_SECONDS, settings.renew_seconds, settings.poll_seconds)
+        keep_at = sweep_at = 0.0
+        try:
+            while not self._finished.is_set():
+                try:
+                    self._look_for_ended_jobs()
+                    if time.monotonic() >= keep_at:
+                        keep_at = time.monotonic() + settings.renew_seconds
+                        self._keep()
+                    if time.monotonic() >= sweep_at:
+                        sweep_at = time.monotonic() + settings.poll_seconds
+                        self._sweep()
+                except DBAPIError as error:
+                    log.warning("the database does not answer", error=type(error).__name__)
+                    keep_at = 0.0
+                self._give_up_in_time()
+                self._finished.wait(pause)
+        except Exception:
+            log.exception("the keeper broke")
+            self._held.break_off()
+
+    def finish(self) -> None:
+        """End the thread. Nothing is renewed afterwards."""
+        self._finished.set()
+        self.join()
+
+    def _keep(self) -> None:
+        """Renew every lease, and write down where the running step stands."""
+        asked_at = time.monotonic()
+        claims = self._held.claims()
+        progress = self._held.progress()
+        with self._station.database.write() as session:
+            lost = steps.renew(session, claims, self._station.settings.lease_seconds)
+            if progress is not None:
+                claim, (step, total, loss) = progress
+                steps.report_progress(session, claim, step, total, loss)
+            steps.seen(session, self._station.worker)
+        self._renewed_at = asked_at
+        self._held.lose(lost)
+
+    def _give_up_in_time(self) -> None:
+        """Stop before a lease ends that could not be renewed: somebody else will have the step then."""
+        if time.monotonic() - self._renewed_at > self._station.settings.lease_seconds * _SAFE_SHARE:
+            self._held.lose({claim.token for claim in self._held.claims()})
+
+    def _look_for_ended_jobs(self) -> None:
+        """Stop at once what was cancelled, or has failed elsewhere."""
+        job_ids = {claim.job_id for claim in self._held.claims()}
+        if job_ids:
+            with self._station.database.read() as session:
+                self._held.cancel(steps.not_wanted(session, job_ids))
+
+    def _sweep(self) -> None:
+        """Open the steps of workers that are gone. Whoever is idle finds them by itself."""
+        with self._station.database.write() as session:
+            steps.sweep(session, self._station.settings.max_attempts)

@@ -1,0 +1,27 @@
+"""The step ``prepare``: from references to decoded data in the store, and the base model's figures."""
+
+from app import steps
+from app.steps import Claim
+from negmerge import pipeline
+from negmerge import spec as job_spec
+from negmerge.progress import OnStep
+from worker import resolve
+from worker.bench import Bench, prepared_name
+from worker.station import Station
+
+
+def prepare(station: Station, claim: Claim, on_step: OnStep) -> Bench:
+    """Resolve the references, decode and measure, and hand the job over to tuning. Raises LostClaim."""
+    spec = job_spec.parse(claim.spec)
+    model = resolve.open_model(station, claim, spec, on_step)
+    forget = resolve.open_dataset(station, claim, spec.forget, on_step)
+    same = spec.retain.source == spec.forget.source
+    retain = forget if same else resolve.open_dataset(station, claim, spec.retain, on_step)
+    prepared = pipeline.prepare(spec, model, forget, retain, on_step)
+    with station.scratch.folder() as folder:
+        path = folder / prepared_name(model)
+        prepared.save(path)
+        key = station.upload(claim, path.name, path)
+    with station.database.write() as session:
+        steps.finish_prepare(session, claim, key, station.worker.arithmetic)
+    return Bench(claim.job_id, spec, model, prepared)

@@ -1,0 +1,163 @@
+"""A spec's references as files of this machine: models and data sets, fetched once into the cache.
+
+What belongs to a registered thing lies in the cache under its id, what belongs to one job under the job's. Both
+go as soon as the data set, the model or the job is gone.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import uris, weights
+from app.settings import Settings
+from app.states import TERMINAL
+from app.steps import Claim
+from app.tables import Dataset as DatasetRow
+from app.tables import Job
+from app.tables import Model as ModelRow
+from negmerge import checkpoints
+from negmerge.archives import Index, Limits
+from negmerge.data import Dataset, open_archive, open_torchvision
+from negmerge.errors import DataError, ModelError
+from negmerge.prompts import DEFAULT_TEMPLATES
+from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.models import ZeroShotModel, load_model, load_tag
+from negmerge.progress import OnStep
+from negmerge.spec import DatasetRef, JobSpec
+from worker.station import Station
+
+
+def open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> ZeroShotModel:
+    """The job's base model on this worker's device. Raises ModelError, CheckpointError, DataError."""
+    name, architecture = spec.base_model.weights, spec.base_model.architecture
+    device = station.worker.arithmetic.device
+    if not name.startswith("mdl_"):
+        return _referenced_model(station, claim.job_id, name, architecture, device, on_step)
+    with station.database.read() as session:
+        row = session.get(ModelRow, name)
+    if row is None or row.tenant != claim.tenant:
+        raise ModelError(f"there is no model {name}: it was deleted")
+    if row.key is None:
+        return _referenced_model(station, claim.job_id, row.uri or "", row.config or row.architecture, device, on_step)
+    key, config, sha256 = row.key, row.config, row.sha256
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+        _download(station, key, sha256, folder / WEIGHTS_FILE, on_step)
+
+    return load_model(station.scratch.cached(station.cache / "models" / name, make), device)
+
+
+def open_dataset(station: Station, claim: Claim, ref: DatasetRef, on_step: OnStep) -> Dataset:
+    """A data set that the spec names. Raises DataError."""
+    limits = limits_of(station.settings)
+    if ref.torchvision is not None:
+        root = uris.local_path(ref.root or "", station.settings)
+        if root is None:
+            raise DataError(f"the root {ref.root} must be a local folder")
+        return open_torchvision(ref.torchvision, root)
+    if ref.uri is not None:
+        path = _fetched(station, claim.job_id, ref.uri, on_step)
+        return open_archive(path, None, {}, DEFAULT_TEMPLATES, limits)
+    with station.database.read() as session:
+        row = session.get(DatasetRow, ref.dataset)
+    if row is None or row.tenant != claim.tenant:
+        raise DataError(f"there is no data set {ref.dataset}: it was deleted")
+    if row.key is None:
+        path, index = _fetched(station, claim.job_id, row.uri or "", on_step), None
+    else:
+        key, sha256 = row.key, row.sha256
+        path = station.scratch.cached(
+            station.cache / "datasets" / row.id,
+            lambda path: _download(station, key, sha256, path, on_step),
+        )
+        index = Index.from_json(json.loads(station.store.read(row.index_key))) if row.index_key else None
+    return open_archive(path, index, row.class_names, row.templates, limits)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What an archive may hold, as the settings say."""
+    return Limits(
+        bytes=settings.max_archive_bytes,
+        files=settings.max_archive_files,
+        ratio=settings.max_archive_ratio,
+        pixels=settings.max_image_pixels,
+    )
+
+
+def is_active(session: Session, job_id: str) -> bool:
+    """Whether the job has not ended."""
+    return job_id in _active(session, [job_id])
+
+
+def tidy(session: Session, cache: Path) -> None:
+    """Remove from the cache what belongs to a data set or a model that was deleted, or to a job that has ended."""
+    entries = {path.name: path for path in cache.glob("*/*")}
+    if not entries:
+        return
+    wanted = _active(session, list(entries))
+    for table in (DatasetRow, ModelRow):
+        wanted |= set(session.scalars(select(table.id).where(table.id.in_(entries))))
+    for name, path in entries.items():
+        if name not in wanted:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _active(session: Session, job_ids: list[str]) -> set[str]:
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.state.not_in(TERMINAL))))
+
+
+def _referenced_model(
+    station: Station,
+    job_id: str,
+    name: str,
+    architecture: str | dict[str, Any] | None,
+    device: str,
+    on_step: OnStep,
+) -> ZeroShotModel:
+    """A model by a URI or an absolute path, or by a tag of open_clip's registry."""
+    if "://" not in name and not name.startswith("/"):
+        if not isinstance(architecture, str):
+            raise ModelError(f"the tag {name} needs an architecture, such as ViT-B-32")
+        return load_tag(architecture, name, device)
+    path = _fetched(station, job_id, name, on_step)
+    if path.is_dir():
+        return load_model(path, device)
+    config = json.dumps(architecture) if isinstance(architecture, dict) else None
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        source = folder / "source"  # what it holds is unpacked beside it, so it must seem to lie here
+        source.symlink_to(path)
+        opened = weights.open_upload(source, config, station.settings.max_archive_bytes)
+        (folder / CONFIG_FILE).write_text(json.dumps(opened.config), encoding="utf-8")
+        if opened.path == source:
+            shutil.copyfile(source, folder / WEIGHTS_FILE)
+        source.unlink()
+
+    return load_model(station.scratch.cached(station.cache / "jobs" / job_id / "model", make), device)
+
+
+def _fetched(station: Station, job_id: str, uri: str, on_step: OnStep) -> Path:
+    """The local file or folder that a URI names; what lies elsewhere is downloaded for this job."""
+    local = uris.local_path(uri, station.settings)
+    if local is not None:
+        return local
+    limit = station.settings.max_upload_bytes
+    return station.scratch.cached(
+        station.cache / "jobs" / job_id / f"fetched-{hashlib.sha256(uri.encode()).hexdigest()[:32]}",
+        lambda path: uris.fetch(uri, path, station.settings, limit, on_step),
+    )
+
+
+def _download(station: Station, key: str, sha256: str | None, path: Path, on_step: OnStep) -> None:
+    station.download(key, path, on_step)
+    found = checkpoints.sha256(path).removeprefix("sha256:")
+    if sha256 is not None and found != sha256:
+        raise DataError(f"the stored object {key} is damaged: its SHA-256 is {found}, not {sha256}")

@@ -1,0 +1,174 @@
+"""The loop of a worker: claim what is due, do it, fold it, until nothing is left. Read it after ``app.steps``.
+
+One thread computes, whoever wakes it: a message, or its own look at the record every ``poll_seconds``. So an
+empty broker, or none, costs a second and no job.
+"""
+
+import threading
+
+import structlog
+import torch
+from sqlalchemy.exc import DBAPIError
+
+from app import artifacts, steps
+from app.artifacts import StoreUnavailable
+from app.states import StepKind
+from app.steps import Claim, LostClaim
+from negmerge import pipeline
+from negmerge.errors import NegmergeError
+from worker import resolve
+from worker.bench import Bench, set_up
+from worker.causes import cause_of
+from worker.conclude import conclude
+from worker.fold import Fold
+from worker.held import Held, Reason, Stopped
+from worker.prepare import prepare
+from worker.station import Station
+from worker.tune import tune
+
+log = structlog.get_logger(__name__)
+
+_AWAY = (DBAPIError, StoreUnavailable)
+
+
+class Loop(threading.Thread):
+    """The computing thread. It ends soon after ``stop``, with everything flushed or given back."""
+
+    def __init__(self, station: Station, held: Held) -> None:
+        super().__init__(name="loop", daemon=True)
+        self._station = station
+        self._held = held
+        self._wake = threading.Event()
+        self._idle = threading.Event()
+        self._bench: Bench | None = None
+        self._fold: Fold | None = None
+
+    def wake_and_wait(self) -> None:
+        """There may be work: look now. Returns when there is none left, or the process is to end."""
+        if self._held.stopping:
+            return
+        self._idle.clear()
+        self._wake.set()
+        self._idle.wait()
+
+    def stop(self) -> None:
+        """Stop the running step, flush, and end. A signal handler may call it."""
+        self._held.shut_down()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Work whenever there is something to do. An error that nobody foresaw ends the process."""
+        torch.set_num_threads(self._station.settings.cpu_threads)  # here: it is per thread, and comes first
+        try:
+            while not self._held.stopping:
+                self._wake.clear()
+                self._work_until_idle()
+                self._idle.set()
+                self._wake.wait(self._station.settings.poll_seconds)
+            self._leave()
+        except Exception:
+            log.exception("the loop broke")
+            self._held.break_off()
+        finally:
+            self._idle.set()
+
+    def _work_until_idle(self) -> None:
+        try:
+            while not self._held.stopping and self._work_once():
+                pass
+        except _AWAY as error:
+            log.warning("the record or the store does not answer", error=type(error).__name__)
+
+    def _work_once(self) -> bool:
+        """Do one step, or flush where there is none. False where there was nothing to do, or it went wrong."""
+        station = self._station
+        artifacts.collect(station.database, station.store, station.settings.upload_grace_seconds)
+        with station.database.write() as session:
+            claim = steps.claim_next(session, station.worker, station.settings.lease_seconds)
+        if claim is None:
+            return self._rest()
+        self._held.begin(claim)
+        try:
+            with structlog.contextvars.bound_contextvars(job=claim.job_id, step=claim.kind, index=claim.index):
+                return self._do(claim)
+        finally:
+            self._held.end()
+
+    def _rest(self) -> bool:
+        """Nothing is left to claim: commit what is folded, and forget what nobody needs."""
+        if self._fold is not None and self._fold.flush():
+            return True
+        with self._station.database.read() as session:
+            resolve.tidy(session, self._station.cache)
+            if self._bench is not None and not resolve.is_active(session, self._bench.job_id):
+                self._bench = self._fold = None
+        return False
+
+    def _do(self, claim: Claim) -> bool:
+        """Do a step, whatever becomes of it. False where the next one should wait a little."""
+        try:
+            self._step(claim)
+        except Stopped as stopped:
+            log.info("step stopped", reason=stopped.reason)
+            if stopped.reason is not Reason.LOST:
+                self._give_back(claim)
+            if stopped.reason is Reason.CANCELLED and self._fold is not None:
+                self._fold.give_up()
+        except LostClaim as lost:
+            log.info("step lost", error=str(lost))
+            self._give_back(claim)  # it may be ours still, and the job cancelled
+        except NegmergeError as error:
+            log.warning("step failed for good", error=str(error))
+            self._fail(claim, error, final=True)
+        except _AWAY:
+            self._give_back(claim)
+            raise
+        except torch.AcceleratorError:  # the CUDA context is lost; out of memory is another class
+            log.exception("the device failed")
+            self._give_back(claim)
+            self._held.break_off()
+        except Exception as error:
+            log.exception("step failed")
+            self._fail(claim, error, final=False)
+            return False
+        return True
+
+    def _step(self, claim: Claim) -> None:
+        log.info("step begins", attempt=claim.attempt)
+        if self._fold is not None and self._fold.job_id != claim.job_id:
+            self._fold.flush()
+            self._fold = None
+        if self._bench is not None and self._bench.job_id != claim.job_id:
+            self._bench = None
+        if claim.kind is StepKind.PREPARE:
+            self._bench = prepare(self._station, claim, self._held.on_step)
+            return
+        bench = self._bench = self._bench or set_up(self._station, claim, self._held.on_step)
+        if claim.kind is StepKind.CONCLUDE:
+            conclude(self._station, bench, claim, self._held.on_step)
+            return
+        fold = self._fold = self._fold or Fold(
+            self._station, self._held, claim.job_id, lambda: pipeline.new_partial(bench.spec, bench.model)
+        )
+
+        def on_step(step: int, total: int, loss: float | None) -> None:
+            self._held.on_step(step, total, loss)
+            fold.flush_if_due()
+
+        tune(self._station, bench, fold, claim, on_step)
+
+    def _give_back(self, claim: Claim) -> None:
+        with self._station.database.write() as session:
+            steps.give_back(session, [claim])
+
+    def _fail(self, claim: Claim, error: Exception, *, final: bool) -> None:
+        with self._station.database.write() as session:
+            steps.fail_step(session, claim, cause_of(error), self._station.settings.max_attempts, final)
+
+    def _leave(self) -> None:
+        """Commit what is folded; without a record or a store to commit it to, its leases run out."""
+        try:
+            if self._fold is not None:
+                self._fold.flush()
+        except _AWAY as error:
+            log.warning("left without a flush", error=type(error).__name__)
