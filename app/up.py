@@ -41,7 +41,7 @@ class UpError(Exception):
 
 def run(data_dir: Path, port: int, workers: int, say: Say) -> None:
     """Start everything, say when it is ready, and keep it running until TERM or INT. Raises UpError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data will lie here
     stopping = _Stopping()
     with _only_one(data_dir), _broker_socket(data_dir) as socket_path:
         settings = Settings(data_dir=data_dir, host="127.0.0.1", port=port, broker_url=f"redis+socket://{socket_path}")

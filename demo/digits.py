@@ -46,7 +46,7 @@ CONFIG: dict[str, Any] = {
         "resize_mode": "squash",
     },
 }
-LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH = 1e-3, 0.1, 50, 24, 100
+LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH = 1e-3, 0.1, 50, 36, 100
 SHIFT = 2
 """Pixels by which a training image moves at most, both ways."""
 RECIPE = [CONFIG, LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH, SHIFT, CLASS_NAMES, TEMPLATES]

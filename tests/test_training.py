@@ -70,7 +70,8 @@ class ByHand:
         log_p = logits - logits.exp().sum(dim=1, keepdim=True).log()
         onehot = functional.one_hot(self.labels, len(CLASSES)).double()
         q = onehot * (1 - self.smoothing) + self.smoothing / len(CLASSES)
-        return -(q * log_p).sum(dim=1).mean()
+        loss: Tensor = -(q * log_p).sum(dim=1).mean()
+        return loss
 
     def run(self, steps: int, peak: float, decay: float) -> dict[str, Tensor]:
         """AdamW (arXiv 1711.05101, algorithm 2) with β = 0.9, 0.999 and ε = 1e-8."""

@@ -57,11 +57,10 @@ def create_job(
     """Submit a job. Everything that can be known without reading the data is judged before the 202."""
     spec = _parsed(body.value)
     idempotency = None if idempotency_key is None else (idempotency_key, body.sha256)
+    found = None
     with services.database.read() as session:
         repeated = idempotency_key and session.get(IdempotencyRecord, (caller.tenant, idempotency_key))
-        if repeated and not dry_run:
-            found = None  # the job was made then, whatever has become of its references
-        else:
+        if dry_run or not repeated:  # else the job was made then, whatever has become of its references
             found = references.find(session, services.settings, caller.tenant, spec)
     splits = None if found is None else references.splits(services.indexes, spec, found)
     if dry_run:
