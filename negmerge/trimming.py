@@ -39,7 +39,8 @@ def _lower_halves(patterns: Array, high: int) -> Array:
 def _histogram(values: Iterable[Array]) -> Array:
     counts = np.zeros(1 << _LOW_BITS, np.int64)
     for chunk in values:
-        counts += np.bincount(chunk, minlength=len(counts))
+        found = np.bincount(chunk)
+        counts[: len(found)] += found
     return counts
 
 

@@ -15,6 +15,10 @@ from app.ids import new_id
 from app.settings import Settings
 from tests import servers
 
+# Each test process and each worker that it starts computes on one thread: several that fight over two cores take
+# many times as long, and the same number everywhere gives the same bits.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:

@@ -23,7 +23,7 @@ def service(
 ) -> Iterator[Service]:
     """SQLite and a folder, or PostgreSQL and S3; no worker yet."""
     with ExitStack() as stack:
-        places = {}
+        places: dict[str, Any] = {}
         if request.param == "production":
             server = request.getfixturevalue("postgres_url")
             places["database_url"] = stack.enter_context(new_postgres_database(server))

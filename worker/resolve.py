@@ -24,10 +24,10 @@ from negmerge import checkpoints
 from negmerge.archives import Index, Limits
 from negmerge.data import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
-from negmerge.prompts import DEFAULT_TEMPLATES
 from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.models import ZeroShotModel, load_model, load_tag
 from negmerge.progress import OnStep
+from negmerge.prompts import DEFAULT_TEMPLATES
 from negmerge.spec import DatasetRef, JobSpec
 from worker.station import Station
 
