@@ -18,7 +18,7 @@ from negmerge.models import ZeroShotModel
 from negmerge.prepared import PARTS, Prepared, as_json, measure, prepare
 from negmerge.progress import OnStep, ignore
 from negmerge.result import Concluded, MethodResult, write
-from negmerge.search import Choice, choose
+from negmerge.search import Choice, choose, choose_sparingly
 from negmerge.spec import JobSpec
 from negmerge.sweep import Point, expand
 from negmerge.training import fine_tune
@@ -82,7 +82,7 @@ def tune(spec: JobSpec, model: ZeroShotModel, prepared: Prepared, point: Point, 
     single = None
     if "task_arithmetic" in spec.methods():
         poll = _standing(on_step, tuned.steps, tuned.steps, tuned.loss)
-        choice = choose_scale(spec, model, prepared, vector, poll)
+        choice = choose_scale(spec, model, prepared, vector, poll, with_curve=False)
         load_at(model, vector, choice.scale)
         figures = measure(model, prepared.sides, _single_parts(prepared), poll)
         single = Single(key=choice.key, scale=choice.scale)
@@ -93,24 +93,35 @@ def tune(spec: JobSpec, model: ZeroShotModel, prepared: Prepared, point: Point, 
 
 
 def choose_scale(
-    spec: JobSpec, model: ZeroShotModel, prepared: Prepared, merged: TaskVector, on_step: OnStep = ignore
+    spec: JobSpec,
+    model: ZeroShotModel,
+    prepared: Prepared,
+    merged: TaskVector,
+    on_step: OnStep = ignore,
+    with_curve: bool = True,
 ) -> Choice:
-    """The scale λ for θ₀ − λ·τ*, by the job's rule, on validation data."""
-    forget_part = prepared.forget_search_part
+    """The scale λ for θ₀ − λ·τ*, by the job's rule, on validation data.
+
+    Without the curve the choice is the same, and the retain set is measured only where it decides.
+    """
     base_retain = prepared.base["validation"]["retain"].total
 
-    def evaluate_at(scale: float) -> tuple[Count, Count]:
-        load_at(model, merged, scale)
-        forget = measure(model, {"forget": prepared.forget}, [forget_part], on_step)
-        retain = measure(model, {"retain": prepared.retain}, ["validation"], on_step)
-        return forget[forget_part]["forget"].total, retain["validation"]["retain"].total
+    def measured(side: str, part: str) -> Callable[[float], Count]:
+        def at(scale: float) -> Count:
+            load_at(model, merged, scale)
+            return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total
 
-    return choose(evaluate_at, spec.scale_search, spec.scale_rule, base_retain, prepared.unseen)
+        return at
+
+    forget_at, retain_at = measured("forget", prepared.forget_search_part), measured("retain", "validation")
+    rule = (spec.scale_search, spec.scale_rule, base_retain, prepared.unseen)
+    if with_curve:
+        return choose(lambda scale: (forget_at(scale), retain_at(scale)), *rule)
+    return choose_sparingly(forget_at, retain_at, *rule)
 
 
 def load_at(model: ZeroShotModel, merged: TaskVector, scale: float) -> None:
     """Put θ₀ − λ·τ* into the model, with the bits that the weights file would have."""
-    model.restore()
     model.load_parameters({name: apply_scale(model.original[name], tensor, scale) for name, tensor in merged.items()})
 
 
