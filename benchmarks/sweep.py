@@ -1,7 +1,8 @@
 """A whole sweep beside the published way of doing it, on the demo's model, images, points and seeds.
 
-The published way (the released CLIP code, restated; nothing of the library in it but the cut into parts): every image is decoded and prepared anew in each epoch and each evaluation, every fine-tuned model is stored, all are
-loaded again to be merged, and the scale is chosen from 21 by evaluating both sides at each.
+The published way (the released CLIP code, restated; nothing of the library in it but the cut into parts): every image
+is decoded and prepared anew in each epoch and each evaluation, every fine-tuned model is stored, all are loaded again
+to be merged, and the scale is chosen from 21 by evaluating both sides at each.
 """
 
 import io
@@ -25,6 +26,7 @@ from demo.__main__ import FORGET, SWEEP
 from demo.digits import Digits, make_digits
 from negmerge import pipeline
 from negmerge.local import open_datasets, open_model
+from negmerge.prepared import measure
 from negmerge.progress import ignore
 from negmerge.selection import Splits, split
 from negmerge.spec import JobSpec, parse
@@ -74,7 +76,7 @@ def ours(digits: Digits, spec: JobSpec, folder: Path) -> tuple[float, float, int
     partial.save(folder / "partial.safetensors")
     choice = pipeline.choose_scale(spec, model, prepared, partial.result("negmerge"))
     pipeline.load_at(model, partial.result("negmerge"), choice.scale)
-    test = pipeline.measure(model, prepared.sides, ["test"])["test"]
+    test = measure(model, prepared.sides, ["test"])["test"]
     stored = (folder / "partial.safetensors").stat().st_size
     return test["forget"].total.accuracy, test["retain"].total.accuracy, stored
 
@@ -130,7 +132,8 @@ def _head(model: Any, prompts: list[list[str]]) -> Tensor:
             tokens = open_clip.tokenize(texts, context_length=model.context_length)
             mean = model.encode_text(tokens, normalize=True).mean(dim=0)
             rows.append(functional.normalize(mean, dim=0))
-        return torch.stack(rows) * model.logit_scale.exp()
+        head: Tensor = torch.stack(rows) * model.logit_scale.exp()
+    return head
 
 
 def _fine_tune(model: Any, head: Tensor, images: Images, point: Point) -> None:
