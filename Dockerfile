@@ -6,13 +6,14 @@
 ARG PYTHON=python:3.11.14-slim-trixie
 
 FROM ${PYTHON} AS build
-ENV UV_LINK_MODE=copy \
+ENV UV_CACHE_DIR=/cache/uv \
+    UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 WORKDIR /src
 # Dependencies first: this layer, by far the largest, is made again only when the lock changes.
 COPY requirements/runtime.lock requirements/
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache/uv \
     uv venv /opt/negmerge \
     && uv pip sync --python /opt/negmerge --require-hashes --compile-bytecode requirements/runtime.lock
 COPY requirements/dev.lock requirements/
@@ -21,7 +22,7 @@ COPY app/ app/
 COPY negmerge/ negmerge/
 COPY worker/ worker/
 # The build backend is checked against the hashes of dev.lock; it stays in this stage.
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache/uv \
     uv build --wheel --require-hashes --build-constraints requirements/dev.lock --out-dir /wheels \
     && uv pip install --python /opt/negmerge --no-deps --compile-bytecode /wheels/*.whl
 
