@@ -1,9 +1,8 @@
 """The artifact store, a local folder or S3, and the record of what lies in it.
 
 Keys are unique and never written twice. A row records a key before its put (``register_key``), so that whatever
-happens next, garbage collection can find the object: it takes those that no row points at (``kept``) and that
-have no owner who may still come to keep them: a step's token while its lease lives, or an upload within its
-time. ``put_for`` is the whole way of one file into the store.
+happens next, ``garbage`` can find the object and take it when nobody needs it. ``put_for`` is the whole way of one
+file into the store.
 """
 
 import glob
@@ -20,15 +19,15 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.exceptions import NotFoundError as NoSuchObject
 from obstore.store import LocalStore, S3Store
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import db
 from app.db import Database
 from app.errors import InternalError, Unavailable
 from app.ids import new_token
-from app.states import StepState
-from app.tables import Artifact, Step, StoredObject
+from app.tables import Artifact, StoredObject
+from negmerge.progress import OnStep, ignore
 
 CHUNK = 8 * 2**20
 """Bytes read at a time. Four chunks at most are in memory during a put."""
@@ -68,11 +67,16 @@ class Store:
             return cls(_s3(parts.netloc, parts.path.strip("/"), parts.query), None)
         raise ValueError("a store is file:///folder or s3://bucket/prefix?endpoint=http://host:port")
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Copy a file into the store: in parts, with bounded memory, and on disk when this returns."""
-        chunk = max(CHUNK, path.stat().st_size // _MOST_PARTS)
+    def put_file(self, key: str, path: Path, on_step: OnStep = ignore) -> None:
+        """Copy a file into the store: in parts, with bounded memory, and on disk when this returns.
+
+        ``on_step`` counts bytes; what it raises ends the put, of which nothing stays. It must not use a store itself:
+        it is called from inside one.
+        """
+        size = path.stat().st_size
+        chunk = max(CHUNK, size // _MOST_PARTS)
         with _errors(key):
-            obstore.put(self._objects, key, path, chunk_size=chunk, max_concurrency=4)
+            obstore.put(self._objects, key, _read(path, size, chunk, on_step), chunk_size=chunk, max_concurrency=4)
         self._sync(key)
 
     def put_bytes(self, key: str, data: bytes) -> None:
@@ -156,6 +160,15 @@ class Store:
             path = path.parent
 
 
+def _read(path: Path, size: int, chunk: int, on_step: OnStep) -> Iterator[bytes]:
+    done = 0
+    with path.open("rb") as file:
+        while data := file.read(chunk):
+            on_step(done, size, None)
+            yield data
+            done += len(data)
+
+
 def _remove_unfinished(folder: Path, key: str) -> None:
     """A put that was killed leaves ``key#number``, as obstore names what it will rename, and empty folders."""
     path = folder / key
@@ -217,7 +230,15 @@ class ArtifactFile:
     media_type: str
 
 
-def put_for(database: Database, store: Store, key: str, path: Path, owner: str, job_id: str | None = None) -> None:
+def put_for(
+    database: Database,
+    store: Store,
+    key: str,
+    path: Path,
+    owner: str,
+    job_id: str | None = None,
+    on_step: OnStep = ignore,
+) -> None:
     """Put a file under a new key on behalf of an owner: record the key, then put.
 
     Raises ObjectMissing where garbage collection took the key meanwhile (the owner was paused for so long that its
@@ -225,7 +246,7 @@ def put_for(database: Database, store: Store, key: str, path: Path, owner: str, 
     """
     with database.write() as session:
         register_key(session, key, owner, job_id)
-    store.put_file(key, path)
+    store.put_file(key, path, on_step)
     with database.read() as session:
         known = session.get(StoredObject, key) is not None
     if not known:
@@ -262,32 +283,3 @@ def release_job(session: Session, job_id: str) -> None:
     session.execute(
         update(StoredObject).where(StoredObject.job_id == job_id, StoredObject.key.not_in(needed)).values(_RELEASED)
     )
-
-
-def collect(database: Database, store: Store, upload_grace_seconds: float, limit: int = 200) -> int:
-    """Delete up to ``limit`` objects that nobody needs, and then their rows. Returns how many.
-
-    Never one that is kept, or whose owner may still come to keep it: a claim with a live lease, or an upload
-    younger than the grace time. A lease that ended is never renewed, so what is found here stays unneeded.
-    """
-    with database.read() as session:
-        keys = list(
-            session.scalars(select(StoredObject.key).where(_unneeded(session, upload_grace_seconds)).limit(limit))
-        )
-    if keys:
-        store.delete(keys)
-        with database.write() as session:
-            session.execute(delete(StoredObject).where(StoredObject.key.in_(keys)))
-    return len(keys)
-
-
-def _unneeded(session: Session, upload_grace_seconds: float) -> ColumnElement[bool]:
-    moment = db.now(session)
-    live = select(Step.token).where(Step.state == StepState.CLAIMED, Step.lease_until > moment)
-    over = moment - timedelta(seconds=upload_grace_seconds)
-    ownerless = or_(
-        StoredObject.owner.is_(None),
-        and_(StoredObject.job_id.is_not(None), StoredObject.owner.not_in(live)),
-        and_(StoredObject.job_id.is_(None), StoredObject.created_at < over),
-    )
-    return and_(StoredObject.kept.is_(False), ownerless)

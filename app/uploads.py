@@ -95,7 +95,7 @@ def _boundary(request: Request) -> bytes:
 class _Part:
     """The part that is being read. ``text`` is None for the file."""
 
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[bytes, bytes] = field(default_factory=dict)
     text: bytearray | None = None
 
 
@@ -176,12 +176,12 @@ class _Form:
         self._header[which].extend(data)
 
     def _end_header(self) -> None:
-        name, value = (bytes(half).decode("utf-8", "replace") for half in self._header)
+        name, value = (bytes(half) for half in self._header)
         self._part.headers[name.lower()] = value
         self._header = (bytearray(), bytearray())
 
     def _open_part(self) -> None:
-        _, options = parse_options_header(self._part.headers.get("content-disposition", ""))
+        _, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name in self._texts or (name == "file" and self._file is not None):
             raise Invalid(f"the part {name!r} is there twice", [FieldError(f"/{name}", "is there twice")])

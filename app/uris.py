@@ -35,12 +35,19 @@ def local_path(uri: str, settings: Settings) -> Path | None:
     parts = _split(uri)
     if parts.scheme not in ("", "file"):
         return None
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+    # a model's "file:/x" would be taken for a registry tag: whoever tells the two apart looks for "://"
+    with_slashes = not parts.scheme or uri[len("file") :].startswith("://")
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or not with_slashes:
         raise DataError(f"{uri!r} must be an absolute path: file:///folder/file")
-    path = Path(unquote(parts.path) if parts.scheme else uri).resolve()
-    if not any(path.is_relative_to(root.resolve()) for root in settings.allowed_roots):
+    try:
+        path = Path(unquote(parts.path) if parts.scheme else uri).resolve()
+        allowed = any(path.is_relative_to(root.resolve()) for root in settings.allowed_roots)
+        exists = allowed and path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, a NUL: no file is called so
+        raise DataError(f"{uri!r} cannot be the path of a file") from None
+    if not allowed:
         raise DataError(f"{uri!r} is not below an allowed folder (NEGMERGE_ALLOWED_ROOTS)")
-    if not path.exists():
+    if not exists:
         raise DataError(f"{uri!r} does not exist")
     return path
 

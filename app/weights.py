@@ -4,9 +4,10 @@ What is judged here: the config's shape, that it names nothing on a hub, that th
 finite, have an image tower, and have the sizes that the config says. The worker judges the rest in prepare.
 """
 
+import gzip
 import hashlib
-import json
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -14,15 +15,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from app import strict_json
 from negmerge.errors import CheckpointError, ModelError
 from negmerge.headers import Header, check_finite, read_header
+from negmerge.members import Limits, Meter
 from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE, check_config
+from negmerge.tars import tar_members
+from negmerge.zips import zip_members
 
 MAX_CONFIG_BYTES = 2**20
+MAX_FILES = 10_000
+"""Most files in a model's archive. A folder of open_clip has a handful."""
+
 _CHUNK = 1 << 20
-_UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    gzip.BadGzipFile,
+    RuntimeError,
+    ValueError,
+)
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -39,10 +56,12 @@ class Weights:
 def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     """Judge an upload: a zip or tar of a model's folder, or one safetensors file with its ``config`` as JSON.
 
-    Unpacks into the folder of ``path``. Raises ModelError and CheckpointError.
+    Unpacks into the folder of ``path``. Raises ModelError, CheckpointError, and ArchiveError for an archive that no
+    honest tool would write, or over the limits.
     """
-    archive = _opened(path)
-    if archive is None:
+    limits = Limits(bytes=max_bytes, files=MAX_FILES, file_bytes=max_bytes)
+    kind = _kind(path)
+    if kind is None:
         if config is None:
             raise ModelError("one safetensors file needs its config: send the part 'config' with the JSON")
         weights, text = path, config.encode()
@@ -50,9 +69,11 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
         raise ModelError("an archive brings its own config: leave the part 'config' away")
     else:
         weights = path.with_name(WEIGHTS_FILE)
-        text = _unpack(archive, weights, max_bytes)
+        with _opened(path, kind, limits) as archive:
+            text = _unpack(archive, weights, limits)
     document = parse_config(text)
-    header = read_header(weights)
+    with weights.open("rb") as file:
+        header = read_header(file)  # as a stream: an error does not tell where uploads lie
     check_sizes(document["model_cfg"], header)
     check_finite(weights)
     return Weights(weights, header.size, _sha256(weights), document)
@@ -61,9 +82,9 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
 def parse_config(text: str | bytes) -> dict[str, Any]:
     """The config of an open_clip folder. Raises ModelError, naming the key that is wrong."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"the config is not JSON: {error}") from None
+        document = strict_json.loads(text)
+    except strict_json.NotStrict as error:
+        raise ModelError(f"the config: {error}") from None
     check_config(document)
     assert isinstance(document, dict)
     return document
@@ -80,7 +101,7 @@ def check_sizes(model: dict[str, Any], header: Header) -> None:
     vision, dimension = model["vision_cfg"], model.get("embed_dim")
     if type(dimension) is not int:
         raise ModelError('"model_cfg" needs "embed_dim", a whole number')
-    patches = shapes.get("visual.conv1.weight", ())
+    patches, projection = shapes.get("visual.conv1.weight", ()), shapes.get("visual.proj", ())
     if vision.get("timm_model_name") or "visual.class_embedding" not in shapes or len(patches) != 4:
         return
     blocks = [re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name) for name in shapes]
@@ -88,7 +109,7 @@ def check_sizes(model: dict[str, Any], header: Header) -> None:
         ("vision_cfg.width", vision.get("width"), patches[0]),
         ("vision_cfg.patch_size", vision.get("patch_size"), patches[3]),
         ("vision_cfg.layers", vision.get("layers"), len({block[1] for block in blocks if block})),
-        ("embed_dim", dimension, (*shapes.get("visual.proj", ()), dimension)[1]),
+        ("embed_dim", dimension, projection[1] if len(projection) == 2 else "none"),
     ]
     for name, said, found in sizes:
         if type(said) is int and said != found:
@@ -96,73 +117,94 @@ def check_sizes(model: dict[str, Any], header: Header) -> None:
 
 
 @dataclass(frozen=True)
-class _Archive:
-    """An open zip or tar, as the names of its files and a way to read one."""
+class _Entry:
+    """A file in an archive: its name, and its stdlib record."""
 
-    names: list[str]
+    name: str
+    record: zipfile.ZipInfo | tarfile.TarInfo
+
+    @property
+    def packed(self) -> int | None:
+        """Bytes that it takes in a zip; None in a tar, where packing has been measured as a whole."""
+        return self.record.compress_size if isinstance(self.record, zipfile.ZipInfo) else None
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An open zip or tar whose members have been looked through."""
+
+    entries: list[_Entry]
     source: zipfile.ZipFile | tarfile.TarFile
 
-    @contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
+    def open(self, entry: _Entry) -> IO[bytes]:
         if isinstance(self.source, zipfile.ZipFile):
-            with self.source.open(name) as file:
-                yield file
-            return
-        found = self.source.extractfile(name)
-        assert found is not None  # names lists regular files only
-        with found:
-            yield found
+            return self.source.open(cast(zipfile.ZipInfo, entry.record))
+        found = self.source.extractfile(cast(tarfile.TarInfo, entry.record))
+        assert found is not None  # entries are regular files only
+        return found
 
 
-def _opened(path: Path) -> _Archive | None:
+def _kind(path: Path) -> str | None:
+    """What the file is by its first bytes: "zip", "tar", "tar.gz", or None for what is no archive.
+
+    A safetensors file begins with its header's length, which may look like gzip's mark, and then with a brace.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    if start[257:262] == b"ustar":
+        return "tar"
+    return "tar.gz" if start[:3] == b"\x1f\x8b\x08" and start[8:9] != b"{" else None
+
+
+@contextmanager
+def _opened(path: Path, kind: str, limits: Limits) -> Iterator[_Archive]:
+    """The archive, after one pass over its members by the readers of data sets.
+
+    They count what inflates, and let no link, no second end, no overlapping and no endless header through, all
+    of which ``zipfile`` and ``tarfile`` would follow.
+    """
+    for _member in zip_members(path, limits) if kind == "zip" else tar_members(path, limits):
+        pass
     try:
-        if zipfile.is_zipfile(path):
-            packed = zipfile.ZipFile(path)
-            return _Archive([entry.filename for entry in packed.infolist() if not entry.is_dir()], packed)
-        if tarfile.is_tarfile(path):
-            tar = tarfile.open(path)  # noqa: SIM115 - _unpack closes it
-            return _Archive([member.name for member in tar if member.isreg()], tar)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if kind == "zip":
+            with zipfile.ZipFile(path) as packed:
+                infos = [info for info in packed.infolist() if not info.is_dir()]
+                yield _Archive([_Entry(info.filename, info) for info in infos], packed)
+        else:
+            with tarfile.open(path, "r:gz" if kind == "tar.gz" else "r:") as tar:
+                yield _Archive([_Entry(member.name, member) for member in tar if member.isreg()], tar)
+    except _UNREADABLE as error:
         raise ModelError(f"the archive is damaged or cut off: {error}") from None
-    return None
 
 
-def _unpack(archive: _Archive, weights: Path, max_bytes: int) -> bytes:
+def _unpack(archive: _Archive, weights: Path, limits: Limits) -> bytes:
     """Write the weights, return the config's text."""
-    with archive.source:
-        config_name, weights_name = _member(archive, CONFIG_FILE), _member(archive, WEIGHTS_FILE)
-        try:
-            with archive.open(config_name) as file:
-                text = file.read(MAX_CONFIG_BYTES + 1)
-            with archive.open(weights_name) as file, weights.open("xb") as target:
-                _copy(file, target, max_bytes)
-        except _UNREADABLE as error:
-            raise ModelError(f"the archive is damaged, cut off or encrypted: {error}") from None
+    config_entry, weights_entry = _member(archive, CONFIG_FILE), _member(archive, WEIGHTS_FILE)
+    with archive.open(config_entry) as file:
+        text = file.read(MAX_CONFIG_BYTES + 1)
     if len(text) > MAX_CONFIG_BYTES:
         raise ModelError(f"{CONFIG_FILE} is over {MAX_CONFIG_BYTES} bytes")
+    meter = Meter(limits)
+    with archive.open(weights_entry) as file, weights.open("xb") as target:
+        while chunk := file.read(_CHUNK):
+            meter.count_bytes(len(chunk), weights_entry.packed)
+            target.write(chunk)
     return text
 
 
-def _member(archive: _Archive, wanted: str) -> str:
+def _member(archive: _Archive, wanted: str) -> _Entry:
     """The file of this name at the archive's root, or in the one folder around everything."""
-    found = [name for name in archive.names if PurePosixPath(name).name == wanted]
-    found = [name for name in found if len(PurePosixPath(name).parts) <= 2]
+    found = [entry for entry in archive.entries if PurePosixPath(entry.name).name == wanted]
+    found = [entry for entry in found if len(PurePosixPath(entry.name).parts) <= 2]
     if len(found) == 1:
         return found[0]
     if found:
         raise ModelError(f"the archive has {len(found)} files {wanted}: send one model's folder")
-    if wanted == WEIGHTS_FILE and any(name.endswith(_PICKLES) for name in archive.names):
+    if wanted == WEIGHTS_FILE and any(entry.name.endswith(_PICKLES) for entry in archive.entries):
         raise CheckpointError(f"the archive has pickled weights: send {wanted}, never a pickle")
     raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's own format")
-
-
-def _copy(source: IO[bytes], target: IO[bytes], max_bytes: int) -> None:
-    done = 0
-    while chunk := source.read(_CHUNK):
-        done += len(chunk)
-        if done > max_bytes:
-            raise ModelError(f"the weights inflate beyond {max_bytes} bytes (NEGMERGE_MAX_ARCHIVE_BYTES)")
-        target.write(chunk)
 
 
 def _sha256(path: Path) -> str:

@@ -10,11 +10,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx
+import torch
 from rich.console import Console
 
 from demo.digits import Digits, make_digits
-from demo.service import download, follow, running, submit, upload
+from demo.service import ENDINGS, download, events, running, submit, upload
+from negmerge import pipeline
 from negmerge.console import following, result_table
+from negmerge.progress import OnStep, ignore
 
 HERE = Path("var/demo")
 FORGET = "seven"
@@ -32,15 +36,14 @@ def main() -> None:
     """Run the demo and print its table."""
     console = Console()
     started = time.monotonic()
+    torch.set_num_threads(1)  # the model is small: a second thread gains little, and loses much on a busy machine
     with following(Console(stderr=True)) as on_stage:
         digits = make_digits(HERE / "digits", on_stage("a small CLIP model learns handwritten digits"))
         console.print(f"base model: {100 * digits.accuracy:.1f} % on test, {_since(started)}", highlight=False)
         with running(HERE / "service") as client:
             console.print(f"service ready, {_since(started)}", highlight=False)
             job = submit(client, _spec(client, digits))
-            end = follow(client, job, _Stages(on_stage))
-            if end["state"] != "succeeded":
-                raise SystemExit(f"job {job} ended as {end['state']}: {json.dumps(end.get('problem'))}")
+            _follow(client, job, on_stage)
             document = _fetch(client, job)
     console.print(result_table(document))
     seconds = [point["seconds"] for point in document["points"]]
@@ -51,7 +54,7 @@ def main() -> None:
     console.print(f"report: {HERE / 'report.html'}", highlight=False)
 
 
-def _spec(client: Any, digits: Digits) -> dict[str, Any]:
+def _spec(client: httpx.Client, digits: Digits) -> dict[str, Any]:
     words = {"class_names": json.dumps(digits.class_names), "templates": json.dumps(digits.templates)}
     dataset = upload(client, "/v1/datasets", digits.archive, {"name": "digits", **words})
     config = (digits.model / "open_clip_config.json").read_text()
@@ -71,7 +74,7 @@ def _spec(client: Any, digits: Digits) -> dict[str, Any]:
     }
 
 
-def _fetch(client: Any, job: str) -> dict[str, Any]:
+def _fetch(client: httpx.Client, job: str) -> dict[str, Any]:
     """Download the artifacts into HERE, the weights as the folder that open_clip loads."""
     download(client, f"/v1/jobs/{job}/artifacts/result.json", HERE / "result.json")
     download(client, f"/v1/jobs/{job}/artifacts/report.html", HERE / "report.html")
@@ -85,20 +88,20 @@ def _fetch(client: Any, job: str) -> dict[str, Any]:
     return document
 
 
-class _Stages:
-    """The job's progress as the console's stages."""
-
-    def __init__(self, on_stage: Any) -> None:
-        self._on_stage = on_stage
-        self._state = ""
-
-    def __call__(self, job: dict[str, Any]) -> None:
-        if job["state"] != self._state:
-            self._state = job["state"]
-            self._on_step = self._on_stage(self._state)
-        progress = job.get("progress") or {}
-        if progress.get("points_total"):
-            self._on_step(progress["points_done"], progress["points_total"], None)
+def _follow(client: httpx.Client, job: str, on_stage: pipeline.OnStage) -> None:
+    """Show the job's events as stages, and its trained points as the steps of one."""
+    trained = points = 0
+    on_step: OnStep = ignore
+    for event in events(client, job):
+        points = event["data"].get("points", points)
+        subject, _, what = event["kind"].partition(".")
+        if event["kind"] in ENDINGS and what != "succeeded":
+            raise SystemExit(f"job {job} has {what}: {json.dumps(event['data'])}")
+        if subject == "job":
+            on_step = on_stage(f"job {job} is {what}" if what != "succeeded" else f"job {job} has succeeded")
+        elif event["kind"] == "point.trained":
+            trained += 1
+            on_step(trained, points, None)
 
 
 def _since(started: float) -> str:

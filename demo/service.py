@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,23 @@ import httpx
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-OnEvent = Callable[[dict[str, Any]], None]
+ENDINGS = {"job.succeeded", "job.failed", "job.cancelled"}
 
 
 @contextmanager
 def running(data_dir: Path) -> Iterator[httpx.Client]:
-    """``python -m app up`` over a fresh ``data_dir``: yields a client that carries its key, stops all at the end."""
+    """``python -m app up`` over a fresh ``data_dir``: yields a client that carries its key, stops all at the end.
+
+    Two workers of one thread each: they share the points, and threads that fight over busy cores are slow.
+    """
     shutil.rmtree(data_dir, ignore_errors=True)
     data_dir.mkdir(parents=True)
     port = _free_port()
     log = data_dir.with_suffix(".log")
-    command = [sys.executable, "-m", "app", "up", "--data-dir", str(data_dir), "--port", str(port)]
+    command = [sys.executable, "-m", "app", "up", "--data-dir", str(data_dir), "--port", str(port), "--workers", "2"]
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ.copy())
+        environment = os.environ | {"NEGMERGE_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             _wait_ready(client, process, log)
@@ -55,13 +59,16 @@ def submit(client: httpx.Client, spec: dict[str, Any]) -> str:
     return str(_checked(client.post("/v1/jobs", json=spec))["id"])
 
 
-def follow(client: httpx.Client, job: str, on_progress: OnEvent, pause: float = 0.25) -> dict[str, Any]:
-    """Call ``on_progress`` with the job as it goes on, until it ends; returns it as it ended."""
+def events(client: httpx.Client, job: str, pause: float = 0.25) -> Iterator[dict[str, Any]]:
+    """A job's events as they happen, until one of them says that it has ended."""
+    last = 0
     while True:
-        document = _checked(client.get(f"/v1/jobs/{job}"))
-        on_progress(document)
-        if document["terminal"]:
-            return document
+        page = _checked(client.get(f"/v1/jobs/{job}/events", params={"after": last}))
+        for event in page["data"]:
+            last = event["number"]
+            yield event
+            if event["kind"] in ENDINGS:
+                return
         time.sleep(pause)
 
 

@@ -1,23 +1,28 @@
 """``negmerge …``: the method on one machine, without the service. Errors exit with status 2."""
 
+import io
 import json
+import os
 import secrets
 import shutil
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from types import FrameType
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from negmerge.errors import CheckpointError, DataError, NegmergeError
+from negmerge.errors import CheckpointError, DataError, ModelError, NegmergeError, SpecError
+from negmerge.spec import MAX_SCALE
 
 T = TypeVar("T")
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Machine unlearning by sign-consensual merging of fine-tuned models (NegMerge).",
@@ -46,11 +51,12 @@ def run(
     """Run a whole job: sweep, merge, search for λ, test, weights, report."""
     if out.exists():
         raise CheckpointError(f"{out} exists: choose another --out, or remove it first")
+    _check_parent(out)
 
     import torch
 
     from negmerge import local, pipeline
-    from negmerge.console import following, result_table
+    from negmerge.console import following, result_table, show
 
     spec = local.read_spec(spec_file)
     if threads:
@@ -58,16 +64,15 @@ def run(
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
     model = local.open_model(spec, local.device_of(device))
     unfinished = out.parent / f".{out.name}.{secrets.token_hex(4)}"
-    unfinished.mkdir(parents=True)
     try:
+        unfinished.mkdir()
         with following(Console(stderr=True)) as on_stage:
             document = pipeline.run(spec, model, forget, retain, unfinished, on_stage)
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    console = Console()
-    console.print(result_table(document))
-    console.print(f"Weights, report and result are in {out}", highlight=False)
+    show(result_table(document))
+    typer.echo(f"Weights, report and result are in {out}")
 
 
 @app.command()
@@ -76,18 +81,25 @@ def merge(
     tuned: Annotated[list[Path], typer.Option(help="Fine-tuned models; give it once, with one or more paths.")],
     out: Annotated[Path, typer.Option(help="Where θ₀ − λ·τ* goes; written atomically.")],
     method: Annotated[str, typer.Option(help="negmerge, uniform, magmax, ties or task_arithmetic.")] = "negmerge",
-    scale: Annotated[float, typer.Option(help="λ; 0 gives the base model back.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0, max=MAX_SCALE, help="λ; 0 gives the base model back.")] = 1.0,
+    agreement: Annotated[float, typer.Option(help="negmerge: share of the models that must agree on a sign.")] = 1.0,
+    density: Annotated[float, typer.Option(help="ties: share of each task vector that is kept.")] = 0.2,
 ) -> None:
     """Merge fine-tuned models' task vectors and subtract them, streaming, in one pass."""
+    for given in (base, *tuned):
+        if _lies_in(out, given):
+            raise CheckpointError(f"--out {out} would take the place of {given}, which is read: name another --out")
+    _check_parent(out)
+
     from negmerge.console import following
     from negmerge.filemerge import merge_files
 
+    options = {"scale": scale, "agreement": agreement, "density": density}
     with following(Console(stderr=True)) as on_stage:
-        merged = merge_files(base, tuned, out, method=method, scale=scale, on_step=on_stage("merge"))
-    console = Console()
+        merged = merge_files(base, tuned, out, method=method, **options, on_step=on_stage("merge"))
     if merged.consensus is not None:
-        console.print(f"{100 * merged.consensus.share:.2f} % of the elements are in consensus", highlight=False)
-    console.print(f"{merged.digest}  {out}", highlight=False, soft_wrap=True)
+        typer.echo(f"{100 * merged.consensus.share:.2f} % of the elements are in consensus")
+    typer.echo(f"{merged.digest}  {out}")
 
 
 @app.command()
@@ -99,6 +111,9 @@ def evaluate(
     templates: Templates = None,
 ) -> None:
     """Measure a model on a job's splits; prints JSON: part → side → accuracy, per class too."""
+    if not model.is_dir():
+        raise ModelError(f"{model} is no folder: give a model's folder in open_clip's format")
+
     from negmerge import local
     from negmerge.console import following
     from negmerge.models import load_model
@@ -117,6 +132,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A safetensors file, such as a task vector.")],
 ) -> None:
     """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
+    from negmerge.console import show
     from negmerge.filemerge import inspect_file
 
     table = Table("tensor", "type", "shape")
@@ -125,42 +141,86 @@ def inspect(
     for tensor in inspect_file(file):
         shape = "×".join(map(str, tensor.shape)) or "scalar"
         table.add_row(tensor.name, tensor.dtype, shape, f"{100 * tensor.nonzero:.2f} %", f"{tensor.norm:.4g}")
-    Console().print(table)
+    show(table)
 
 
 def main() -> None:
-    """The entry point: one line for an error, no traceback."""
+    """The entry point: one line on stderr for an error, no traceback.
+
+    Exit status: 0 done, 2 something is wrong with what was given, 130 stopped by Ctrl-C, 143 by TERM.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # λ where the locale has no λ
     try:
-        app(args=_spread(sys.argv[1:]))
+        status = app(args=_spread(sys.argv[1:]) or ["--help"], prog_name="negmerge", standalone_mode=False)
+    except typer.TyperException as error:
+        _fail(f"{error.format_message().rstrip('.')}: see --help")
+    except SpecError as error:
+        _fail("; ".join(": ".join(filter(None, (wrong.pointer, wrong.detail))) for wrong in error.errors))
     except NegmergeError as error:
-        typer.echo(f"negmerge: {error}", err=True)
-        raise SystemExit(2) from None
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder that may not be written to
+        _fail(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
+    if status == 130:
+        typer.echo("negmerge: stopped", err=True)
+    raise SystemExit(status)
 
 
-def _spread(arguments: list[str]) -> list[str]:
-    """``--tuned F1 F2`` as ``--tuned F1 --tuned F2``, which is how click reads a list."""
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"negmerge: {' '.join(message.split())}", err=True)
+    raise SystemExit(2) from None
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """A signal as an exception, so that what is half done is removed on the way out."""
+    raise SystemExit(128 + number)
+
+
+def _spread(arguments: Sequence[str]) -> list[str]:
+    """``merge``'s ``--tuned F1 F2`` as ``--tuned F1 --tuned F2``, which is how a list of options is read."""
+    if arguments[:1] != ["merge"]:
+        return list(arguments)
     spread: list[str] = []
     option = ""
     for argument in arguments:
         if argument.startswith("-"):
-            option = argument
-        elif option == "--tuned" and spread[-1] != "--tuned":
+            option = argument.partition("=")[0]
+        elif option == "--tuned":
             spread.append("--tuned")
-        spread.append(argument)
+        if argument != "--tuned":  # it comes again with each of its values
+            spread.append(argument)
     return spread
+
+
+def _check_parent(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise CheckpointError(f"there is no folder {out.parent}: make it first, or choose another --out")
+    if not os.access(out.parent, os.W_OK):
+        raise CheckpointError(f"the folder {out.parent} may not be written to: choose another --out")
+
+
+def _lies_in(out: Path, given: Path) -> bool:
+    """Whether ``out`` is the file that was given, or one of the files of the folder that was given."""
+    return out.resolve().is_relative_to(given.resolve())
 
 
 def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str]]:
     """The class words and templates that the command line names, checked for their shape."""
-    from negmerge.prompts import DEFAULT_TEMPLATES
+    from negmerge.prompts import DEFAULT_TEMPLATES, check_templates
 
-    words = _read(class_names, TypeAdapter(dict[str, str])) if class_names else {}
-    prompts = _read(templates, TypeAdapter(list[str])) if templates else list(DEFAULT_TEMPLATES)
-    return words, prompts
+    words = _read(class_names, dict[str, str], '{"n01440764": "tench"}') if class_names else {}
+    prompts = _read(templates, list[str], '["a photo of a {}."]') if templates else DEFAULT_TEMPLATES
+    return words, check_templates(prompts)
 
 
-def _read(path: Path, shape: TypeAdapter[T]) -> T:
+def _read(path: Path, shape: type[T], example: str) -> T:
     try:
-        return shape.validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path} is not what is asked for: {error}") from None
+        return TypeAdapter(shape).validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise DataError(f"{path} should hold JSON such as {example}: {error.errors()[0]['msg']}") from None

@@ -1,11 +1,12 @@
 """What a person sees while work is long: progress bars on a terminal, plain lines elsewhere. And tables."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -17,20 +18,24 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Lines:
-    """Progress as plain lines: one as a stage begins, and one every ten seconds while it goes on."""
+    """Progress as plain lines: one after a stage's first step, and one every ten seconds while it goes on.
+
+    A stage that fails at once says nothing, so that its error stands alone.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def __call__(self, stage: str) -> OnStep:
-        self._console.print(stage, highlight=False)
-        last = time.monotonic()
+        last: float | None = None
 
         def on_step(step: int, total: int, loss: float | None) -> None:
             nonlocal last
-            if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-                last = time.monotonic()
-                self._console.print(f"{stage}: {step}/{total}{_loss(loss)}", highlight=False)
+            if last is not None and time.monotonic() - last < SECONDS_BETWEEN_LINES:
+                return
+            line = stage if last is None else f"{stage}: {step}/{total}{_loss(loss)}"
+            self._console.print(line, highlight=False, markup=False)
+            last = time.monotonic()
 
         return on_step
 
@@ -66,6 +71,19 @@ def following(console: Console) -> Iterator[Lines | Bars]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield Bars(progress)
+
+
+def show(table: Table) -> None:
+    """Print a table on stdout: drawn on a terminal; elsewhere plain columns, one line a row however long it is."""
+    console = Console()
+    if not console.is_terminal:
+        table.box = None
+        console.width = max(console.width, console.measure(table, options=_unbounded(console)).maximum)
+    console.print(table)
+
+
+def _unbounded(console: Console) -> ConsoleOptions:
+    return console.options.update(width=sys.maxsize)
 
 
 def result_table(document: Mapping[str, Any]) -> Table:

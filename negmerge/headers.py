@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from negmerge.errors import CheckpointError, TensorError
 
 MAX_HEADER_BYTES = 100_000_000
+MAX_DIMENSIONS = 64
 """The format's own limit."""
 
 ITEM_BYTES = {
@@ -169,7 +170,7 @@ def _info(name: str, entry: Any, data_start: int) -> TensorInfo:
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise TensorError(name, f"has the type {dtype!r}; known are {', '.join(ITEM_BYTES)}")
     if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
-        raise TensorError(name, "its shape and data_offsets must be lists of whole numbers from 0")
+        raise TensorError(name, "its shape and data_offsets must be lists of whole numbers from 0, 64 at most")
     start, end = offsets
     if end - start != ITEM_BYTES[dtype] * prod(shape):
         raise TensorError(name, f"its offsets span {end - start} bytes, which is not {dtype} of shape {shape}")
@@ -177,7 +178,10 @@ def _info(name: str, entry: Any, data_start: int) -> TensorInfo:
 
 
 def _sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    """A list of whole numbers that a tensor may have: the product of longer ones keeps a machine busy for minutes."""
+    if not isinstance(value, list) or len(value) > MAX_DIMENSIONS:
+        return False
+    return all(type(item) is int and 0 <= item < 2**63 for item in value)
 
 
 def _check_contiguous(tensors: list[tuple[str, TensorInfo]], data_start: int, size: int, name: str) -> None:

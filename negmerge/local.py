@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from negmerge.data import Dataset, open_archive, open_torchvision
-from negmerge.errors import DataError, FieldError, ModelError, SpecError
+from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
 from negmerge.fields import listed
 from negmerge.models import ZeroShotModel, load_model, load_tag
 from negmerge.prompts import DEFAULT_TEMPLATES, class_words
@@ -16,13 +16,15 @@ from negmerge.spec import DatasetRef, JobSpec, parse
 
 
 def read_spec(path: Path) -> JobSpec:
-    """The job spec in a JSON file. Raises SpecError, also where the file is missing or not JSON."""
+    """The job spec in a JSON file. Raises SpecError, also where the file is missing or not a JSON object."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError([FieldError("", f"there is no file {path}")]) from None
-    except (OSError, ValueError) as error:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SpecError([FieldError("", f"{path} cannot be read: {error.strerror}")]) from None
+    except (ValueError, RecursionError) as error:
         raise SpecError([FieldError("", f"{path} is not a JSON document: {error}")]) from None
+    if not isinstance(document, dict):
+        raise SpecError([FieldError("", f"{path} should hold a JSON object: a job's spec")])
     return parse(document)
 
 
@@ -33,9 +35,11 @@ def device_of(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device here: use --device cpu or auto")
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise ModelError(f"there is no device {name} here, {there} CUDA devices in all: use auto or cpu")
     return name
 
 
@@ -47,7 +51,10 @@ def open_model(spec: JobSpec, device: str) -> ZeroShotModel:
     if weights.startswith("mdl_") or "://" in weights:
         raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
     if not isinstance(architecture, str):
-        raise ModelError(f"there is no folder {weights}; a registry tag needs base_model.architecture")
+        raise ModelError(
+            f"base_model.weights is {weights!r}, which is no folder here: give a model's folder in open_clip's format, "
+            "or base_model.architecture beside a registry tag"
+        )
     return load_tag(architecture, weights, device)
 
 
@@ -79,10 +86,16 @@ def open_dataset(ref: DatasetRef, templates: Sequence[str] = DEFAULT_TEMPLATES) 
         return open_torchvision(ref.torchvision, Path(ref.root), templates=templates)
     if ref.uri is None:
         raise DataError(f"{ref.dataset} is the service's: here, give uri (a local path) or torchvision")
-    path = Path(ref.uri.removeprefix("file://"))
+    local = ref.uri.removeprefix("file://")
+    if "://" in local:
+        raise DataError(f"{local} is not on this machine: fetch it first, then give its path as uri")
+    path = Path(local)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    return open_archive(path, templates=templates)
+    try:
+        return open_archive(path, templates=templates)
+    except ArchiveError as error:
+        raise ArchiveError(f"{path}: {error}") from None
 
 
 def _named(dataset: Dataset, class_names: Mapping[str, str]) -> Dataset:

@@ -46,11 +46,15 @@ class TimmModel(Spec):
 BaseModelSpec = Annotated[OpenClipModel | TimmModel, Field(discriminator="family")]
 
 
+Names = Annotated[list[Text], Field(fail_fast=True)]
+"""A list that may be very long: its first wrong item is told, not a million of them."""
+
+
 class Select(Spec):
     """Which samples of a data set: exactly one of ``classes``, ``ids`` and ``fraction``."""
 
-    classes: list[Text] | None = Field(None, min_length=1)
-    ids: list[Text] | None = Field(None, min_length=1)
+    classes: Names | None = Field(None, min_length=1)
+    ids: Names | None = Field(None, min_length=1)
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: Seed = 0
 

@@ -20,7 +20,7 @@ MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
 
 Value = TypeVar("Value")
-Values = Annotated[list[Value], Field(min_length=1)]
+Values = Annotated[list[Value], Field(min_length=1, max_length=MAX_POINTS)]
 """The values that a hyper-parameter takes, or is drawn from."""
 
 LearningRate = Annotated[float, Field(gt=0)]

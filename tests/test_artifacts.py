@@ -3,16 +3,19 @@
 import io
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import obstore
 import pytest
 
 from app import artifacts, jobs, steps
-from app.artifacts import ObjectMissing, Store, StoreUnavailable, collect, put_for
+from app.artifacts import ObjectMissing, Store, StoreUnavailable, put_for
 from app.db import Database
+from app.garbage import collect
 from app.tables import StoredObject
-from tests.records import claim, make_finished_job, make_job, make_tuning_job, make_worker, register
+from negmerge.progress import OnStep, ignore
+from tests.records import claim, make_finished_job, make_job, make_tuning_job, make_worker, register, train
 from tests.servers import free_port
 
 GRACE = 60.0
@@ -42,6 +45,20 @@ def test_a_file_of_many_parts_comes_back_whole(store: Store, tmp_path: Path) -> 
     store.get_file("big", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == content
     assert b"".join(store.stream("big")) == content
+
+
+def test_a_put_can_be_stopped_between_its_parts_and_leaves_no_object(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(bytes(4 * artifacts.CHUNK))
+
+    def stop_after_the_first(step: int, total: int, loss: float | None) -> None:
+        assert total == 4 * artifacts.CHUNK
+        if step >= artifacts.CHUNK:
+            raise InterruptedError
+
+    with pytest.raises(StoreUnavailable):
+        store.put_file("big", tmp_path / "there", stop_after_the_first)
+    with pytest.raises(ObjectMissing):
+        store.head("big")
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (3, 7), (9, 10), (4, None), (0, None), (5, 5)])
@@ -150,6 +167,23 @@ def test_what_a_step_has_put_goes_with_its_lease(database: Database, folder_stor
         folder_store.head("k")
 
 
+def test_what_a_flush_is_about_to_keep_stays_though_its_lease_ends_before_the_commit(
+    database: Database, folder_store: Store
+) -> None:
+    make_tuning_job(database, points=1)
+    held = claim(database, make_worker(), lease=0.5)
+    train(database, held)
+    put(database, folder_store, "partial", held.token, held.job_id)
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            assert steps.flush(session, [held], "p", "partial", [0]) is steps.FlushOutcome.COMMITTED
+            time.sleep(0.6)
+            collecting = pool.submit(collect, database, folder_store, GRACE)
+            time.sleep(0.2)
+        assert collecting.result() == 0
+    assert folder_store.head("partial") == 1
+
+
 def test_a_key_whose_put_never_came_is_collected(database: Database, folder_store: Store) -> None:
     make_job(database)
     held = claim(database, make_worker())
@@ -203,10 +237,10 @@ def test_a_file_that_was_put_too_late_does_not_stay(database: Database, folder_s
     source.write_bytes(b"late")
 
     class Sleeper(Store):
-        def put_file(self, key: str, path: Path) -> None:
+        def put_file(self, key: str, path: Path, on_step: OnStep = ignore) -> None:
             time.sleep(0.1)
             assert collect(database, folder_store, GRACE) == 1
-            super().put_file(key, path)
+            super().put_file(key, path, on_step)
 
     sleeper = Sleeper.open(f"file://{tmp_path}/a%20store")
     with pytest.raises(ObjectMissing, match="collected"):

@@ -1,9 +1,10 @@
 """The command line: exit status, what it prints, what it leaves behind."""
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,16 @@ Command = Callable[..., Done]
 
 
 @pytest.fixture
-def negmerge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def signals() -> Iterator[None]:
+    """Puts back the signal handlers that the command line sets."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def negmerge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], signals: None) -> Command:
     """Runs the command line in this process, which spares each test the import of torch."""
 
     def run(*arguments: object) -> Done:
@@ -84,6 +94,181 @@ def test_inspect_shows_the_share_of_each_tensor(negmerge: Command, models: Path)
     done = negmerge("inspect", models / "a.safetensors")
     assert done.returncode == 0, done.stderr
     assert "100.00 %" in done.stdout
+
+
+def merge_command(models: Path, *options: object) -> list[object]:
+    files = [models / f"{name}.safetensors" for name in ("a", "b")]
+    return [
+        "merge", "--base", models / "base.safetensors", "--tuned", *files, "--out", models / "out.safetensors", *options
+    ]  # fmt: skip
+
+
+def assert_refused(done: Done, *words: str) -> None:
+    """Status 2, and one line on stderr that has these words; nothing on stdout."""
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("negmerge: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_the_option_for_tuned_files_is_given_once_or_for_each_or_with_an_equals_sign(
+    negmerge: Command, models: Path
+) -> None:
+    base, a, b, out = (models / f"{name}.safetensors" for name in ("base", "a", "b", "out"))
+    merged = []
+    for tuned in (["--tuned", a, b], ["--tuned", a, "--tuned", b], [f"--tuned={a}", b]):
+        done = negmerge("merge", *tuned, "--base", base, "--out", out)
+        assert done.returncode == 0, done.stderr
+        merged.append(done.stdout)
+    assert len(set(merged)) == 1
+
+
+def test_merge_takes_the_share_of_models_that_must_agree(negmerge: Command, models: Path) -> None:
+    done = negmerge(*merge_command(models, "--agreement", "0.5"))
+    assert done.returncode == 0, done.stderr
+    assert load_file(models / "out.safetensors")["w"].tolist() == [0.25, 1.0, 0.5]
+
+
+def test_merge_takes_the_share_that_ties_keeps(negmerge: Command, models: Path) -> None:
+    done = negmerge(*merge_command(models, "--method", "ties", "--density", "0.3"))
+    assert done.returncode == 0, done.stderr
+    assert load_file(models / "out.safetensors")["w"].tolist() == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--scale", "-1"], "--scale"),
+        (["--scale", "nan"], "--scale"),
+        (["--scale", "inf"], "--scale"),
+        (["--scale", "much"], "--scale"),
+        (["--density", "0"], "density"),
+        (["--agreement", "1.5"], "agreement"),
+        (["--method", "average"], "use negmerge, uniform"),
+        (["--method", "task_arithmetic"], "takes one fine-tuned model"),
+        (["--unknown"], "--unknown"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_of_merge_is_named(negmerge: Command, models: Path, options: list[str], word: str) -> None:
+    assert_refused(negmerge(*merge_command(models, *options)), word)
+    assert not (models / "out.safetensors").exists()
+
+
+def test_an_option_that_lacks_is_named(negmerge: Command, models: Path) -> None:
+    assert_refused(negmerge("merge", "--base", models / "base.safetensors", "--tuned", "--out", "o"), "--tuned")
+
+
+def test_merge_never_writes_over_what_it_reads(negmerge: Command, models: Path) -> None:
+    before = (models / "a.safetensors").read_bytes()
+    done = negmerge(*merge_command(models, "--out", models / "a.safetensors"))
+    assert_refused(done, "name another --out")
+    assert (models / "a.safetensors").read_bytes() == before
+
+
+def test_the_folder_to_write_into_must_be_there(negmerge: Command, models: Path) -> None:
+    assert_refused(negmerge(*merge_command(models, "--out", models / "new" / "o.safetensors")), "make it first")
+    assert not (models / "new").exists()
+
+
+def test_a_tensor_that_is_not_finite_is_named(negmerge: Command, models: Path) -> None:
+    save_file({"w": torch.tensor([1.0, float("nan"), 1.0])}, models / "b.safetensors")
+    assert_refused(negmerge(*merge_command(models)), "'w'", "b.safetensors")
+
+
+def test_inspect_on_a_pipe_has_one_line_for_each_tensor_however_long_its_name(
+    negmerge: Command, tmp_path: Path
+) -> None:
+    names = ["t" * 300, "visual.positional_embedding"]
+    save_file({name: torch.ones(2, 3) for name in names}, tmp_path / "long.safetensors")
+    lines = negmerge("inspect", tmp_path / "long.safetensors").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["tensor", *names]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("{", "not a JSON document"), ("[]", "JSON object"), ("[" * 100_000, "not a JSON document"), ("{}", "/sweep")],
+    ids=["cut off", "a list", "deep", "empty"],
+)
+def test_what_is_no_spec_is_refused(negmerge: Command, tmp_path: Path, text: str, word: str) -> None:
+    (tmp_path / "job.json").write_text(text)
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), word)
+
+
+def test_a_spec_that_is_not_there_is_named(negmerge: Command, tmp_path: Path) -> None:
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), "job.json cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "word"),
+    [
+        ("--class-names", '["three"]', "should hold JSON such as"),
+        ("--class-names", '{"six": "six"}', "no data set has a class named six"),
+        ("--templates", '["a digit"]', "has no {}"),
+        ("--templates", "{", "should hold JSON such as"),
+        ("--templates", None, "cannot be read"),
+    ],
+)
+def test_words_and_templates_that_cannot_be_used_are_told(
+    negmerge: Command, tmp_path: Path, option: str, text: str | None, word: str
+) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path)))
+    if text is not None:
+        (tmp_path / "given.json").write_text(text)
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out", option, tmp_path / "given.json")
+    assert_refused(done, word)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"base_model": {"family": "open_clip", "weights": "nowhere"}}, "no folder here"),
+        ({"base_model": {"family": "open_clip", "weights": "mdl_1"}}, "the service's"),
+        ({"retain": {"uri": "nowhere.zip"}}, "no file or folder nowhere.zip"),
+        ({"retain": {"uri": "https://example.org/a.zip"}}, "fetch it first"),
+        ({"retain": {"dataset": "ds_1"}}, "the service's"),
+        ({"retain": {"uri": __file__}}, __file__),
+    ],
+    ids=["no model", "model id", "no archive", "other host", "data set id", "no archive at all"],
+)
+def test_a_reference_that_leads_nowhere_is_named(
+    negmerge: Command, tmp_path: Path, changes: dict[str, object], word: str
+) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, **changes)))
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), word)
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(negmerge: Command, tmp_path: Path, device: str) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path)))
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out", "--device", device)
+    assert_refused(done, device)
+
+
+def test_evaluate_wants_a_models_folder(negmerge: Command, models: Path) -> None:
+    assert_refused(negmerge("evaluate", models / "a.safetensors", models / "job.json"), "folder in open_clip's format")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"])
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    long = {"points": [{"learning_rate": 1e-3, "epochs": 1000, "batch_size": 1}]}
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, sweep=long)))
+    before = set(tmp_path.iterdir())
+    command = [sys.executable, "-m", "negmerge", "run", "job.json", "--out", "out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            begun = [process.stderr.readline(), process.stderr.readline()]
+            assert begun == ["prepare\n", "point 1/1\n"]
+            assert len(set(tmp_path.iterdir()) - before) == 1  # the folder in the making
+            process.send_signal(number)
+            assert process.wait(60) == status
+        finally:
+            process.kill()
+        assert "Traceback" not in process.stderr.read()
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Command, tmp_path: Path) -> None:

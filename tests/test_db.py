@@ -1,11 +1,13 @@
 """Transactions on both databases: they wait for each other, they roll back, and one clock measures them."""
 
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from app import db
@@ -70,6 +72,71 @@ def test_writers_of_one_job_wait_for_each_other(database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(count_up, range(4)))
     assert read_job(database, job_id).last_event == 1 + 40
+
+
+@pytest.fixture
+def hasty(postgres_database_url: str) -> Iterator[Database]:
+    """A PostgreSQL database that ends a transaction which does nothing for a fifth of a second."""
+    database = Database(postgres_database_url, idle_seconds=0.2)
+    database.migrate()
+    yield database
+    database.dispose()
+
+
+def sleep_with_the_lock(database: Database, job_id: str, locked: threading.Event, wake: threading.Event) -> None:
+    """Change a job, and sleep in the middle of the transaction, as a process does that was stopped there."""
+    with database.write() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        job.queue = "the sleeper's"
+        session.flush()
+        locked.set()
+        wake.wait(60)
+        job.queue = "again the sleeper's"
+
+
+def test_a_session_that_sleeps_with_a_jobs_lock_loses_it_and_the_others_go_on(hasty: Database) -> None:
+    job_id = make_job(hasty)
+    locked, wake = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        sleeper = pool.submit(sleep_with_the_lock, hasty, job_id, locked, wake)
+        locked.wait(60)
+        with hasty.write() as session:
+            session.execute(text("SET LOCAL lock_timeout = '30s'"))  # so that a failure does not hang
+            job = lock(session, job_id)
+            assert job is not None
+            job.queue = "another's"
+        wake.set()
+        with pytest.raises(db.AWAY):
+            sleeper.result()
+    assert read_job(hasty, job_id).queue == "another's"
+
+
+def test_after_a_lost_session_the_same_database_object_goes_on(hasty: Database) -> None:
+
+    def sleep() -> None:
+        with hasty.write() as session:
+            db.now(session)
+            time.sleep(0.5)
+            db.now(session)
+
+    with pytest.raises(db.AWAY):
+        sleep()
+    assert make_job(hasty).startswith("job_")
+
+
+def test_what_the_url_asks_of_postgresql_is_kept_beside_ours(postgres_database_url: str) -> None:
+    database = Database(f"{postgres_database_url}&options=-c%20work_mem%3D12345kB", idle_seconds=7)
+    with database.read() as session:
+        shown = [session.scalar(text(f"SHOW {name}")) for name in ("work_mem", "idle_in_transaction_session_timeout")]
+    database.dispose()
+    assert shown == ["12345kB", "7s"]
+
+
+def test_a_mistake_is_not_taken_for_an_outage(database: Database) -> None:
+    with pytest.raises(IntegrityError) as failed, database.write() as session:
+        session.add(Event(job_id="job_none", number=1, at=db.now(session), kind="job.queued", data={}))
+    assert not isinstance(failed.value, db.AWAY)
 
 
 def test_an_event_of_no_job_is_refused(database: Database) -> None:

@@ -192,3 +192,14 @@ def test_the_largest_finite_values_and_all_integers_pass(tmp_path: Path) -> None
 def test_reading_headers_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, negmerge.headers; print({'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("shape", [[2**63], [1] * 65, [10**3000] * 40])
+def test_a_shape_that_no_tensor_can_have_is_refused_before_it_is_multiplied_out(
+    tmp_path: Path, shape: list[int]
+) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(TensorError, match="64 at most"):
+        read_header(path)

@@ -3,10 +3,12 @@
 from datetime import datetime
 
 import pytest
+from sqlalchemy import text
 
 from app import steps
 from app.db import Database
-from app.jobs import JobState, StepKind
+from app.jobs import JobState, StepKind, StepState
+from app.lifecycle import lock
 from app.steps import Claim, LostClaim
 from tests.records import (
     CPU,
@@ -65,6 +67,30 @@ def test_the_sweep_opens_a_step_whose_lease_is_over(database: Database) -> None:
     again = claim(database, make_worker())
     assert (again.index, again.attempt) == (lost.index, 2)
     assert again.token != lost.token
+
+
+def test_a_sweep_waits_for_nobody_and_leaves_a_job_that_is_being_changed_to_the_next_one(
+    postgres_database_url: str,
+) -> None:
+    """On SQLite a writer has the whole record to itself, so there a sweep waits for its turn."""
+    database = Database(postgres_database_url)
+    database.migrate()
+    held = []
+    for _ in range(2):
+        make_tuning_job(database, points=1)
+        held.append(claim(database, make_worker(), lease=SHORT))
+    busy, free = (one.job_id for one in held)
+    let_the_lease_end()
+    with database.write() as session:
+        lock(session, busy)
+        with database.write() as other:
+            other.execute(text("SET LOCAL lock_timeout = '5s'"))
+            steps.sweep(other, 5)
+        states = {one.job_id: point(database, one).state for one in held}
+    assert states == {busy: StepState.CLAIMED, free: StepState.OPEN}
+    sweep(database)
+    assert point(database, held[0]).state == StepState.OPEN
+    database.dispose()
 
 
 def test_trained_points_are_renewed_with_the_running_one(database: Database) -> None:

@@ -276,3 +276,10 @@ def test_the_spec_loads_neither_torch_nor_numpy() -> None:
     script = "import sys, negmerge.spec; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_of_a_very_long_list_only_the_first_wrong_item_is_told() -> None:
+    document = VALID | {"forget": {"dataset": "ds_1", "select": {"ids": [0] * 1000}}}
+    with pytest.raises(SpecError) as raised:
+        parse(document)
+    assert [error.pointer for error in raised.value.errors] == ["/forget/select/ids/0"]

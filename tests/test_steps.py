@@ -15,6 +15,7 @@ from tests.records import (
     CPU,
     SHORT,
     at_the_same_moment,
+    cancel,
     claim,
     claim_or_none,
     conclude,
@@ -212,6 +213,14 @@ def test_a_deterministic_error_ends_the_job_at_once(database: Database) -> None:
     job_id = make_job(database)
     fail(database, claim(database, make_worker()), final=True)
     assert read_job(database, job_id).state == JobState.FAILED
+
+
+def test_a_deterministic_error_in_a_job_that_is_to_be_cancelled_cancels_it(database: Database) -> None:
+    job_id = make_job(database)
+    held = claim(database, make_worker())
+    cancel(database, job_id)
+    fail(database, held, final=True)
+    assert read_job(database, job_id).state == JobState.CANCELLED
 
 
 def test_a_failure_of_a_lost_claim_changes_nothing(database: Database) -> None:

@@ -49,7 +49,7 @@ def trained(station: Station, job_id: str) -> tuple[Fold, Claim]:
     """A worker that has claimed, trained and folded one point, and has not flushed it."""
     claim = records.claim(station.database, station.worker)
     records.train(station.database, claim)
-    fold = Fold(station, Held(), job_id, empty)
+    fold = Fold(station, Held(station.settings.lease_seconds), job_id, empty)
     vector = {"visual.proj": torch.full((3,), 0.5 + claim.index)}
     fold.add(claim, TunedPoint(vector, None, {}))
     return fold, claim
@@ -149,6 +149,21 @@ def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Databa
     fold._commit()  # the commit lands, and the process never hears of it
     fold.flush()
     assert committed(database, job_id) == [0]
+    assert "step.reopened" not in records.event_kinds(database, job_id)
+
+
+def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_the_next(
+    database: Database, make_station: MakeStation
+) -> None:
+    job_id = records.make_tuning_job(database, points=2)
+    station = make_station()
+    fold, _ = trained(station, job_id)
+    fold._commit()  # the commit lands, and the process never hears of it, and goes on training
+    claim = records.claim(database, station.worker)
+    records.train(database, claim)
+    fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+    fold.flush()
+    assert committed(database, job_id) == [0, 1]
     assert "step.reopened" not in records.event_kinds(database, job_id)
 
 

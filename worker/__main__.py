@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from celery.signals import setup_logging, worker_shutting_down
 
-from app import ids, steps
+from app import db, ids, steps
 from app.artifacts import Store
 from app.db import Database
 from app.settings import Settings
@@ -19,11 +20,14 @@ from negmerge.local import device_of
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
 from worker.held import Held
+from worker.janitor import Janitor
 from worker.keeper import Keeper
 from worker.scratch import Scratch, remove_abandoned
 from worker.station import Station
 from worker.tasks import add_tasks
 from worker.work import Loop
+
+log = structlog.get_logger(__name__)
 
 
 def main() -> int:
@@ -33,9 +37,9 @@ def main() -> int:
     worker_id = parser.parse_args().id or ids.new_id("wrk")
     logs.configure(worker_id)
     settings = Settings()
-    held = Held()
+    held = Held(settings.lease_seconds)
     with _station(settings, worker_id) as station:
-        loop, keeper = Loop(station, held), Keeper(station, held)
+        loop, keeper, janitor = Loop(station, held), Keeper(station, held), Janitor(station, held)
         celery = make_app(settings)
         add_tasks(celery, loop)
 
@@ -48,12 +52,14 @@ def main() -> int:
         worker_shutting_down.connect(stop)
         setup_logging.connect(leave_logging_alone)
         keeper.start()
+        janitor.start()
         loop.start()
         try:
             celery.worker_main(worker_arguments(settings, worker_id))
         finally:
             loop.stop()
             loop.join()
+            janitor.finish()
             keeper.finish()
     return int(held.broken)
 
@@ -65,12 +71,15 @@ def _station(settings: Settings, worker_id: str) -> Iterator[Station]:
     remove_abandoned(temporary)
     arithmetic = Arithmetic(device=device_of(settings.device), threads=settings.cpu_threads)
     worker = WorkerIdentity(worker_id, platform.node(), os.getpid(), settings.queue, arithmetic)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, idle_seconds=settings.lease_seconds / 3)
     scratch = Scratch(temporary / worker_id)
     try:
         yield Station(settings, database, Store.open(settings.store_url), scratch, worker)
-        with database.write() as session:
-            steps.release_worker(session, worker_id, settings.max_attempts)
+        try:
+            with database.write() as session:
+                steps.release_worker(session, worker_id, settings.max_attempts)
+        except db.AWAY as error:  # what it holds, if anything, waits for the end of the leases
+            log.warning("left without a word to the record", error=type(error).__name__)
     finally:
         scratch.close()
         database.dispose()

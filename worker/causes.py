@@ -1,6 +1,7 @@
 """Why a step failed, as a document for the job's row and events: ``type``, ``title``, ``detail``."""
 
 import re
+from http.client import HTTPException
 from typing import Any
 
 from negmerge.errors import NegmergeError, SelectionError, SpecError
@@ -17,6 +18,11 @@ def cause_of(error: Exception) -> dict[str, Any]:
     if isinstance(error, SelectionError) and error.pointer:
         return cause | {"errors": [{"pointer": error.pointer, "detail": str(error)}]}
     return cause
+
+
+def may_pass(error: NegmergeError) -> bool:
+    """Whether trying again may help: the network or the disk failed under it, not what it was given."""
+    return isinstance(error.__cause__, OSError | HTTPException)
 
 
 def _snake(name: str) -> str:

@@ -16,6 +16,7 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(
         task_acks_late=False,
         task_default_queue=queue_name(settings.queue),
+        broker_connection_max_retries=None,  # for ever: nothing depends on the broker, and it comes back some day
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,  # a busy worker leaves messages to those who are idle
         worker_hijack_root_logger=False,

@@ -53,16 +53,15 @@ def _combined(station: Station, bench: Bench, partials: Sequence[CommittedPartia
 def _uploaded(station: Station, claim: Claim, folder: Path, on_step: OnStep) -> Iterator[ArtifactFile]:
     """Every file below ``folder``, stored under its path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    for number, path in enumerate(paths, start=1):
+    for path in paths:
         name = path.relative_to(folder).as_posix()
         yield ArtifactFile(
             path=name,
-            key=station.upload(claim, name, path),
+            key=station.upload(claim, name, path, on_step),
             bytes=path.stat().st_size,
             sha256=checkpoints.sha256(path).removeprefix("sha256:"),
             media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
         )
-        on_step(number, len(paths), None)
 
 
 def _kept_vector(row: dict[str, Any]) -> ArtifactFile:

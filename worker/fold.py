@@ -6,12 +6,11 @@ that finds one of its points lost is void; then a new, empty partial is begun be
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
-from app import steps
+from app import db, steps
 from app.artifacts import ObjectMissing, StoreUnavailable
 from app.steps import Claim, FlushOutcome
 from negmerge.merging import Partial
@@ -40,7 +39,7 @@ class Fold:
         self._partial = self._empty()
         self._waiting: list[Claim] = []
         self._due_at = 0.0
-        self._tried_key: str | None = None
+        self._tried: tuple[str, list[Claim]] | None = None
 
     def add(self, claim: Claim, tuned: TunedPoint) -> None:
         """Fold a trained point. It stays claimed until a flush commits it."""
@@ -60,20 +59,23 @@ class Fold:
             return
         try:
             self.flush()
-        except (DBAPIError, StoreUnavailable) as error:
+        except (*db.AWAY, StoreUnavailable) as error:
             self._due_at = time.monotonic() + self._station.settings.flush_seconds
             log.warning("flush put off", job=self.job_id, error=type(error).__name__)
 
     def flush(self) -> bool:
         """Commit the waiting points, all or none of them; False where there were none.
 
-        An outage raises DBAPIError or StoreUnavailable and changes nothing here: the next flush reads first whether
-        the last one was committed after all.
+        An outage raises one of ``db.AWAY`` or StoreUnavailable and changes nothing here: the next flush reads first
+        whether the last one was committed after all.
         """
         if not self._waiting:
             return False
-        if self._landed() or self._commit() is FlushOutcome.COMMITTED:
-            self._let_go()
+        self._look_at_the_last()
+        if not self._waiting:
+            return True
+        if self._commit() is FlushOutcome.COMMITTED:
+            self._let_go(self._waiting)
         else:
             log.info("flush void", job=self.job_id, points=[claim.index for claim in self._waiting])
             self.give_up()
@@ -87,27 +89,30 @@ class Fold:
                 key = self._station.upload(self._waiting[-1], f"partial-{uuid.uuid4().hex}.safetensors", path)
             except ObjectMissing:  # the lease ended meanwhile, and the object was collected
                 return FlushOutcome.VOID
-        self._tried_key = key
+        self._tried = key, list(self._waiting)
         with self._station.database.write() as session:
             return steps.flush(session, self._waiting, self._id, key, self._partial.points)
 
-    def _landed(self) -> bool:
-        """Whether the flush before, of unknown outcome, was committed. Nothing is folded between the two."""
-        if self._tried_key is None:
-            return False
+    def _look_at_the_last(self) -> None:
+        """Let go of what the flush before, of unknown outcome, has committed. More may have been folded since."""
+        if self._tried is None:
+            return
+        key, claims = self._tried
         with self._station.database.read() as session:
             found = steps.committed(session, self._id)
-        return found is not None and found.key == self._tried_key and found.points == self._partial.points
+        if found is not None and found.key == key:
+            self._let_go(claims)
 
     def give_up(self) -> None:
         """Points not committed run again; those that were, are safe in the partial that a row points at."""
         waiting = self._waiting
-        self._let_go()
+        self._let_go(waiting)
         self._begin()
         with self._station.database.write() as session:
             steps.give_back(session, waiting)
 
-    def _let_go(self) -> None:
-        self._held.let_go({claim.token for claim in self._waiting})
-        self._waiting = []
-        self._tried_key = None
+    def _let_go(self, claims: Collection[Claim]) -> None:
+        tokens = {claim.token for claim in claims}
+        self._held.let_go(tokens)
+        self._waiting = [claim for claim in self._waiting if claim.token not in tokens]
+        self._tried = None

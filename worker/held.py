@@ -6,11 +6,15 @@ The computing thread takes and lets go; the keeper renews all of it and says whe
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection
 from enum import StrEnum
 
 from app.steps import Claim
 from negmerge.errors import Interrupted
+
+SAFE_SHARE = 0.8
+"""Share of a lease after which a step that could not be renewed is taken for lost. The rest is for stopping."""
 
 
 class Reason(StrEnum):
@@ -30,9 +34,15 @@ class Stopped(Interrupted):
 
 
 class Held:
-    """The claims of this process, shared between its two threads."""
+    """The claims of this process, shared between its two threads.
 
-    def __init__(self) -> None:
+    The running step stops by itself before its lease ends, even where the keeper hangs in a database that does not
+    answer, or the whole process was paused.
+    """
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._safe_seconds = lease_seconds * SAFE_SHARE
+        self._safe_until = 0.0  # by the monotonic clock
         self._lock = threading.Lock()
         self._running: Claim | None = None
         self._folded: dict[str, Claim] = {}
@@ -57,10 +67,15 @@ class Held:
         self.shut_down()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def begin(self, claim: Claim) -> None:
-        """The computing thread starts on a claim."""
+    def begin(self, claim: Claim, asked_at: float) -> None:
+        """The computing thread starts on a claim that it asked for at ``asked_at`` (``time.monotonic()``)."""
+        self.renewed(asked_at)
         with self._lock:
             self._running, self._reason, self._progress = claim, None, None
+
+    def renewed(self, asked_at: float) -> None:
+        """All leases live from ``asked_at`` on, which is a moment before the record was asked for that."""
+        self._safe_until = max(self._safe_until, asked_at + self._safe_seconds)
 
     def end(self) -> None:
         """The computing thread has left its claim: done, folded, failed or given back."""
@@ -109,6 +124,8 @@ class Held:
             raise Stopped(Reason.SHUTDOWN)
         if self._reason is not None:
             raise Stopped(self._reason)
+        if time.monotonic() > self._safe_until:
+            raise Stopped(Reason.LOST)
         self._progress = (step, total, loss)
 
     def _stop_if(self, concerns: Callable[[Claim], bool], reason: Reason) -> None:

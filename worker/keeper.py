@@ -8,9 +8,8 @@ import threading
 import time
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
-from app import steps
+from app import db, steps
 from worker.held import Held
 from worker.station import Station
 
@@ -18,9 +17,6 @@ log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
 """How often the record is asked whether a held job was cancelled: a cancel takes hold within a second."""
-
-_SAFE_SHARE = 0.8
-"""Share of a lease after which a worker that could not renew takes it for lost. The rest is for stopping."""
 
 
 class Keeper(threading.Thread):
@@ -31,7 +27,6 @@ class Keeper(threading.Thread):
         self._station = station
         self._held = held
         self._finished = threading.Event()
-        self._renewed_at = time.monotonic()
 
     def run(self) -> None:
         """Look at least twice a second what is due. An error that nobody foresaw ends the process."""
@@ -48,12 +43,11 @@ class Keeper(threading.Thread):
                     if time.monotonic() >= sweep_at:
                         sweep_at = time.monotonic() + settings.poll_seconds
                         self._sweep()
-                except DBAPIError as error:
+                except db.AWAY as error:
                     log.warning("the database does not answer", error=type(error).__name__)
                     keep_at = 0.0
-                self._give_up_in_time()
                 self._finished.wait(pause)
-        except Exception:
+        except BaseException:  # a panic in a library's Rust is no Exception, and this thread must not die unnoticed
             log.exception("the keeper broke")
             self._held.break_off()
 
@@ -69,17 +63,12 @@ class Keeper(threading.Thread):
         progress = self._held.progress()
         with self._station.database.write() as session:
             lost = steps.renew(session, claims, self._station.settings.lease_seconds)
-            if progress is not None:
+            if progress is not None and progress[0] in claims:  # else its job's row is not locked here
                 claim, (step, total, loss) = progress
                 steps.report_progress(session, claim, step, total, loss)
             steps.seen(session, self._station.worker)
-        self._renewed_at = asked_at
+        self._held.renewed(asked_at)
         self._held.lose(lost)
-
-    def _give_up_in_time(self) -> None:
-        """Stop before a lease ends that could not be renewed: somebody else will have the step then."""
-        if time.monotonic() - self._renewed_at > self._station.settings.lease_seconds * _SAFE_SHARE:
-            self._held.lose({claim.token for claim in self._held.claims()})
 
     def _look_for_ended_jobs(self) -> None:
         """Stop at once what was cancelled, or has failed elsewhere."""

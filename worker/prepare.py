@@ -21,7 +21,7 @@ def prepare(station: Station, claim: Claim, on_step: OnStep) -> Bench:
     with station.scratch.folder() as folder:
         path = folder / prepared_name(model)
         prepared.save(path)
-        key = station.upload(claim, path.name, path)
+        key = station.upload(claim, path.name, path, on_step)
     with station.database.write() as session:
         steps.finish_prepare(session, claim, key, station.worker.arithmetic)
     return Bench(claim.job_id, spec, model, prepared)

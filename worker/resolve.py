@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import uris, weights
+from app.db import Database
 from app.settings import Settings
 from app.states import TERMINAL
 from app.steps import Claim
@@ -96,17 +97,21 @@ def is_active(session: Session, job_id: str) -> bool:
     return job_id in _active(session, [job_id])
 
 
-def tidy(session: Session, cache: Path) -> None:
-    """Remove from the cache what belongs to a data set or a model that was deleted, or to a job that has ended."""
+def tidy(database: Database, cache: Path) -> None:
+    """Remove from the cache what belongs to a data set or a model that was deleted, or to a job that has ended.
+
+    Several workers of a machine may do so at the same moment.
+    """
     entries = {path.name: path for path in cache.glob("*/*")}
     if not entries:
         return
-    wanted = _active(session, list(entries))
-    for table in (DatasetRow, ModelRow):
-        wanted |= set(session.scalars(select(table.id).where(table.id.in_(entries))))
+    with database.read() as session:
+        wanted = _active(session, list(entries))
+        for table in (DatasetRow, ModelRow):
+            wanted |= set(session.scalars(select(table.id).where(table.id.in_(entries))))
     for name, path in entries.items():
         if name not in wanted:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def _active(session: Session, job_ids: list[str]) -> set[str]:

@@ -49,12 +49,20 @@ class Scratch:
         with self.folder() as folder:
             made = folder / path.name
             make(made)
+            _sync(made)  # else a power cut may leave the name with nothing behind it, and every later job fails on it
             try:
                 made.rename(path)
             except OSError:
                 if not path.exists():
                     raise
         return path
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the files of a folder, to the disk."""
+    for file in [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
 
 
 def remove_abandoned(parent: Path) -> None:

@@ -8,7 +8,7 @@ from app.artifacts import Store
 from app.db import Database
 from app.settings import Settings
 from app.steps import Claim, WorkerIdentity
-from negmerge.progress import OnStep
+from negmerge.progress import OnStep, ignore
 from worker.scratch import Scratch
 
 
@@ -36,8 +36,11 @@ class Station:
                 done += len(chunk)
                 on_step(done, size, None)
 
-    def upload(self, claim: Claim, name: str, path: Path) -> str:
-        """Put a file into the store under a new key of this claim; returns the key."""
+    def upload(self, claim: Claim, name: str, path: Path, on_step: OnStep = ignore) -> str:
+        """Put a file into the store under a new key of this claim; returns the key.
+
+        ``on_step`` may stop it, and must not use the store (``Store.put_file``), so a flush has no place in it.
+        """
         key = f"jobs/{claim.job_id}/{claim.token}/{name}"
-        artifacts.put_for(self.database, self.store, key, path, claim.token, claim.job_id)
+        artifacts.put_for(self.database, self.store, key, path, claim.token, claim.job_id, on_step)
         return key

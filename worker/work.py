@@ -5,12 +5,12 @@ empty broker, or none, costs a second and no job.
 """
 
 import threading
+import time
 
 import structlog
 import torch
-from sqlalchemy.exc import DBAPIError
 
-from app import artifacts, steps
+from app import db, steps
 from app.artifacts import StoreUnavailable
 from app.states import StepKind
 from app.steps import Claim, LostClaim
@@ -18,7 +18,7 @@ from negmerge import pipeline
 from negmerge.errors import NegmergeError
 from worker import resolve
 from worker.bench import Bench, set_up
-from worker.causes import cause_of
+from worker.causes import cause_of, may_pass
 from worker.conclude import conclude
 from worker.fold import Fold
 from worker.held import Held, Reason, Stopped
@@ -28,7 +28,7 @@ from worker.tune import tune
 
 log = structlog.get_logger(__name__)
 
-_AWAY = (DBAPIError, StoreUnavailable)
+_AWAY = (*db.AWAY, StoreUnavailable)
 
 
 class Loop(threading.Thread):
@@ -45,9 +45,9 @@ class Loop(threading.Thread):
 
     def wake_and_wait(self) -> None:
         """There may be work: look now. Returns when there is none left, or the process is to end."""
-        if self._held.stopping:
-            return
         self._idle.clear()
+        if self._held.stopping:  # asked after the line above: the thread may have ended, and set it for good, before
+            return
         self._wake.set()
         self._idle.wait()
 
@@ -66,7 +66,7 @@ class Loop(threading.Thread):
                 self._idle.set()
                 self._wake.wait(self._station.settings.poll_seconds)
             self._leave()
-        except Exception:
+        except BaseException:  # a panic in a library's Rust is no Exception, and this thread must not die unnoticed
             log.exception("the loop broke")
             self._held.break_off()
         finally:
@@ -82,12 +82,12 @@ class Loop(threading.Thread):
     def _work_once(self) -> bool:
         """Do one step, or flush where there is none. False where there was nothing to do, or it went wrong."""
         station = self._station
-        artifacts.collect(station.database, station.store, station.settings.upload_grace_seconds)
+        asked_at = time.monotonic()
         with station.database.write() as session:
             claim = steps.claim_next(session, station.worker, station.settings.lease_seconds)
         if claim is None:
             return self._rest()
-        self._held.begin(claim)
+        self._held.begin(claim, asked_at)
         try:
             with structlog.contextvars.bound_contextvars(job=claim.job_id, step=claim.kind, index=claim.index):
                 return self._do(claim)
@@ -98,9 +98,11 @@ class Loop(threading.Thread):
         """Nothing is left to claim: commit what is folded, and forget what nobody needs."""
         if self._fold is not None and self._fold.flush():
             return True
-        with self._station.database.read() as session:
-            resolve.tidy(session, self._station.cache)
-            if self._bench is not None and not resolve.is_active(session, self._bench.job_id):
+        resolve.tidy(self._station.database, self._station.cache)
+        if self._bench is not None:
+            with self._station.database.read() as session:
+                active = resolve.is_active(session, self._bench.job_id)
+            if not active:
                 self._bench = self._fold = None
         return False
 
@@ -118,8 +120,10 @@ class Loop(threading.Thread):
             log.info("step lost", error=str(lost))
             self._give_back(claim)  # it may be ours still, and the job cancelled
         except NegmergeError as error:
-            log.warning("step failed for good", error=str(error))
-            self._fail(claim, error, final=True)
+            final = not may_pass(error)
+            log.warning("step failed", error=str(error), final=final)
+            self._fail(claim, error, final=final)
+            return final
         except _AWAY:
             self._give_back(claim)
             raise

@@ -44,6 +44,7 @@ class Progress(BaseModel):
     fraction: float = Field(description="Of all its steps, 0 to 1.")
     points: dict[str, int] = Field(description="`total`, and how many are in each state.")
     running: list[dict[str, Any]] = Field(description="The steps that workers do now.")
+    workers: int = Field(description="Living workers that could take the next step: 0 says why nothing happens.")
 
 
 class JobProblem(BaseModel):
@@ -69,6 +70,7 @@ class Job(BaseModel):
             "fraction": 0.36,
             "points": {"total": 12, "open": 7, "running": 1, "trained": 0, "folded": 4, "diverged": 0},
             "running": [{"kind": "point", "index": 4, "step": 20, "total": 60, "loss": 0.4}],
+            "workers": 1,
         },
         points=12,
         spec={"base_model": {"family": "open_clip", "weights": MODEL_ID}},

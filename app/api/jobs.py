@@ -1,10 +1,11 @@
 """Jobs: submit (or only estimate), list, look, cancel, delete."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.orm import Session
 
 from app import errors, jobs, references, tables
@@ -35,7 +36,19 @@ _BODY = request_body({"application/json": {"schema": {"$ref": "#/components/sche
 _DRY_RUN: dict[int | str, dict[str, Any]] = {
     200: {"model": DryRun, "description": "Dry run: the spec is right; nothing was made."}
 }
-Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, such as 2026-11-25T09:30:00Z.")]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time in UTC is outside the years 1 to 9999") from None
+
+
+Moment = Annotated[
+    Annotated[AwareDatetime, AfterValidator(_in_utc)] | None,
+    Query(description="RFC 3339, such as 2026-11-25T09:30:00Z."),
+]
 
 
 @router.post(
@@ -157,12 +170,13 @@ def _resource(session: Session, job: tables.Job) -> Job:
 def _metadata(request: Request) -> dict[str, str]:
     """The query's ``metadata.KEY=VALUE`` filters. Every other unknown parameter is none of ours."""
     wanted: dict[str, str] = {}
+    most = 16  # a job has no more (negmerge.spec)
     for name, value in request.query_params.multi_items():
         key = name.removeprefix("metadata.")
         if key == name:
             continue
-        if not key or key in wanted or "\0" in key + value:
-            detail = "metadata filters are metadata.KEY=VALUE, each key once"
+        if not key or key in wanted or "\0" in key + value or len(wanted) == most:
+            detail = f"metadata filters are metadata.KEY=VALUE, each key once, {most} at most"
             raise Invalid(detail, [FieldError(f"#query/{name}", detail)])
         wanted[key] = value
     return wanted

@@ -19,6 +19,10 @@ from negmerge.errors import FieldError, NegmergeError, SelectionError, SpecError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:negmerge:problem:"
+MAX_FIELDS = 100
+"""Most wrong fields that one problem tells of."""
+MAX_TEXT = 4_000
+"""Most characters of a text in a problem."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +55,7 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong and what to do.")
     instance: str = Field(description="The path that was asked for.")
-    errors: list[WrongField] = Field(description="Each wrong field; empty where no field is to blame.")
+    errors: list[WrongField] = Field(description="The first 100 wrong fields; empty where no field is to blame.")
 
 
 def response(request: Request, error: errors.ServiceError) -> JSONResponse:
@@ -60,11 +64,18 @@ def response(request: Request, error: errors.ServiceError) -> JSONResponse:
         type=TYPE_PREFIX + error.type,
         title=error.title,
         status=error.status,
-        detail=error.detail,
-        instance=request.url.path,
-        errors=[WrongField(pointer=wrong.pointer, detail=wrong.detail) for wrong in error.errors],
+        detail=_told(error.detail),
+        instance=_told(request.url.path),
+        errors=[
+            WrongField(pointer=_told(wrong.pointer), detail=_told(wrong.detail)) for wrong in error.errors[:MAX_FIELDS]
+        ],
     )
     return JSONResponse(problem.model_dump(), error.status, error.headers, MEDIA_TYPE)
+
+
+def _told(text: str) -> str:
+    """A text that may repeat what a client sent, of a length that somebody can read."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def of_library(error: NegmergeError, kind: type[errors.Invalid], pointer: str = "") -> errors.Invalid:

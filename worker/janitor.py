@@ -1,0 +1,51 @@
+"""The janitor: the thread of a worker that collects stored objects which nobody needs.
+
+It is neither the keeper's nor the loop's: a store that does not answer takes a minute to say so, and must keep
+neither the leases nor the next step waiting.
+"""
+
+import threading
+
+import structlog
+
+from app import db, garbage
+from app.artifacts import StoreUnavailable
+from worker.held import Held
+from worker.station import Station
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 200
+_FINISH_SECONDS = 5.0
+
+
+class Janitor(threading.Thread):
+    """Looks once in ``renew_seconds``, however busy or idle the worker is, until ``finish`` is called."""
+
+    def __init__(self, station: Station, held: Held) -> None:
+        super().__init__(name="janitor", daemon=True)
+        self._station = station
+        self._held = held
+        self._finished = threading.Event()
+
+    def run(self) -> None:
+        """Collect until the end. An outage costs one look; an error that nobody foresaw ends the process."""
+        try:
+            while not self._finished.wait(self._station.settings.renew_seconds):
+                try:
+                    self._collect()
+                except (*db.AWAY, StoreUnavailable) as error:
+                    log.warning("nothing collected", error=type(error).__name__)
+        except BaseException:  # a panic in a library's Rust is no Exception, and this thread must not die unnoticed
+            log.exception("the janitor broke")
+            self._held.break_off()
+
+    def finish(self) -> None:
+        """End the thread. One that waits for a store is left behind: what it would do, others do as well."""
+        self._finished.set()
+        self.join(_FINISH_SECONDS)
+
+    def _collect(self) -> None:
+        station, found = self._station, _AT_ONCE
+        while found == _AT_ONCE and not self._finished.is_set():
+            found = garbage.collect(station.database, station.store, station.settings.upload_grace_seconds, _AT_ONCE)
