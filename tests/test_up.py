@@ -16,7 +16,11 @@ import httpx
 import pytest
 import torch
 
-from tests import pico
+from app import steps
+from app.db import Database
+from app.settings import Settings
+from app.steps import Arithmetic
+from tests import pico, records
 from tests.servers import free_port
 
 PATIENCE = 60.0
@@ -91,9 +95,31 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def tuning_job(database: Database, threads: int) -> str:
+    """A job that was prepared with so many threads, on a queue that nobody listens to; its id."""
+    job_id = records.make_job(database, queue="nobody-listens")
+    arithmetic = Arithmetic("cpu", threads)
+    held = records.claim(database, records.make_worker(arithmetic, queue="nobody-listens"))
+    with database.write() as session:
+        steps.finish_prepare(session, held, records.register(session, held, "prepared"), arithmetic)
+    return job_id
+
+
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("up") / "data")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A data directory, and the jobs in it that were begun with this machine's threads and with others."""
+    data_dir = tmp_path_factory.mktemp("up") / "data"
+    settings = Settings(data_dir=data_dir)
+    database = Database(settings.database_url)
+    database.migrate()
+    mine, other = tuning_job(database, settings.cpu_threads), tuning_job(database, 99)
+    database.dispose()
+    return data_dir, mine, other
+
+
+@pytest.fixture(scope="module")
+def up(waiting: tuple[Path, str, str]) -> Iterator[Up]:
+    up = Up(waiting[0])
     try:
         wait(up.ready)
         wait(lambda: "Ready" in up.printed)
@@ -106,6 +132,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_the_first_key_is_printed_once_and_kept_for_its_owner_only(up: Up) -> None:
     assert up.printed.count(up.key) == 1
     assert stat.S_IMODE((up.data_dir / "api-key").stat().st_mode) == 0o600
+
+
+def test_it_warns_of_jobs_that_only_workers_with_other_threads_can_take(up: Up, waiting: tuple[Path, str, str]) -> None:
+    _, mine, other = waiting
+    assert f"{other} waits for workers with 99 threads" in up.printed
+    assert mine not in up.printed
 
 
 def test_a_job_goes_from_upload_to_weights(up: Up, tmp_path: Path) -> None:
