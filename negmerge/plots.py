@@ -61,7 +61,8 @@ def singles_beside_merged(document: Mapping[str, Any]) -> str:
         for i, point in enumerate(singles(document)):
             dot(axes, point, s=36, color="#8a8a8a", alpha=0.8, label=None if i else "single models")
         merged = {n: f for n, f in _methods(document).items() if n != "task_arithmetic"}
-        for (name, figures), colour in zip(merged.items(), _COLOURS, strict=False):
+        coloured = list(zip(merged.items(), _COLOURS, strict=False))
+        for (name, figures), colour in sorted(coloured, key=lambda one: one[0][0] == document["method"]):
             marker, size = ("*", 220) if name == document["method"] else ("D", 50)
             dot(axes, figures, s=size, marker=marker, color=colour, label=LABELS.get(name, name))
         dot(axes, document["methods"]["base"], s=60, marker="s", color="#222222", label="base model")
