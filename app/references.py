@@ -14,7 +14,7 @@ from app.indexes import Indexes
 from app.settings import Settings
 from app.tables import Dataset, Model
 from negmerge.errors import DataError, FieldError, ModelError, SelectionError
-from negmerge.model_config import check_config
+from negmerge.open_clip_config import check_config
 from negmerge.selection import Splits, split
 from negmerge.spec import DatasetRef, JobSpec
 

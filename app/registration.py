@@ -20,7 +20,7 @@ from app.tables import Dataset, Model
 from app.uploads import Upload
 from negmerge.archives import Index, Limits, index_archive
 from negmerge.errors import DataError, FieldError, NegmergeError
-from negmerge.model_config import WEIGHTS_FILE, check_config
+from negmerge.open_clip_config import WEIGHTS_FILE, check_config
 
 Row = TypeVar("Row", Dataset, Model)
 

@@ -21,7 +21,7 @@ from app import strict_json
 from negmerge.errors import CheckpointError, ModelError
 from negmerge.headers import Header, check_finite, read_header
 from negmerge.members import Limits, Meter
-from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE, check_config
+from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
 from negmerge.tars import tar_members
 from negmerge.zips import zip_members
 

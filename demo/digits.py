@@ -24,11 +24,12 @@ from torch.nn import functional
 from negmerge import checkpoints
 from negmerge.data import Dataset, decode, open_archive
 from negmerge.metrics import evaluate
-from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE
-from negmerge.models import ZeroShotModel, load_model, save_model
+from negmerge.models import load_zero_shot
+from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.progress import OnStep, ignore
 from negmerge.selection import cut
 from negmerge.training import batches, learning_rate
+from negmerge.zero_shot import ZeroShotModel
 
 CLASS_NAMES = {word: word for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")}
 TEMPLATES = ["a photo of the digit {}."]
@@ -119,8 +120,8 @@ def _train(dataset: Dataset, folder: Path, on_step: OnStep) -> float:
         # The table of 49,408 words stays as it came: ten of them matter, and its updates would take most of the time.
         module.requires_grad_(True).token_embedding.requires_grad_(False)
         _learn(model, _prompts(dataset), train.images, train.labels, on_step)
-    save_model(model, module.state_dict(), folder)
-    model = load_model(folder)
+    model.save(module.state_dict(), folder)
+    model = load_zero_shot(folder)
     test = decode(dataset, parts.test, model.preprocess)
     head = model.head(dataset.class_words, dataset.templates)
     return evaluate(model, test.images, test.labels, head, dataset.index.classes).total.accuracy

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from negmerge.archives import Index, Limits, Sample, index_archive, read_samples
 from negmerge.errors import DataError
 from negmerge.images import DAMAGE, open_image
 from negmerge.members import shown
+from negmerge.preprocess import Preprocess
 from negmerge.progress import OnStep, ignore
 from negmerge.prompts import DEFAULT_TEMPLATES, check_templates, class_words
 from negmerge.torchvision_sets import load_parts
@@ -105,16 +105,13 @@ def open_torchvision(
     return Dataset(index, class_words(index.classes, class_names or {}), check_templates(templates), read)
 
 
-def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: PreprocessCfg, on_step: OnStep = ignore) -> Decoded:
-    """The samples' pixels, in the order of ``samples``, as open_clip prepares them for evaluation.
+def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, on_step: OnStep = ignore) -> Decoded:
+    """The samples' pixels, in the order of ``samples``, as the model's own library prepares them for evaluation.
 
-    That is its own transform (resize, crop, RGB) up to but without the conversion to floats: ``images / 255``,
-    normalised, is what the model would get. As there, an EXIF orientation is not applied.
     on_step counts images. Raises DataError, naming the sample that cannot be decoded.
     """
-    size = preprocess.size if isinstance(preprocess.size, int) else preprocess.size[0]
     to_pixels = _to_pixels(preprocess)
-    images = np.empty((len(samples), 3, size, size), dtype=np.uint8)
+    images = np.empty((len(samples), 3, preprocess.size, preprocess.size), dtype=np.uint8)
     places = {sample.id: place for place, sample in enumerate(samples)}
     numbers = {name: number for number, name in enumerate(dataset.index.classes)}
     read = dataset.read(places)
@@ -129,21 +126,18 @@ def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: PreprocessCf
     return Decoded(torch.from_numpy(images), labels, tuple(sample.id for sample in samples))
 
 
-def _to_pixels(preprocess: PreprocessCfg) -> Callable[[tuple[str, Image.Image]], np.ndarray]:
+def _to_pixels(preprocess: Preprocess) -> Callable[[tuple[str, Image.Image]], np.ndarray]:
     """A function from (id, image) to uint8 [3, S, S]."""
-    *steps, _to_floats, _normalise = image_transform_v2(preprocess, is_train=False).transforms
-    size = preprocess.size if isinstance(preprocess.size, int) else preprocess.size[0]
-    grows_long = preprocess.resize_mode == "shortest"
 
     def to_pixels(item: tuple[str, Image.Image]) -> np.ndarray:
         sample_id, image = item
         short, long = sorted(image.size)
-        if grows_long and size * size * long > _MAX_PIXELS * short:
+        if preprocess.fitted**2 * long > _MAX_PIXELS * short:
             raise DataError(f"{shown(sample_id)} is too narrow: {image.width} × {image.height} pixels")
         # A transparent colour changes no pixel on the way to RGB, but Pillow would warn about it.
         image.info.pop("transparency", None)
         try:
-            for step in steps:
+            for step in preprocess.steps:
                 image = step(image)
         except DAMAGE as error:
             raise DataError(f"{shown(sample_id)} cannot be decoded: {error}") from None

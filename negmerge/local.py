@@ -10,7 +10,8 @@ import torch
 from negmerge.data import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
 from negmerge.fields import listed
-from negmerge.models import ZeroShotModel, load_model, load_tag
+from negmerge.models import load_model, load_tag
+from negmerge.network import Network
 from negmerge.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.spec import DatasetRef, JobSpec, parse
 
@@ -43,19 +44,26 @@ def device_of(name: str) -> str:
     return name
 
 
-def open_model(spec: JobSpec, device: str) -> ZeroShotModel:
-    """The base model: a local folder in open_clip's format, or an architecture with a registry tag."""
+def open_model(spec: JobSpec, device: str) -> Network:
+    """The base model: a local folder in open_clip's or timm's format, or an architecture with a registry tag."""
     weights, architecture = spec.base_model.weights, spec.base_model.architecture
     if Path(weights).is_dir():
-        return load_model(Path(weights), device)
+        return of_family(load_model(Path(weights), device), spec)
     if weights.startswith("mdl_") or "://" in weights:
         raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
     if not isinstance(architecture, str):
         raise ModelError(
-            f"base_model.weights is {weights!r}, which is no folder here: give a model's folder in open_clip's format, "
-            "or base_model.architecture beside a registry tag"
+            f"base_model.weights is {weights!r}, which is no folder here: give a model's folder in open_clip's or "
+            "timm's format, or base_model.architecture beside a registry tag"
         )
-    return load_tag(architecture, weights, device)
+    return load_tag(spec.base_model.family, architecture, weights, device)
+
+
+def of_family(model: Network, spec: JobSpec) -> Network:
+    """The model, where it is of the family that the spec says. Raises ModelError."""
+    if model.family != spec.base_model.family:
+        raise ModelError(f"base_model.family is {spec.base_model.family}, but the weights are of {model.family}")
+    return model
 
 
 def open_datasets(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from negmerge.models import ZeroShotModel
+from negmerge.network import Network
 from negmerge.progress import OnStep, ignore
 
 
@@ -55,7 +55,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: ZeroShotModel,
+    model: Network,
     images: Tensor,
     labels: Tensor,
     head: Tensor,

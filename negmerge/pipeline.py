@@ -14,7 +14,7 @@ from negmerge.data import Dataset
 from negmerge.errors import DivergedError, MergeError
 from negmerge.merging import Partial, Single
 from negmerge.metrics import Count
-from negmerge.models import ZeroShotModel
+from negmerge.network import Network
 from negmerge.prepared import PARTS, Prepared, as_json, measure, prepare
 from negmerge.progress import OnStep, ignore
 from negmerge.result import Concluded, MethodResult, write
@@ -49,7 +49,7 @@ class TunedPoint:
     outcome: dict[str, Any]
 
 
-def new_partial(spec: JobSpec, model: ZeroShotModel) -> Partial:
+def new_partial(spec: JobSpec, model: Network) -> Partial:
     """An empty partial for the job's methods, and for negmerge, because the consensus is always reported."""
     return Partial(list(dict.fromkeys([*spec.methods(), "negmerge"])), model.base, spec.merge)
 
@@ -59,7 +59,7 @@ def task_vector_path(index: int) -> str:
     return f"points/{index}/task_vector.safetensors"
 
 
-def tune(spec: JobSpec, model: ZeroShotModel, prepared: Prepared, point: Point, on_step: OnStep = ignore) -> TunedPoint:
+def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_step: OnStep = ignore) -> TunedPoint:
     """Fine-tune one point on the forget set's train part, and check its task vector.
 
     Where task arithmetic is among the job's methods the point is also searched and tested here, as a single
@@ -94,7 +94,7 @@ def tune(spec: JobSpec, model: ZeroShotModel, prepared: Prepared, point: Point, 
 
 def choose_scale(
     spec: JobSpec,
-    model: ZeroShotModel,
+    model: Network,
     prepared: Prepared,
     merged: TaskVector,
     on_step: OnStep = ignore,
@@ -120,14 +120,14 @@ def choose_scale(
     return choose_sparingly(forget_at, retain_at, *rule)
 
 
-def load_at(model: ZeroShotModel, merged: TaskVector, scale: float) -> None:
+def load_at(model: Network, merged: TaskVector, scale: float) -> None:
     """Put θ₀ − λ·τ* into the model, with the bits that the weights file would have."""
     model.load_parameters({name: apply_scale(model.original[name], tensor, scale) for name, tensor in merged.items()})
 
 
 def conclude(
     spec: JobSpec,
-    model: ZeroShotModel,
+    model: Network,
     prepared: Prepared,
     partial: Partial,
     points: Sequence[Mapping[str, Any]],
@@ -160,7 +160,7 @@ def conclude(
 
 def run(
     spec: JobSpec,
-    model: ZeroShotModel,
+    model: Network,
     forget: Dataset,
     retain: Dataset,
     folder: Path,

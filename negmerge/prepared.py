@@ -6,7 +6,7 @@ images are mapped from disk, not read.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from negmerge.checkpoints import save as save_tensors
 from negmerge.data import Dataset, Decoded, decode
 from negmerge.errors import CheckpointError, SelectionError
 from negmerge.metrics import Count, Evaluation, evaluate
-from negmerge.models import ZeroShotModel
+from negmerge.network import Network, Outputs
 from negmerge.progress import OnStep, Stages, ignore
 from negmerge.selection import split
 from negmerge.spec import JobSpec
@@ -31,9 +31,10 @@ Figures = dict[str, dict[str, Evaluation]]
 
 @dataclass(frozen=True)
 class Side:
-    """The forget set or the retain set: its decoded parts and the head that judges them.
+    """The forget set or the retain set: its decoded parts and what judges them (``network.Outputs``).
 
-    head: float32 [C, D], one row for each of ``classes``, which the labels of ``parts`` count through.
+    classes: a name for each column of the logits, which the labels of ``parts`` count through. head: float32 [C, D]
+    of a zero-shot model, empty for a classifier.
     """
 
     classes: tuple[str, ...]
@@ -113,9 +114,7 @@ class Prepared:
         return cls(sides["forget"], sides["retain"], document["splits"], from_json(document["base"]), unseen)
 
 
-def prepare(
-    spec: JobSpec, model: ZeroShotModel, forget: Dataset, retain: Dataset, on_step: OnStep = ignore
-) -> Prepared:
+def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_step: OnStep = ignore) -> Prepared:
     """Cut both data sets, decode every image once, compute the heads, and measure the base model.
 
     The retain set's train part is decoded only where it comes from the forget set's own data set: a control set
@@ -130,16 +129,19 @@ def prepare(
     }
     half = sum(len(samples) for parts in taken.values() for samples in parts.values())
     stages = Stages(on_step, 2 * half)
-    forget_side = _side(model, forget, taken["forget"], stages)
-    retain_head = forget_side.head if one_data_set else None
-    retain_side = _side(model, retain, taken["retain"], stages, retain_head)
+    forget_outputs = _outputs(model, forget)
+    retain_outputs = forget_outputs if one_data_set else _outputs(model, retain)
+    forget_side = _side(model, forget, forget_outputs, taken["forget"], stages)
+    retain_side = _side(model, retain, retain_outputs, taken["retain"], stages)
     model.restore()
     base = measure(model, {"forget": forget_side, "retain": retain_side}, PARTS, stages.next(half))
-    unseen = _unseen(model, forget, forget_side, splits.unseen) if spec.scale_rule == "match_unseen" else None
+    unseen = None
+    if spec.scale_rule == "match_unseen":
+        unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen)
     return Prepared(forget_side, retain_side, splits.counts(), base, unseen)
 
 
-def measure(model: ZeroShotModel, sides: Mapping[str, Side], parts: Sequence[str], on_step: OnStep = ignore) -> Figures:
+def measure(model: Network, sides: Mapping[str, Side], parts: Sequence[str], on_step: OnStep = ignore) -> Figures:
     """Evaluate the model as it stands on the named parts of the given sides."""
     held = [(part, name, side) for part in parts for name, side in sides.items() if side.samples(part)]
     stages = Stages(on_step, sum(len(side.parts[part].ids) for part, _, side in held))
@@ -168,7 +170,7 @@ def from_json(document: Mapping[str, Any]) -> Figures:
     }
 
 
-def _unseen(model: ZeroShotModel, forget: Dataset, side: Side, samples: Sequence[Sample]) -> Count:
+def _unseen(model: Network, forget: Dataset, side: Side, outputs: Outputs, samples: Sequence[Sample]) -> Count:
     """What the base model scores on validation samples of the forget set's data set that stay."""
     if not samples:
         raise SelectionError(
@@ -176,20 +178,26 @@ def _unseen(model: ZeroShotModel, forget: Dataset, side: Side, samples: Sequence
             "choose another rule",
             "/scale_search/rule",
         )
-    decoded = decode(forget, samples, model.preprocess)
+    decoded = _decoded(model, forget, outputs, samples)
     return evaluate(model, decoded.images, decoded.labels, side.head, side.classes).total
 
 
+def _outputs(model: Network, dataset: Dataset) -> Outputs:
+    return model.outputs(dataset.index.classes, dataset.class_words, dataset.templates)
+
+
 def _side(
-    model: ZeroShotModel,
-    dataset: Dataset,
-    parts: Mapping[str, Sequence[Sample]],
-    stages: Stages,
-    head: torch.Tensor | None = None,
+    model: Network, dataset: Dataset, outputs: Outputs, parts: Mapping[str, Sequence[Sample]], stages: Stages
 ) -> Side:
     decoded = {
-        name: decode(dataset, samples, model.preprocess, stages.next(len(samples))) for name, samples in parts.items()
+        name: _decoded(model, dataset, outputs, samples, stages.next(len(samples))) for name, samples in parts.items()
     }
-    if head is None:
-        head = model.head(dataset.class_words, dataset.templates)
-    return Side(tuple(dataset.index.classes), head, decoded)
+    return Side(outputs.classes, outputs.head, decoded)
+
+
+def _decoded(
+    model: Network, dataset: Dataset, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep = ignore
+) -> Decoded:
+    """Pixels, with labels that count through the model's outputs instead of the data set's classes."""
+    decoded = decode(dataset, samples, model.preprocess, on_step)
+    return replace(decoded, labels=outputs.labels[decoded.labels])

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import timm
 import torch
 
 import negmerge
 from negmerge import report
 from negmerge.checkpoints import atomic_path, save
 from negmerge.merging import Consensus
-from negmerge.models import ZeroShotModel, save_model
+from negmerge.network import Network
 from negmerge.prepared import Figures, Prepared, as_json
 from negmerge.search import Choice
 from negmerge.spec import JobSpec
@@ -41,7 +42,7 @@ class Concluded:
     points: Sequence[Mapping[str, Any]]
 
 
-def write(concluded: Concluded, model: ZeroShotModel, merged: TaskVector, folder: Path) -> dict[str, Any]:
+def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path) -> dict[str, Any]:
     """Write every artifact into ``folder`` and return the result document.
 
     merged: τ* of the job's method, float32. ``digests.unlearned`` is the SHA-256 of the weights file itself,
@@ -53,7 +54,7 @@ def write(concluded: Concluded, model: ZeroShotModel, merged: TaskVector, folder
     digests = {
         "base": digest(model.original),
         "task_vector": digest(merged),
-        "unlearned": save_model(model, weights, folder / "unlearned"),
+        "unlearned": model.save(weights, folder / "unlearned"),
     }
     document = as_document(concluded, digests) | {
         "environment": environment(model.device),
@@ -95,6 +96,7 @@ def environment(device: torch.device | str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "open_clip": open_clip.__version__,
+        "timm": timm.__version__,
         "python": platform.python_version(),
         "negmerge": negmerge.__version__,
     }

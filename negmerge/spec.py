@@ -36,11 +36,13 @@ class OpenClipModel(Spec):
 
 
 class TimmModel(Spec):
-    """A classifier of timm."""
+    """A classifier of timm; weights with their own config need no ``architecture``."""
 
     family: Literal["timm"]
-    architecture: Architecture | None = None
-    weights: Text
+    architecture: Architecture | None = Field(
+        None, description="A built-in name such as `resnet18`, or a model's own config."
+    )
+    weights: Text = Field(description="A registry tag such as `a1_in1k`, a `mdl_…` id, a URI, or a local folder.")
 
 
 BaseModelSpec = Annotated[OpenClipModel | TimmModel, Field(discriminator="family")]
@@ -179,8 +181,6 @@ def parse(document: Mapping[str, Any]) -> JobSpec:
 
 def _unserved(spec: JobSpec) -> Iterator[FieldError]:
     """What the surface names and this version cannot do: said before any work, never half done."""
-    if spec.base_model.family == "timm":
-        yield FieldError("/base_model/family", "timm classifiers are not served yet: use an open_clip model")
     greedy = "greedy is not served yet: use negmerge, uniform, task_arithmetic, magmax or ties"
     if spec.merge.method == "greedy":
         yield FieldError("/merge/method", greedy)

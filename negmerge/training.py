@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from negmerge.augment import rand_augment
 from negmerge.errors import DataError, DivergedError
-from negmerge.models import ZeroShotModel
+from negmerge.network import Network
 from negmerge.progress import OnStep, ignore
 from negmerge.sweep import HyperParameters
 
@@ -34,7 +34,7 @@ class Tuned:
 
 
 def fine_tune(
-    model: ZeroShotModel,
+    model: Network,
     images: Tensor,
     labels: Tensor,
     head: Tensor,
@@ -57,11 +57,11 @@ def fine_tune(
     steps = an_epoch * hyper.epochs
     warmup = warmup_steps(steps) if hyper.warmup_steps is None else hyper.warmup_steps
     head = head.to(model.device)
-    fill = [round(255 * mean) for mean in model.mean]
+    fill = [round(255 * mean) for mean in model.preprocess.mean]
     loss_sum, seen = 0.0, 0
     try:
         with _seeded(model.device, seed) as generator:
-            model.module.visual.train()
+            model.tuned.train()
             for step, chosen in enumerate(batches(len(images), hyper.batch_size, hyper.epochs, generator)):
                 if step % an_epoch == 0:
                     loss_sum, seen = 0.0, 0
@@ -107,7 +107,7 @@ def batches(count: int, size: int, epochs: int, generator: torch.Generator) -> I
 
 
 def _step(
-    model: ZeroShotModel,
+    model: Network,
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[torch.nn.Parameter],
     images: Tensor,

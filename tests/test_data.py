@@ -18,9 +18,11 @@ from PIL import Image
 from negmerge.archives import index_archive
 from negmerge.data import Dataset, decode, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, Interrupted
+from negmerge.preprocess import of_open_clip
 from tests.archive_files import PAIR, folders, png, write_folder, write_tar, write_zip
 
-SMALL = PreprocessCfg(size=8)
+SMALL_CFG = PreprocessCfg(size=8)
+SMALL = of_open_clip(SMALL_CFG)
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
@@ -63,7 +65,7 @@ def test_pixels_are_what_open_clip_would_give_the_model(
     preprocess = PreprocessCfg(size=16, resize_mode=resize_mode, interpolation=interpolation, fill_color=9)
     content = encoded(noise("RGB", size))
     dataset = of_images(tmp_path, x=content)
-    decoded = decode(dataset, dataset.index.samples[:1], preprocess)
+    decoded = decode(dataset, dataset.index.samples[:1], of_open_clip(preprocess))
     assert_same_floats(decoded.images[0], as_open_clip_does(content, preprocess), preprocess)
 
 
@@ -75,7 +77,7 @@ def test_every_kind_of_pixel_becomes_rgb_as_open_clip_does_it(mode: str, form: s
     content = encoded(noise(mode, (20, 12)), form)
     dataset = of_images(tmp_path, x=content)
     decoded = decode(dataset, dataset.index.samples[:1], SMALL)
-    assert_same_floats(decoded.images[0], as_open_clip_does(content, SMALL), SMALL)
+    assert_same_floats(decoded.images[0], as_open_clip_does(content, SMALL_CFG), SMALL_CFG)
 
 
 def test_an_exif_orientation_is_not_applied_as_in_open_clip(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_an_exif_orientation_is_not_applied_as_in_open_clip(tmp_path: Path) -> N
     content = encoded(image, "JPEG", exif=exif)
     dataset = of_images(tmp_path, x=content)
     assert_same_floats(
-        decode(dataset, dataset.index.samples[:1], SMALL).images[0], as_open_clip_does(content, SMALL), SMALL
+        decode(dataset, dataset.index.samples[:1], SMALL).images[0], as_open_clip_does(content, SMALL_CFG), SMALL_CFG
     )
 
 
@@ -146,7 +148,7 @@ def test_an_image_that_resizing_would_blow_up_is_named(tmp_path: Path) -> None:
     """One pixel wide and 20,000 high: with its shorter side at 224 it would have a thousand million pixels."""
     dataset = of_images(tmp_path, thin=png(size=(1, 20_000)))
     with pytest.raises(DataError, match=r"'a/thin\.png' is too narrow: 1 × 20000"):
-        decode(dataset, dataset.index.samples, PreprocessCfg(size=224))
+        decode(dataset, dataset.index.samples, of_open_clip(PreprocessCfg(size=224)))
 
 
 def test_an_archive_that_changed_after_indexing_is_an_error_not_other_data(tmp_path: Path) -> None:

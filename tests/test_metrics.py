@@ -6,7 +6,8 @@ from torch import Tensor
 
 from negmerge.errors import Interrupted
 from negmerge.metrics import Count, Evaluation, evaluate
-from negmerge.models import ZeroShotModel, load_model
+from negmerge.models import load_zero_shot
+from negmerge.zero_shot import ZeroShotModel
 from tests import pico
 
 CLASSES = list(pico.CLASS_WORDS)
@@ -14,7 +15,7 @@ CLASSES = list(pico.CLASS_WORDS)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ZeroShotModel:
-    return load_model(pico.make_model(tmp_path_factory.mktemp("pico") / "model"))
+    return load_zero_shot(pico.make_model(tmp_path_factory.mktemp("pico") / "model"))
 
 
 @pytest.fixture(scope="module")

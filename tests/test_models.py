@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from negmerge.checkpoints import sha256
 from negmerge.errors import CheckpointError, DataError, ModelError, TensorError
-from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE, check_config
-from negmerge.models import ZeroShotModel, load_model, load_tag, save_model
+from negmerge.models import load_tag, load_zero_shot
+from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
+from negmerge.zero_shot import ZeroShotModel
 from tests import pico
 
 CLASSES = list(pico.CLASS_WORDS)
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(folder: Path) -> ZeroShotModel:
-    return load_model(folder)
+    return load_zero_shot(folder)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_the_image_towers_parameters_take_part_in_state_dict_order(model: ZeroSh
 
 
 def test_batch_norm_statistics_never_take_part(resnet: Path) -> None:
-    model = load_model(resnet)
+    model = load_zero_shot(resnet)
     assert "visual.bn1.weight" in model.names
     assert not any("running" in name or "num_batches" in name for name in model.names)
 
@@ -119,7 +120,7 @@ def test_only_what_takes_part_asks_for_gradients(model: ZeroShotModel) -> None:
 
 
 def test_restoring_brings_weights_and_buffers_back_to_the_bit(resnet: Path) -> None:
-    model = load_model(resnet)
+    model = load_zero_shot(resnet)
     model.module.visual.train()
     model.module.encode_image(torch.rand(4, 3, 32, 32))  # moves the running statistics
     with torch.no_grad():
@@ -148,7 +149,7 @@ def test_a_tensor_that_does_not_take_part_cannot_be_loaded(model: ZeroShotModel)
 
 def test_open_clip_loads_what_was_saved(model: ZeroShotModel, tmp_path: Path) -> None:
     tensors = model.original | {NAME: model.original[NAME] * 2}
-    digest = save_model(model, tensors, tmp_path / "out")
+    digest = model.save(tensors, tmp_path / "out")
     loaded = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
     assert digest == sha256(tmp_path / "out" / WEIGHTS_FILE)
@@ -161,17 +162,17 @@ def test_sixteen_bit_weights_compute_in_float32_and_keep_their_type(
     def halve(tensors: dict[str, Tensor]) -> None:
         tensors.update({name: tensor.to(dtype) for name, tensor in tensors.items()})
 
-    model = load_model(changed(folder, tmp_path / "half", halve))
+    model = load_zero_shot(changed(folder, tmp_path / "half", halve))
     assert model.original[NAME].dtype == dtype
     assert model.module.state_dict()[NAME].dtype == torch.float32
     assert torch.equal(model.base[NAME], model.original[NAME].float())
-    save_model(model, model.original, tmp_path / "out")
+    model.save(model.original, tmp_path / "out")
     assert load_file(tmp_path / "out" / WEIGHTS_FILE)[NAME].dtype == dtype
 
 
 def test_loading_leaves_the_global_random_state_alone(folder: Path) -> None:
     before = torch.get_rng_state()
-    load_model(folder)
+    load_zero_shot(folder)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -198,14 +199,14 @@ def test_weights_that_do_not_fit_name_the_tensor(
     folder: Path, tmp_path: Path, change: Callable[[dict[str, Tensor]], object], tensor: str, said: str
 ) -> None:
     with pytest.raises(TensorError, match=said) as caught:
-        load_model(changed(folder, tmp_path / "changed", change))
+        load_zero_shot(changed(folder, tmp_path / "changed", change))
     assert caught.value.tensor == tensor
 
 
 def test_what_does_not_fit_is_not_saved_either(model: ZeroShotModel, tmp_path: Path) -> None:
     tensors = {name: tensor for name, tensor in model.original.items() if name != NAME}
     with pytest.raises(TensorError, match="missing"):
-        save_model(model, tensors, tmp_path / "out")
+        model.save(tensors, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -214,14 +215,14 @@ def test_weights_that_are_cut_off_are_refused(folder: Path, tmp_path: Path) -> N
     content = (whole / WEIGHTS_FILE).read_bytes()
     (whole / WEIGHTS_FILE).write_bytes(content[:-100])
     with pytest.raises(CheckpointError, match="cut off"):
-        load_model(whole)
+        load_zero_shot(whole)
 
 
 def test_a_pickle_is_never_opened(folder: Path, tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text((folder / CONFIG_FILE).read_text())
     torch.save({"a": torch.zeros(1)}, tmp_path / WEIGHTS_FILE)
     with pytest.raises(CheckpointError, match="never a pickle"):
-        load_model(tmp_path)
+        load_zero_shot(tmp_path)
 
 
 @pytest.mark.parametrize("missing", [CONFIG_FILE, WEIGHTS_FILE])
@@ -229,14 +230,14 @@ def test_a_folder_without_one_of_its_files_says_which(folder: Path, tmp_path: Pa
     changed(folder, tmp_path / "half", lambda t: None)
     (tmp_path / "half" / missing).unlink()
     with pytest.raises(ModelError, match=missing):
-        load_model(tmp_path / "half")
+        load_zero_shot(tmp_path / "half")
 
 
 def test_a_config_that_is_not_json_is_refused(folder: Path, tmp_path: Path) -> None:
     changed(folder, tmp_path / "bad", lambda t: None)
     (tmp_path / "bad" / CONFIG_FILE).write_text("{")
     with pytest.raises(ModelError, match="JSON"):
-        load_model(tmp_path / "bad")
+        load_zero_shot(tmp_path / "bad")
 
 
 def test_a_config_far_larger_than_its_weights_takes_no_memory(folder: Path, tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_a_config_far_larger_than_its_weights_takes_no_memory(folder: Path, tmp_
     config = config_with(vision_cfg__width=2_000_000, vision_cfg__head_width=2_000_000)
     (tmp_path / "huge" / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(TensorError, match="shape"):
-        load_model(tmp_path / "huge")
+        load_zero_shot(tmp_path / "huge")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_a_config_that_no_model_can_be_built_from_is_refused(
     changed(folder, tmp_path / "bad", lambda t: None)
     (tmp_path / "bad" / CONFIG_FILE).write_text(json.dumps(config_with(**changes)))
     with pytest.raises(ModelError):
-        load_model(tmp_path / "bad")
+        load_zero_shot(tmp_path / "bad")
 
 
 @pytest.mark.parametrize(
@@ -298,9 +299,9 @@ def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
 
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(ModelError, match="no architecture"):
-        load_tag("ViT-Q-7", "openai")
+        load_tag("open_clip", "ViT-Q-7", "openai")
 
 
 def test_an_unknown_tag_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="known tags are openai, laion400m_e31"):
-        load_tag("ViT-B-32", "no-such-tag")
+        load_tag("open_clip", "ViT-B-32", "no-such-tag")

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from negmerge.errors import DataError, DivergedError, Interrupted
-from negmerge.models import ZeroShotModel, load_model
+from negmerge.models import load_zero_shot
 from negmerge.sweep import HyperParameters, RandAugment
 from negmerge.training import Tuned, batches, fine_tune, learning_rate, warmup_steps
+from negmerge.zero_shot import ZeroShotModel
 from tests import pico
 
 CLASSES = list(pico.CLASS_WORDS)
@@ -22,7 +23,7 @@ FEW_STEPS = HyperParameters(learning_rate=1e-3, weight_decay=0.1, epochs=2, batc
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ZeroShotModel:
-    return load_model(pico.make_model(tmp_path_factory.mktemp("pico") / "model"))
+    return load_zero_shot(pico.make_model(tmp_path_factory.mktemp("pico") / "model"))
 
 
 @pytest.fixture(scope="module")

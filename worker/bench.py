@@ -6,7 +6,7 @@ from pathlib import Path
 from app.steps import Claim
 from negmerge import spec as job_spec
 from negmerge.errors import ModelError
-from negmerge.models import ZeroShotModel
+from negmerge.network import Network
 from negmerge.pipeline import Prepared
 from negmerge.progress import OnStep
 from negmerge.spec import JobSpec
@@ -21,7 +21,7 @@ class Bench:
 
     job_id: str
     spec: JobSpec
-    model: ZeroShotModel
+    model: Network
     prepared: Prepared
 
 
@@ -42,6 +42,6 @@ def set_up(station: Station, claim: Claim, on_step: OnStep) -> Bench:
     return Bench(claim.job_id, spec, model, Prepared.load(path))
 
 
-def prepared_name(model: ZeroShotModel) -> str:
+def prepared_name(model: Network) -> str:
     """The name of the prepared data's file. It tells with which base model they were made."""
     return f"prepared-{digest(model.original).removeprefix('sha256:')[:32]}.safetensors"

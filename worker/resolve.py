@@ -25,15 +25,16 @@ from negmerge import checkpoints
 from negmerge.archives import Index, Limits
 from negmerge.data import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
-from negmerge.model_config import CONFIG_FILE, WEIGHTS_FILE
-from negmerge.models import ZeroShotModel, load_model, load_tag
+from negmerge.models import load_model, load_tag
+from negmerge.network import Network
+from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.progress import OnStep
 from negmerge.prompts import DEFAULT_TEMPLATES
 from negmerge.spec import DatasetRef, JobSpec
 from worker.station import Station
 
 
-def open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> ZeroShotModel:
+def open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
     """The job's base model on this worker's device. Raises ModelError, CheckpointError, DataError."""
     name, architecture = spec.base_model.weights, spec.base_model.architecture
     device = station.worker.arithmetic.device
@@ -125,7 +126,7 @@ def _referenced_model(
     architecture: str | dict[str, Any] | None,
     device: str,
     on_step: OnStep,
-) -> ZeroShotModel:
+) -> Network:
     """A model by a URI or an absolute path, or by a tag of open_clip's registry."""
     if "://" not in name and not name.startswith("/"):
         if not isinstance(architecture, str):

@@ -1,8 +1,6 @@
 """The config of an open_clip model, judged before anything is built from it. No torch, for the API."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from negmerge.errors import ModelError
@@ -20,19 +18,6 @@ _CHOICES = {
     "interpolation": ("bicubic", "bilinear", "random"),
     "resize_mode": ("shortest", "longest", "squash"),
 }
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read and judge an ``open_clip_config.json``. Raises ModelError."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path.parent} has no {path.name}: give a folder as open_clip saves it") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
-    check_config(config)
-    assert isinstance(config, dict)
-    return config
 
 
 def check_config(config: Any) -> None:

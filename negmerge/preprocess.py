@@ -1,0 +1,55 @@
+"""How images become a model's pixels, up to but without the conversion to floats, as open_clip and timm say it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import floor
+from typing import Any
+
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from timm.data.transforms_factory import create_transform
+
+Step = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """The evaluation transform of a model: ``steps`` bring any image to ``size`` × ``size`` pixels of RGB.
+
+    ``images / 255``, normalised by ``mean`` and ``std``, is what the model then gets. fitted: pixels that the shorter
+    side is brought to while the longer one grows along, so that a very narrow image would fill memory; 0 where
+    the steps do not do so.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    steps: tuple[Step, ...]
+    fitted: int = 0
+
+
+def of_open_clip(cfg: PreprocessCfg) -> Preprocess:
+    """open_clip's own transform for evaluation. As there, an EXIF orientation is not applied."""
+    *steps, _to_floats, _normalise = image_transform_v2(cfg, is_train=False).transforms
+    size = cfg.size if isinstance(cfg.size, int) else cfg.size[0]
+    fitted = size if cfg.resize_mode == "shortest" else 0
+    return Preprocess(size, tuple(cfg.mean), tuple(cfg.std), tuple(steps), fitted)
+
+
+def of_timm(cfg: dict[str, Any]) -> Preprocess:
+    """timm's own transform for evaluation, from a ``pretrained_cfg`` with nothing left out."""
+    size, crop = int(cfg["input_size"][-1]), float(cfg["crop_pct"])
+    *steps, _to_floats, _normalise = create_transform(
+        tuple(cfg["input_size"]),
+        interpolation=cfg["interpolation"],
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        crop_pct=crop,
+        crop_mode=cfg["crop_mode"],
+    ).transforms
+    fitted = 0 if cfg["crop_mode"] == "squash" else floor(size / crop)
+    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), (_to_rgb, *steps), fitted)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
