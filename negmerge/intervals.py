@@ -1,0 +1,58 @@
+"""How sure a figure is: an interval for one count, and the spread over repeats."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import NamedTuple
+
+from negmerge.metrics import Count
+
+
+class Interval(NamedTuple):
+    """Both ends belong to it; for a share 0 ≤ low ≤ high ≤ 1."""
+
+    low: float
+    high: float
+
+
+def wilson(count: Count, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for the share that ``count`` estimates: it says how much the choice of samples matters.
+
+    It holds each share p that a two-sided score test does not reject, |p̂ − p| ≤ z √(p (1 − p) / n), which is a
+    quadratic in p. So it stays within [0, 1] and has a width at 0 of n and n of n too. Another training run's
+    luck is not in it: that is what repeats are for.
+
+    confidence: in (0, 1); else a ValueError. Source: E. B. Wilson, "Probable inference, the law of succession, and
+    statistical inference", JASA 22 (1927) 209–212.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"a confidence lies between 0 and 1, and {confidence} does not")
+    n, share = count.count, count.accuracy
+    squared = statistics.NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    centre = (share + squared / (2 * n)) / (1 + squared / n)
+    half = sqrt(squared) / (1 + squared / n) * sqrt(share * (1 - share) / n + squared / (4 * n * n))
+    # At the ends the root is 0 or 1 exactly, which the rounding of centre ∓ half would miss by a hair.
+    low = 0.0 if count.correct == 0 else max(0.0, centre - half)
+    high = 1.0 if count.correct == n else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (divisor n − 1) of ``repeats`` values, in their unit.
+
+    deviation is None for a single value: one run says nothing about the next.
+    """
+
+    mean: float
+    deviation: float | None
+    repeats: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The spread of the same figure over repeats; a ValueError where there are none."""
+    if not values:
+        raise ValueError("no repeats, no spread")
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), deviation, len(values))
