@@ -22,13 +22,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from negmerge import checkpoints
+from negmerge.batching import batches
 from negmerge.data import Dataset, decode, open_archive
 from negmerge.metrics import evaluate
 from negmerge.models import load_zero_shot
 from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.progress import OnStep, ignore
 from negmerge.selection import cut
-from negmerge.training import batches, learning_rate
+from negmerge.training import learning_rate
 from negmerge.zero_shot import ZeroShotModel
 
 CLASS_NAMES = {word: word for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")}

@@ -28,6 +28,7 @@ class Classifier(Network):
     def __init__(
         self, module: torch.nn.Module, config: dict[str, Any], original: Mapping[str, Tensor], device: str
     ) -> None:
+        module = module.to(memory_format=torch.channels_last)  # convolutions are half as fast again
         super().__init__(module, config, original, of_timm(_data_config(module, config)), device)
 
     def moves(self, name: str) -> bool:
@@ -67,7 +68,7 @@ class Classifier(Network):
 
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         """The module's own logits; ``head`` is not used."""
-        scores: Tensor = self.module(self.pixels(images))
+        scores: Tensor = self.module(self.pixels(images).contiguous(memory_format=torch.channels_last))
         return scores.to(torch.float32)
 
 

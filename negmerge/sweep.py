@@ -28,6 +28,7 @@ Epochs = Annotated[int, Field(ge=1, le=10_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 WarmupSteps = Annotated[int, Field(ge=0, le=10**9)]
 LabelSmoothing = Annotated[float, Field(ge=0, lt=1)]
+Optimizer = Literal["adamw", "sgd"]
 
 
 class RandAugment(Spec):
@@ -48,6 +49,8 @@ class HyperParameters(Spec):
         None, description="Steps of linear warm-up; by default min(500, 10 % of all steps)."
     )
     label_smoothing: LabelSmoothing = 0.0
+    optimizer: Optimizer = Field("adamw", description="`adamw`, or `sgd` with momentum 0.9.")
+    crop_flip: bool = Field(False, description="Random crops from a padded image (an eighth a side), random flips.")
     randaugment: RandAugment | None = None
     seed: Seed | None = Field(None, description="By default derived from the sweep's seed and this point.")
 
@@ -61,6 +64,8 @@ class Grid(Spec):
     batch_size: Values[BatchSize] | None = None
     warmup_steps: Values[WarmupSteps | None] | None = None
     label_smoothing: Values[LabelSmoothing] | None = None
+    optimizer: Values[Optimizer] | None = None
+    crop_flip: Values[bool] | None = None
     randaugment: Values[RandAugment | None] | None = None
     seed: Values[Seed] | None = None
 
@@ -111,6 +116,8 @@ class RandomSweep(Spec):
     epochs: Values[Epochs] | None = None
     batch_size: Values[BatchSize] | None = None
     warmup_steps: Values[WarmupSteps | None] | None = None
+    optimizer: Values[Optimizer] | None = None
+    crop_flip: Values[bool] | None = None
     randaugment: Values[RandAugment | None] | None = None
 
     @model_validator(mode="after")
@@ -185,6 +192,10 @@ class Sweep(Spec):
         return self
 
 
+_LATER = {"optimizer": "adamw", "crop_flip": False}
+"""Hyper-parameters that came later count only where they are not the default: older points keep their seeds."""
+
+
 @dataclass(frozen=True)
 class Point:
     """One hyper-parameter combination: where it stands in the sweep, what it is, and its 63-bit seed."""
@@ -222,7 +233,9 @@ def point_seed(sweep_seed: int, hyper_parameters: HyperParameters) -> int:
     """The point's own seed if it has one, else 63 bits of SHA-256 over the sweep's seed and the point."""
     if hyper_parameters.seed is not None:
         return hyper_parameters.seed
-    canonical = json.dumps(hyper_parameters.model_dump(), sort_keys=True, separators=(",", ":"))
+    given = hyper_parameters.model_dump()
+    same = {name for name, default in _LATER.items() if given[name] == default}
+    canonical = json.dumps({k: v for k, v in given.items() if k not in same}, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(f"{sweep_seed}:{canonical}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

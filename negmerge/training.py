@@ -1,27 +1,31 @@
 """Fine-tuning one point of the sweep on the forget set (DESIGN §3 "Training a point"; PAPER "CLIP fine-tuning").
 
-Only the image tower's parameters move, against the frozen zero-shot head. Everything random comes from the
-point's seed, and the process's own random state is left as it was: the same seed on the same device with the
-same number of threads gives the same weights, to the bit.
+Of a zero-shot model only the image tower's parameters move, against the frozen head; of a classifier all do.
+Everything random comes from the point's seed, and the process's own random state is left as it was: the same seed on
+the same device with the same number of threads gives the same weights, to the bit.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil, cos, isfinite, pi
+from functools import partial
+from math import cos, isfinite, pi
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from negmerge.augment import rand_augment
-from negmerge.errors import DataError, DivergedError
+from negmerge.batching import batch_sizes, batches, check_images, has_batch_norm
+from negmerge.crop_flip import crop_and_flip
+from negmerge.errors import DivergedError
 from negmerge.network import Network
 from negmerge.progress import OnStep, ignore
 from negmerge.sweep import HyperParameters
 
 MAX_GRADIENT_NORM = 1.0
 MAX_WARMUP_STEPS = 500
+MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -44,28 +48,31 @@ def fine_tune(
 ) -> Tuned:
     """Fine-tune the model from θ₀; the model itself is back at θ₀ afterwards, whatever happened.
 
-    images: uint8 [N, 3, S, S]. labels: int64 [N], rows of ``head`` (float32 [C, D]). AdamW with torch's own
-    betas and eps, decay on every parameter, gradient norm clipped at 1.0; on CUDA under bf16 autocast.
+    images: uint8 [N, 3, S, S]. labels: int64 [N], columns of the logits that the model gives with ``head``.
+    Decay is on every parameter, the gradient norm clipped at 1.0; on CUDA under bf16 autocast.
     Raises DivergedError as soon as a loss is not finite, DataError without images, and what on_step raises.
     """
-    if len(images) == 0:
-        raise DataError("there is nothing to fine-tune on: the forget set has no training samples")
+    check_images(model, images)
     model.restore()
     parameters = model.parameters()
-    optimizer = torch.optim.AdamW(parameters, lr=hyper.learning_rate, weight_decay=hyper.weight_decay, fused=True)
-    an_epoch = ceil(len(images) / hyper.batch_size)
+    optimizer = _optimizer(parameters, hyper)
+    alone = not has_batch_norm(model)
+    an_epoch = len(batch_sizes(len(images), hyper.batch_size, alone))
     steps = an_epoch * hyper.epochs
     warmup = warmup_steps(steps) if hyper.warmup_steps is None else hyper.warmup_steps
     head = head.to(model.device)
+    order = partial(batches, len(images), hyper.batch_size, hyper.epochs, alone=alone)
     fill = [round(255 * mean) for mean in model.preprocess.mean]
     loss_sum, seen = 0.0, 0
     try:
-        with _seeded(model.device, seed) as generator:
+        with seeded(model.device, seed) as generator:
             model.tuned.train()
-            for step, chosen in enumerate(batches(len(images), hyper.batch_size, hyper.epochs, generator)):
+            for step, chosen in enumerate(order(generator)):
                 if step % an_epoch == 0:
                     loss_sum, seen = 0.0, 0
                 batch = images[chosen].to(model.device)
+                if hyper.crop_flip:
+                    batch = crop_and_flip(batch, generator)
                 if hyper.randaugment is not None:
                     batch = rand_augment(batch, hyper.randaugment, generator, fill)
                 optimizer.param_groups[0]["lr"] = learning_rate(step, steps, warmup, hyper.learning_rate)
@@ -100,10 +107,12 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
     return peak * 0.5 * (1 + cos(pi * (step - warmup) / (steps - warmup)))
 
 
-def batches(count: int, size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices int64 [≤ size] of each batch: a fresh permutation an epoch, the last batch may be smaller."""
-    for _ in range(epochs):
-        yield from torch.split(torch.randperm(count, generator=generator), size)
+def _optimizer(parameters: list[torch.nn.Parameter], hyper: HyperParameters) -> torch.optim.Optimizer:
+    """AdamW with torch's own betas and eps, or SGD with momentum 0.9."""
+    rate, decay = hyper.learning_rate, hyper.weight_decay
+    if hyper.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
 
 
 def _step(
@@ -127,7 +136,7 @@ def _step(
 
 
 @contextmanager
-def _seeded(device: torch.device, seed: int) -> Iterator[torch.Generator]:
+def seeded(device: torch.device, seed: int) -> Iterator[torch.Generator]:
     """A generator for order and augmentation; inside, the default generators too are seeded, then put back.
 
     The default ones serve what a network draws itself (dropout, patch dropout).

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from negmerge.batching import batches
 from negmerge.errors import DataError, DivergedError, Interrupted
 from negmerge.models import load_zero_shot
 from negmerge.sweep import HyperParameters, RandAugment
-from negmerge.training import Tuned, batches, fine_tune, learning_rate, warmup_steps
+from negmerge.training import Tuned, fine_tune, learning_rate, warmup_steps
 from negmerge.zero_shot import ZeroShotModel
 from tests import pico
 
