@@ -13,7 +13,7 @@ from app.states import JobState, StepKind
 from app.tables import Job, Step
 from negmerge.selection import Splits
 from negmerge.spec import JobSpec
-from negmerge.sweep import HyperParameters, expand
+from negmerge.sweep import HyperParameters
 
 EARLIER_JOBS = 20
 """So many of the tenant's latest succeeded jobs are looked at."""
@@ -35,7 +35,7 @@ def estimate(session: Session, tenant: str, spec: JobSpec, splits: Splits | None
 
     splits: None where a data set is only registered, so that nobody has counted its samples yet.
     """
-    points = [point.hyper_parameters for point in expand(spec.sweep)]
+    points = [point.hyper_parameters for point in spec.points()]
     if splits is None:
         basis = "the samples of a registered data set are not counted before the job reads them"
         return Estimate(points=len(points), steps=None, images=None, seconds=None, basis=basis, splits=None)

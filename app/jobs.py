@@ -21,7 +21,6 @@ from app.progress import progress, queue_position
 from app.states import TERMINAL, JobState, StepKind, StepState
 from app.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
 from negmerge.spec import JobSpec
-from negmerge.sweep import expand
 
 __all__ = [
     "Created",
@@ -110,7 +109,7 @@ def _replay(session: Session, tenant: str, key: str, body_sha256: str) -> Job | 
 
 def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: str) -> Job:
     document = spec.model_dump(mode="json")
-    points = expand(spec.sweep)
+    points = spec.points()
     job = Job(
         id=ids.new_id("job"),
         tenant=tenant,
@@ -131,6 +130,10 @@ def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: st
     session.add_all(
         _step(job, StepKind.POINT, point.index, point.hyper_parameters.model_dump(mode="json"), point.seed)
         for point in points
+    )
+    session.add_all(
+        _step(job, StepKind.RIVAL, i, {"rival": run.name, "repeat": run.repeat}, run.seed)
+        for i, run in enumerate(spec.rival_runs())
     )
     session.add(_step(job, StepKind.CONCLUDE))
     record_event(session, job, "job.queued", {"points": len(points)})

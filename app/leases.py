@@ -1,8 +1,8 @@
 """Who does what: which step is due, claiming it, holding it by a lease. How a step ends is in ``steps``.
 
 What is due is derived from the rows each time, never handed over: ``conclude`` is due when the job is tuning and no
-point is open or claimed. A claim gets a fresh token and a lease, which the worker renews; a claim whose lease is
-over is lost, whether or not somebody took it, so whatever is stored in its name may be collected.
+point and no rival is open or claimed. A claim gets a fresh token and a lease, which the worker renews; a claim whose
+lease is over is lost, whether or not somebody took it, so whatever is stored in its name may be collected.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,6 +18,9 @@ from app import db, ids
 from app.lifecycle import lock, record_event, transition
 from app.states import TERMINAL, JobState, StepKind, StepState
 from app.tables import Job, Partial, Step
+
+_TRAINING = (StepKind.POINT, StepKind.RIVAL)
+"""What a tuning job consists of, in the order in which it is claimed."""
 
 
 class LostClaim(Exception):
@@ -54,13 +57,13 @@ class Claim:
     job_id: str
     tenant: str
     kind: StepKind
-    index: int  # of a point; 0 otherwise
+    index: int  # of a point or a rival; 0 otherwise
     token: str
     attempt: int  # 1 for the first
     lease_until: datetime  # by the database's clock
     spec: dict[str, Any]
-    hyper_parameters: dict[str, Any] | None  # of a point
-    seed: int | None  # of a point
+    hyper_parameters: dict[str, Any] | None  # of a point; of a rival its name and repeat
+    seed: int | None  # of a point or a rival
     prepared_key: str | None  # from tuning on
 
 
@@ -92,22 +95,22 @@ def _due(fits: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(
         Job.cancel_requested_at.is_(None),
         or_(
-            and_(Job.state.in_([JobState.QUEUED, JobState.PREPARING]), _some(StepKind.PREPARE, StepState.OPEN)),
+            and_(Job.state.in_([JobState.QUEUED, JobState.PREPARING]), _some([StepKind.PREPARE], StepState.OPEN)),
             and_(
                 Job.state == JobState.TUNING,
                 fits,
                 or_(
-                    _some(StepKind.POINT, StepState.OPEN),
-                    ~_some(StepKind.POINT, StepState.OPEN, StepState.CLAIMED),
+                    _some(_TRAINING, StepState.OPEN),
+                    ~_some(_TRAINING, StepState.OPEN, StepState.CLAIMED),
                 ),
             ),
-            and_(Job.state == JobState.CONCLUDING, fits, _some(StepKind.CONCLUDE, StepState.OPEN)),
+            and_(Job.state == JobState.CONCLUDING, fits, _some([StepKind.CONCLUDE], StepState.OPEN)),
         ),
     )
 
 
-def _some(kind: StepKind, *states: StepState) -> ColumnElement[bool]:
-    return exists().where(Step.job_id == Job.id, Step.kind == kind, Step.state.in_(states))
+def _some(kinds: Sequence[StepKind], *states: StepState) -> ColumnElement[bool]:
+    return exists().where(Step.job_id == Job.id, Step.kind.in_(kinds), Step.state.in_(states))
 
 
 def _next_job(worker: WorkerIdentity, tried: Sequence[str]) -> Select[str]:
@@ -131,10 +134,10 @@ def _due_step(session: Session, job: Job, worker: WorkerIdentity) -> Step | None
     if Arithmetic(job.device or "", job.threads or 0, job.stacking or 0) != worker.arithmetic:
         return None
     if job.state == JobState.TUNING:
-        point = session.scalar(steps.where(Step.kind == StepKind.POINT))
-        if point is not None:
-            return point
-        busy = select(_some(StepKind.POINT, StepState.CLAIMED)).where(Job.id == job.id)
+        for kind in _TRAINING:
+            if (step := session.scalar(steps.where(Step.kind == kind))) is not None:
+                return step
+        busy = select(_some(_TRAINING, StepState.CLAIMED)).where(Job.id == job.id)
         if session.scalar(busy):
             return None
     return session.scalar(steps.where(Step.kind == StepKind.CONCLUDE))

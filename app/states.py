@@ -24,10 +24,11 @@ TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
 class StepKind(StrEnum):
-    """The three kinds of steps. ``point`` steps are numbered by the sweep, the others are number 0."""
+    """The kinds of steps. ``point`` steps are numbered by the sweep, ``rival`` steps too, the others are number 0."""
 
     PREPARE = "prepare"
     POINT = "point"
+    RIVAL = "rival"
     CONCLUDE = "conclude"
 
 

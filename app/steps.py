@@ -57,6 +57,7 @@ __all__ = [
     "finish_conclude",
     "finish_point",
     "finish_prepare",
+    "finish_rival",
     "flush",
     "give_back",
     "not_wanted",
@@ -91,11 +92,12 @@ class ConcludeInputs:
     """All partials of a job, which together hold each folded point once, and a row for each point in order.
 
     A row has ``index``, ``hyper_parameters``, ``seed``, ``state`` ("folded" or "diverged"), the fields of the
-    point's outcome, and ``cause`` where it diverged.
+    point's outcome, and ``cause`` where it diverged. Rivals' rows are what ``finish_rival`` was given.
     """
 
     partials: list[CommittedPartial]
     points: list[dict[str, Any]]
+    rivals: list[dict[str, Any]]
 
 
 # Ending well
@@ -174,6 +176,15 @@ def diverge_point(session: Session, claim: Claim, cause: Mapping[str, Any]) -> N
         transition(session, job, JobState.FAILED, {**cause, "step": claim.kind, "index": claim.index})
 
 
+def finish_rival(session: Session, claim: Claim, row: Mapping[str, Any]) -> None:
+    """A rival is trained and measured: ``row`` says how it stands. Raises LostClaim."""
+    job, step = held(session, claim)
+    step.outcome = dict(row)
+    _end(session, step, StepState.DONE)
+    data = {"index": claim.index, "rival": row["rival"], "repeat": row["repeat"], "state": row["state"]}
+    record_event(session, job, "rival.trained", data)
+
+
 def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     """What conclude works on. Raises LostClaim, and InternalError where the partials do not hold each folded
     point exactly once.
@@ -186,7 +197,9 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     folded = [step.index for step in points if step.state == StepState.FOLDED]
     if sorted(index for partial in partials for index in partial.points) != folded:
         raise InternalError(f"the partials of {claim.job_id} do not hold each folded point exactly once")
-    return ConcludeInputs(partials, [_point_row(step) for step in points])
+    rivals = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.RIVAL).order_by(Step.index)
+    outcomes = [step.outcome or {} for step in session.scalars(rivals)]
+    return ConcludeInputs(partials, [_point_row(step) for step in points], outcomes)
 
 
 def _point_row(step: Step) -> dict[str, Any]:

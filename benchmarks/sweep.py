@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.machine import machine, spread
 from demo.__main__ import FORGET, SWEEP
 from demo.digits import Digits, make_digits
-from negmerge import pipeline
+from negmerge import pipeline, tuning
 from negmerge.local import open_datasets, open_model
 from negmerge.prepared import measure
 from negmerge.progress import ignore
@@ -74,8 +74,8 @@ def ours(digits: Digits, spec: JobSpec, folder: Path) -> tuple[float, float, int
         tuned = pipeline.tune(spec, model, prepared, point)
         partial.add(point.index, tuned.vector)
     partial.save(folder / "partial.safetensors")
-    choice = pipeline.choose_scale(spec, model, prepared, partial.result("negmerge"))
-    pipeline.load_at(model, partial.result("negmerge"), choice.scale)
+    choice = tuning.choose_scale(spec, model, prepared, partial.result("negmerge"))
+    tuning.load_at(model, partial.result("negmerge"), choice.scale)
     test = measure(model, prepared.sides, ["test"])["test"]
     stored = (folder / "partial.safetensors").stat().st_size
     return test["forget"].total.accuracy, test["retain"].total.accuracy, stored

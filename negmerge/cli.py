@@ -32,7 +32,7 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.json", help="A job spec,
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ClassNames = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="JSON of folder → words of the prompt; else folders' names."),
+    typer.Option(metavar="FILE", help="JSON of class → words of the prompt; else the data set's own."),
 ]
 Templates = Annotated[
     Path | None, typer.Option(metavar="FILE", help='JSON list of prompts, such as ["a photo of a {}."].')
@@ -117,7 +117,8 @@ def evaluate(
     from negmerge import local
     from negmerge.console import following
     from negmerge.models import load_model
-    from negmerge.prepared import as_json, prepare
+    from negmerge.prepared import as_json
+    from negmerge.preparing import prepare
 
     spec = local.read_spec(spec_file)
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
@@ -208,13 +209,13 @@ def _lies_in(out: Path, given: Path) -> bool:
     return out.resolve().is_relative_to(given.resolve())
 
 
-def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str]]:
-    """The class words and templates that the command line names, checked for their shape."""
-    from negmerge.prompts import DEFAULT_TEMPLATES, check_templates
+def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str] | None]:
+    """The class words and templates that the command line names, checked for their shape; None leaves a set's own."""
+    from negmerge.prompts import check_templates
 
     words = _read(class_names, dict[str, str], '{"n01440764": "tench"}') if class_names else {}
-    prompts = _read(templates, list[str], '["a photo of a {}."]') if templates else DEFAULT_TEMPLATES
-    return words, check_templates(prompts)
+    prompts = check_templates(_read(templates, list[str], '["a photo of a {}."]')) if templates else None
+    return words, prompts
 
 
 def _read(path: Path, shape: type[T], example: str) -> T:

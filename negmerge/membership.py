@@ -38,7 +38,7 @@ def modified_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         Mentr(p, y) = −(1 − p_y) log p_y − Σ_{i ≠ y} p_i log(1 − p_i)
 
     Source: Song and Mittal, "Systematic Evaluation of Privacy Risks of Machine Learning Models", USENIX Security
-    2021 (arXiv 2003.10595), section 3. logits: any floating type [B, C]. labels: int64 [B].
+    2021 (arXiv 2003.10595), "Mentr". logits: any floating type [B, C]. labels: int64 [B].
 
     log(1 − p_i) comes from the logits: where p_i is the largest it is the log of the sum of all others, which 1 − p_i
     would round to 0; elsewhere p_i ≤ ½ and log1p is exact enough. So finite logits give a finite value, and no
@@ -104,8 +104,8 @@ def threshold_inference(members: Values, non_members: Values, forgotten: Values)
     Each argument holds the samples' ``modified_entropy``, float64 [n]; anything that is small for members will do.
     A sample is taken for a member where its value is at most the threshold. That is the value, of those of both
     sides, with the highest mean of the shares of members and of non-members told rightly; of equals the smallest.
-    Source: Song and Mittal 2021 (arXiv 2003.10595), section 3, with one threshold for all classes (theirs has one
-    for each: call this by class and add the counts up).
+    Source: Song and Mittal 2021 (arXiv 2003.10595), with one threshold for all classes (theirs has one for each:
+    call this by class and add the counts up).
 
     Raises DataError where a set is empty, and ModelError where a value is not finite.
     """

@@ -14,20 +14,23 @@ import torch
 import negmerge
 from negmerge import report
 from negmerge.checkpoints import atomic_path, save
+from negmerge.comparison import Run, table, table_parts
 from negmerge.merging import Consensus
 from negmerge.network import Network
-from negmerge.prepared import Figures, Prepared, as_json
+from negmerge.prepared import Prepared
 from negmerge.search import Choice
 from negmerge.spec import JobSpec
+from negmerge.standing import Standing
 from negmerge.vectors import TaskVector, digest, rounded_away, unlearned
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method's chosen scale with its curve, and its figures there."""
+    """One method in one repeat: its chosen scale with its curve, what it scores there, and greedy's points."""
 
     choice: Choice
-    figures: Figures
+    run: Run
+    points: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ class Concluded:
     spec: JobSpec
     job: str | None
     prepared: Prepared
-    results: Mapping[str, MethodResult]
+    base: Standing
+    results: Mapping[str, Sequence[MethodResult]]
     consensus: Consensus
     points: Sequence[Mapping[str, Any]]
+    rivals: Sequence[Mapping[str, Any]]
 
 
 def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
     merged: τ* of the job's method, float32. ``digests.unlearned`` is the SHA-256 of the weights file itself,
     ``digests.base`` and ``digests.task_vector`` are over tensors (``vectors.digest``).
     """
-    scale = concluded.results[concluded.spec.merge.method].choice.scale
+    scale = concluded.results[concluded.spec.merge.method][0].choice.scale
     weights = unlearned(model.original, merged, scale)
     save(merged, folder / "merged" / "task_vector.safetensors")
     digests = {
@@ -69,7 +74,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
 def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, Any]:
     """The result document of DESIGN §7."""
     spec, prepared = concluded.spec, concluded.prepared
-    main = concluded.results[spec.merge.method].choice
+    main = concluded.results[spec.merge.method][0].choice
     return {
         "job": concluded.job,
         "spec": spec.model_dump(mode="json", exclude_none=True),
@@ -79,8 +84,12 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
         "scale_at_edge": main.at_edge,
         "nothing_unlearned": main.scale == 0,
         "consensus": {"share": concluded.consensus.share, "tensors": concluded.consensus.tensors},
-        "methods": {"base": as_json(prepared.base)}
-        | {name: _method(result) for name, result in concluded.results.items()},
+        "methods": {"base": concluded.base.as_json()}
+        | {name: _method(results[0]) for name, results in concluded.results.items()}
+        | {row["rival"]: _rival(row) for row in reversed(concluded.rivals) if row["state"] == "done"},
+        "repeats": _repeats(concluded),
+        "table": table(_runs(concluded), table_parts(prepared)),
+        "table_parts": table_parts(prepared),
         "points": [dict(point) for point in concluded.points],
         "left_out": [point["index"] for point in concluded.points if point["state"] != "folded"],
         "splits": prepared.splits,
@@ -107,8 +116,42 @@ def _method(result: MethodResult) -> dict[str, Any]:
         {"scale": point.scale, "forget": point.forget.as_json(), "retain": point.retain.as_json()}
         for point in result.choice.curve
     ]
-    choice = {"scale": result.choice.scale, "scale_at_edge": result.choice.at_edge, "curve": curve}
-    return choice | as_json(result.figures)
+    choice: dict[str, Any] = {"scale": result.choice.scale, "scale_at_edge": result.choice.at_edge, "curve": curve}
+    if result.points is not None:
+        choice["points"] = result.points
+    choice |= {"seconds": result.run.seconds, "bytes_stored": result.run.bytes_stored}
+    return choice | result.run.standing.as_json()
+
+
+def _rival(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in ("rival", "repeat", "state")}
+
+
+def _repeats(concluded: Concluded) -> list[dict[str, Any]]:
+    """What each repeat scores, by method; the figures by class are those of the first, under ``methods``."""
+    repeats = []
+    for repeat in range(concluded.spec.repeats):
+        methods = {
+            name: {"scale": results[repeat].choice.scale} | results[repeat].run.standing.as_json(per_class=False)
+            for name, results in concluded.results.items()
+        }
+        rivals = {
+            row["rival"]: Standing.from_json(row).as_json(per_class=False) if row["state"] == "done" else row["cause"]
+            for row in concluded.rivals
+            if row["repeat"] == repeat
+        }
+        repeats.append(methods | rivals)
+    return repeats
+
+
+def _runs(concluded: Concluded) -> dict[str, list[Run]]:
+    """All runs by method, base first, each method's in the order of the repeats."""
+    runs = {"base": [Run(concluded.base)] * concluded.spec.repeats}
+    runs |= {name: [result.run for result in results] for name, results in concluded.results.items()}
+    for row in sorted(concluded.rivals, key=lambda row: int(row["repeat"])):
+        run = Run(Standing.from_json(row), row.get("seconds"), bytes_stored=0)  # one that diverged scores nothing
+        runs.setdefault(row["rival"], []).append(run)
+    return runs
 
 
 def _write_text(path: Path, text: str) -> None:

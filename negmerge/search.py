@@ -46,13 +46,13 @@ def choose(
     search: ScaleSearch,
     rule: str,
     base_retain: Count,
-    unseen: Count | None = None,
+    reference: Count | None = None,
 ) -> Choice:
     """Choose λ by ``rule``: the best forget accuracy among scales that keep enough of the retain accuracy.
 
     evaluate: scale → (forget, retain) counts on validation data. base_retain: what the base model scores there
-    on the retain set; unseen: what it scores on data that it was never trained on (rule ``match_unseen``).
-    Best is lowest (``lowest_forget``), or nearest to ``unseen`` or to ``search.target``; ties go to the smaller
+    on the retain set; reference: what the rules ``match_unseen`` and ``match_retrained`` compare with.
+    Best is lowest (``lowest_forget``), or nearest to ``reference`` or to ``search.target``; ties go to the smaller
     scale. ``fixed`` takes ``search.scale`` as it is and compares it with 0. Where nothing keeps enough, the
     scale is 0: nothing is unlearned.
     """
@@ -64,7 +64,7 @@ def choose(
         return tried[scale]
 
     choice = choose_sparingly(
-        lambda scale: at(scale).forget, lambda scale: at(scale).retain, search, rule, base_retain, unseen
+        lambda scale: at(scale).forget, lambda scale: at(scale).retain, search, rule, base_retain, reference
     )
     return replace(choice, curve=list(tried.values()))
 
@@ -75,14 +75,14 @@ def choose_sparingly(
     search: ScaleSearch,
     rule: str,
     base_retain: Count,
-    unseen: Count | None = None,
+    reference: Count | None = None,
 ) -> Choice:
     """The same choice as ``choose``, without the curve: the retain set is measured only where it decides.
 
     Candidates are tried from the best forget accuracy on until one keeps enough, mostly one or two of them,
     while the retain set is most of the validation data.
     """
-    goal = _goal(search, rule, unseen)
+    goal = _goal(search, rule, reference)
     floor = _decimal(search.keep) * _accuracy(base_retain)
     keeps = cache(lambda scale: scale == 0 or _accuracy(retain_at(scale)) >= floor)
 
@@ -101,12 +101,12 @@ def choose_sparingly(
     return Choice(best[1], best[1] == edge, [], best)
 
 
-def _goal(search: ScaleSearch, rule: str, unseen: Count | None) -> Fraction:
+def _goal(search: ScaleSearch, rule: str, reference: Count | None) -> Fraction:
     """The forget accuracy that the rule would like best."""
-    if rule == "match_unseen":
-        if unseen is None:
-            raise ValueError("match_unseen needs the base model's count on unseen data")
-        return _accuracy(unseen)
+    if rule in ("match_unseen", "match_retrained"):
+        if reference is None:
+            raise ValueError(f"{rule} needs the count to compare with: unseen data's, or a retrained model's")
+        return _accuracy(reference)
     if rule == "target":
         assert search.target is not None  # the spec has it with this rule
         return _decimal(search.target)

@@ -4,16 +4,23 @@
 The sweep's part is in ``sweep``.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
+from negmerge.datasets.catalog import KNOWN, unknown
 from negmerge.errors import FieldError, SpecError
 from negmerge.fields import Accuracy, Seed, Share, Spec, Text, about, kind, listed
-from negmerge.sweep import Sweep
+from negmerge.rival_spec import RETRAIN, RivalOptions, RivalRun, rival_names
+from negmerge.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
 
 Method = Literal["negmerge", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Rule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
+
+MAX_REPEATS = 10
 
 
 Architecture = Annotated[
@@ -78,9 +85,16 @@ class DatasetRef(Spec):
 
     dataset: Text | None = Field(None, description="A `ds_…` id of this service.")
     uri: Text | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
-    torchvision: Text | None = Field(None, description="A torchvision data set's class name, with `root`.")
-    root: Text | None = None
+    torchvision: Text | None = Field(None, description=f"A published data set by name, with `root`: {listed(KNOWN)}.")
+    root: Text | None = Field(None, description="The folder that its files lie in, on the worker.")
     select: Select | None = None
+
+    @field_validator("torchvision")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and (message := unknown(name)):
+            raise ValueError(message)
+        return name
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -109,7 +123,7 @@ class ScaleSearch(Spec):
     """How the scale λ is chosen, on validation data. ``rule`` defaults by how the forget set is selected."""
 
     keep: Accuracy = Field(0.95, description="Share of the base model's retain accuracy that must remain.")
-    rule: Literal["lowest_forget", "match_unseen", "target", "fixed"] | None = None
+    rule: Rule | None = None
     target: Accuracy | None = Field(None, description="Forget accuracy to come nearest to (rule `target`).")
     scale: Annotated[float, Field(ge=0, le=MAX_SCALE)] | None = Field(None, description="The λ to use (rule `fixed`).")
     extend: bool = Field(True, description="Go on to 2, then 4, when the best scale is the grid's edge.")
@@ -131,7 +145,17 @@ class JobSpec(Spec):
     sweep: Sweep
     merge: Merge = Merge()
     scale_search: ScaleSearch = ScaleSearch()
-    compare: list[Method] = Field(default_factory=list, max_length=6)
+    compare: list[Text] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Other merge methods and, for classifiers, rivals such as `retrain` or `salun`.",
+    )
+    rivals: dict[Text, RivalOptions] = Field(
+        default_factory=dict, description="Options of rivals that `compare` names; each has its published defaults."
+    )
+    repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = Field(
+        1, description="Train the whole sweep and every rival so often, with other seeds, for mean and spread."
+    )
     keep_task_vectors: bool = False
     metadata: dict[
         Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
@@ -139,10 +163,14 @@ class JobSpec(Spec):
 
     @field_validator("compare")
     @classmethod
-    def _each_once(cls, methods: list[Method]) -> list[Method]:
-        if len(set(methods)) != len(methods):
+    def _known_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names):
             raise ValueError("names a method twice")
-        return methods
+        known = (*METHODS, *rival_names())
+        for number, name in enumerate(names):
+            if name not in known:
+                raise about(str(number), f"there is no method {name!r}: known are {listed(known)}")
+        return names
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -152,12 +180,47 @@ class JobSpec(Spec):
             raise about("forget", "takes the whole data set that retain names: add forget.select")
         return self
 
+    @model_validator(mode="after")
+    def _rivals_fit(self) -> Self:
+        names = self.rivals_compared()
+        if names and self.base_model.family != "timm":
+            raise about("compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out")
+        if names and self.forget.source != self.retain.source:
+            raise about("compare", f"{names[0]} trains on the retain set, which must be the forget set's own data set")
+        for name in self.rivals:
+            if name not in names:
+                raise about("rivals", f"has options for {name!r}, which compare does not name")
+        if self.scale_search.rule == "match_retrained" and RETRAIN not in names:
+            raise about("compare", f"rule match_retrained compares with a retrained model: add {RETRAIN!r}")
+        if count(self.sweep) * self.repeats > MAX_POINTS:
+            raise about("repeats", f"makes more than {MAX_POINTS} points in all: repeat fewer times")
+        return self
+
     def methods(self) -> list[Method]:
-        """The job's method first, then those of ``compare``, each once."""
-        return list(dict.fromkeys([self.merge.method, *self.compare]))
+        """The job's merge method first, then those of ``compare``, each once."""
+        compared = [name for name in self.compare if name in METHODS]
+        return list(dict.fromkeys([self.merge.method, *compared]))
+
+    def rivals_compared(self) -> list[str]:
+        """Those of ``compare`` that are no merges, but train in their own way."""
+        return [name for name in self.compare if name not in METHODS]
+
+    def points(self) -> list[Point]:
+        """All points of the sweep, repeat after repeat."""
+        return expand(self.sweep, self.repeats)
+
+    def rival_runs(self) -> list[RivalRun]:
+        """What has to be trained besides the points; the retrained model that λ is to match is trained beforehand."""
+        runs = [
+            RivalRun(name, repeat, repeat_seed(self.sweep.seed, repeat))
+            for repeat in range(self.repeats)
+            for name in self.rivals_compared()
+        ]
+        known = self.scale_rule == "match_retrained"
+        return [run for run in runs if not (known and run.name == RETRAIN and run.repeat == 0)]
 
     @property
-    def scale_rule(self) -> Literal["lowest_forget", "match_unseen", "target", "fixed"]:
+    def scale_rule(self) -> Rule:
         """The rule in force: ``lowest_forget`` for classes and whole sets, ``match_unseen`` for samples."""
         if self.scale_search.rule is not None:
             return self.scale_search.rule
@@ -168,24 +231,13 @@ class JobSpec(Spec):
 def parse(document: Mapping[str, Any]) -> JobSpec:
     """Check a document against the spec.
 
-    Raises SpecError with one FieldError for each field that is wrong or asks for what is not served yet.
+    Raises SpecError with one FieldError for each field that is wrong.
     """
     try:
         spec = JobSpec.model_validate(document)
     except ValidationError as error:
         raise SpecError(field_errors(error.errors(), document)) from None
-    if unserved := list(_unserved(spec)):
-        raise SpecError(unserved)
     return spec
-
-
-def _unserved(spec: JobSpec) -> Iterator[FieldError]:
-    """What the surface names and this version cannot do: said before any work, never half done."""
-    greedy = "greedy is not served yet: use negmerge, uniform, task_arithmetic, magmax or ties"
-    if spec.merge.method == "greedy":
-        yield FieldError("/merge/method", greedy)
-    if "greedy" in spec.compare:
-        yield FieldError(f"/compare/{spec.compare.index('greedy')}", greedy)
 
 
 def field_errors(errors: list[Any], document: Any) -> list[FieldError]:

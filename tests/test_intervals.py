@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.intervals import Interval, Spread, spread, wilson
+from negmerge.intervals import Spread, spread, wilson
 from negmerge.metrics import Count
 
 TWO_DEVIATIONS = math.erf(2 / math.sqrt(2))
@@ -87,10 +87,6 @@ def test_more_samples_narrow_the_interval() -> None:
 def test_what_is_no_confidence_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         wilson(Count(1, 2), confidence)
-
-
-def test_the_ends_have_names() -> None:
-    assert Interval(low=0.25, high=0.75) == (0.25, 0.75)
 
 
 def test_the_spread_by_hand() -> None:

@@ -145,8 +145,8 @@ def test_unseen_samples_come_from_the_forget_sets_own_data_set(tmp_path: Path) -
     spec = parse(local_job.spec_document(tmp_path, forget=forget_ref, retain={"uri": str(control)}))
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
     prepared = pipeline.prepare(spec, open_model(spec, "cpu"), forget, retain)
-    assert prepared.unseen is not None
-    assert prepared.unseen.count == 50  # 10 % of the 500 digits of its own archive, not of the control set's 40
+    assert prepared.reference is not None
+    assert prepared.reference.count == 50  # 10 % of the 500 digits of its own archive, not of the control set's 40
 
 
 @pytest.mark.parametrize("stage", ["prepare", "point 2/4", "conclude"])

@@ -76,13 +76,13 @@ def test_without_extension_the_edge_is_kept_and_said() -> None:
 
 def test_match_unseen_comes_nearest_to_the_unseen_accuracy() -> None:
     # Unseen is 50 %: 20 of 40, which falling() gives at 0.5.
-    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, unseen=Count(50, 100))
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, reference=Count(50, 100))
     assert choice.scale == 0.5
 
 
 def test_match_unseen_takes_the_smaller_scale_of_two_as_near() -> None:
     # 20.5 of 40 would be the goal: 21 (λ = 0.45) and 20 (λ = 0.5) are as near.
-    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, unseen=Count(41, 80))
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, reference=Count(41, 80))
     assert choice.scale == 0.45
 
 

@@ -10,6 +10,7 @@ from negmerge.network import Network
 from negmerge.pipeline import Prepared
 from negmerge.progress import OnStep
 from negmerge.spec import JobSpec
+from negmerge.sweep import count
 from negmerge.vectors import digest
 from worker import resolve
 from worker.station import Station
@@ -23,6 +24,10 @@ class Bench:
     spec: JobSpec
     model: Network
     prepared: Prepared
+
+    def repeat_of(self, index: int) -> int:
+        """In which repeat of the sweep a point is: they are numbered repeat after repeat."""
+        return index // count(self.spec.sweep)
 
 
 def set_up(station: Station, claim: Claim, on_step: OnStep) -> Bench:

@@ -10,6 +10,7 @@ from app.steps import Claim, CommittedPartial
 from negmerge import checkpoints, pipeline
 from negmerge.merging import Partial
 from negmerge.progress import OnStep
+from negmerge.vectors import TaskVector
 from worker.bench import Bench
 from worker.station import Station
 
@@ -26,27 +27,34 @@ def conclude(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> N
     """Merge, measure, write, upload; the public paths appear with the job's success. Raises LostClaim."""
     with station.database.write() as session:
         inputs = steps.conclude_inputs(session, claim)
-    kept = [_kept_vector(row) for row in inputs.points if "task_vector" in row]
+    kept = {row["index"]: _kept_vector(row) for row in inputs.points if "task_vector" in row}
     rows = [{name: row[name] for name in row if name != "task_vector"} for row in inputs.points]
-    partial = _combined(station, bench, inputs.partials, on_step)
+    rivals = [row for row in (bench.prepared.retrained, *inputs.rivals) if row is not None]
+
+    def load(index: int) -> TaskVector:
+        with station.scratch.folder() as folder:
+            path = folder / "task_vector.safetensors"
+            station.download(kept[index].key, path, on_step)
+            return checkpoints.load(path)
+
+    evidence = pipeline.Evidence(_combined(station, bench, inputs.partials, on_step), rows, rivals, load)
     with station.scratch.folder() as folder:
-        document = pipeline.conclude(
-            bench.spec, bench.model, bench.prepared, partial, rows, folder, claim.job_id, on_step
-        )
-        files = [*_uploaded(station, claim, folder, on_step), *kept]
+        document = pipeline.conclude(bench.spec, bench.model, bench.prepared, evidence, folder, claim.job_id, on_step)
+        files = [*_uploaded(station, claim, folder, on_step), *kept.values()]
     result_key = next(file.key for file in files if file.path == _RESULT)
     with station.database.write() as session:
         steps.finish_conclude(session, claim, result_key, files, document["digests"])
 
 
-def _combined(station: Station, bench: Bench, partials: Sequence[CommittedPartial], on_step: OnStep) -> Partial:
-    """All partials as one; the order does not matter. Raises MergeError where points overlap."""
-    combined = pipeline.new_partial(bench.spec, bench.model)
+def _combined(station: Station, bench: Bench, partials: Sequence[CommittedPartial], on_step: OnStep) -> list[Partial]:
+    """All partials of each repeat as one; the order does not matter. Raises MergeError where points overlap."""
+    combined = [pipeline.new_partial(bench.spec, bench.model) for _ in range(bench.spec.repeats)]
     for committed in partials:
         with station.scratch.folder() as folder:
             path = folder / "partial.safetensors"
             station.download(committed.key, path, on_step)
-            combined.combine(Partial.load(path, bench.model.base, bench.spec.merge))
+            repeat = bench.repeat_of(committed.points[0])  # a worker begins another partial for another repeat
+            combined[repeat].combine(Partial.load(path, bench.model.base, bench.spec.merge))
     return combined
 
 

@@ -22,13 +22,16 @@ log = structlog.get_logger(__name__)
 
 
 class Fold:
-    """The partials of one process life and one job. Only the computing thread uses it.
+    """The partials of one process life and one repeat of a job's sweep. Only the computing thread uses it.
 
     empty: makes an empty partial of the job.
     """
 
-    def __init__(self, station: Station, held: Held, job_id: str, empty: Callable[[], Partial]) -> None:
+    def __init__(
+        self, station: Station, held: Held, job_id: str, empty: Callable[[], Partial], repeat: int = 0
+    ) -> None:
         self.job_id = job_id
+        self.repeat = repeat
         self._station = station
         self._held = held
         self._empty = empty

@@ -16,9 +16,11 @@ from app.states import StepKind
 from app.steps import Claim, LostClaim
 from negmerge import pipeline
 from negmerge.errors import NegmergeError
+from negmerge.merging import Partial
 from worker import resolve
 from worker.bench import Bench, set_up
 from worker.causes import cause_of, may_pass
+from worker.compete import compete
 from worker.conclude import conclude
 from worker.fold import Fold
 from worker.held import Held, Reason, Stopped
@@ -151,15 +153,29 @@ class Loop(threading.Thread):
         if claim.kind is StepKind.CONCLUDE:
             conclude(self._station, bench, claim, self._held.on_step)
             return
-        fold = self._fold = self._fold or Fold(
-            self._station, self._held, claim.job_id, lambda: pipeline.new_partial(bench.spec, bench.model)
-        )
+        if claim.kind is StepKind.RIVAL:
+            compete(self._station, bench, claim, self._on_step)
+            return
+        tune(self._station, bench, self._fold_for(bench, bench.repeat_of(claim.index)), claim, self._on_step)
 
-        def on_step(step: int, total: int, loss: float | None) -> None:
-            self._held.on_step(step, total, loss)
-            fold.flush_if_due()
+    def _fold_for(self, bench: Bench, repeat: int) -> Fold:
+        """The fold of this repeat of the job's sweep; that of another is committed first."""
+        if self._fold is not None and self._fold.repeat != repeat:
+            self._fold.flush()
+            self._fold = None
+        if self._fold is None:
 
-        tune(self._station, bench, fold, claim, on_step)
+            def empty() -> Partial:
+                return pipeline.new_partial(bench.spec, bench.model)
+
+            self._fold = Fold(self._station, self._held, bench.job_id, empty, repeat)
+        return self._fold
+
+    def _on_step(self, step: int, total: int, loss: float | None) -> None:
+        """What every step of a training calls: it may have to stop, and what is folded may have to be committed."""
+        self._held.on_step(step, total, loss)
+        if self._fold is not None:
+            self._fold.flush_if_due()
 
     def _give_back(self, claim: Claim) -> None:
         with self._station.database.write() as session:

@@ -18,8 +18,9 @@ from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
 from app.telemetry import workers_alive
+from negmerge.presets import PRESETS
 from negmerge.spec import Method
-from negmerge.sweep import MAX_POINTS, PRESETS
+from negmerge.sweep import MAX_POINTS
 
 router = APIRouter(tags=["system"])
 

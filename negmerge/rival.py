@@ -1,0 +1,96 @@
+"""What every rival has: its task, its settings, and how it is run. The rivals are in ``rivals``, one file each.
+
+A rival's file has ``DEFAULTS`` (Settings) and ``unlearn(task)``, which changes ``task.model.module`` in place. Its
+name in a job is the file's; nothing else has to know of it.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from negmerge.data import Decoded
+from negmerge.errors import DivergedError
+from negmerge.network import Network
+from negmerge.progress import OnStep, ignore
+from negmerge.rival_spec import RivalOptions
+from negmerge.training import seeded
+
+State = dict[str, Tensor]
+"""Every tensor of a module's state dict, parameters and buffers, on the CPU."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A rival's options, all decided. strength: the one number that it has besides (its file says what it is)."""
+
+    learning_rate: float = 0.01
+    epochs: int = 10
+    batch_size: int = 256
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    strength: float = 0.0
+    crop_flip: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a rival works on. model: at θ₀. forget, retain: the train parts. generator: all that is random."""
+
+    model: Network
+    head: Tensor
+    forget: Decoded
+    retain: Decoded
+    settings: Settings
+    generator: torch.Generator
+    seed: int
+    on_step: OnStep
+
+
+class Rival(Protocol):
+    """A rival's module."""
+
+    DEFAULTS: Settings
+    unlearn: Callable[[Task], None]
+
+
+def find(name: str) -> Rival:
+    """The rival of this name (``rival_spec.rival_names``)."""
+    return cast(Rival, importlib.import_module(f"negmerge.rivals.{name}"))
+
+
+def run(
+    name: str,
+    options: RivalOptions,
+    model: Network,
+    head: Tensor,
+    forget: Decoded,
+    retain: Decoded,
+    seed: int,
+    on_step: OnStep = ignore,
+) -> State:
+    """Train a rival from θ₀ and return its state; the model is back at θ₀ afterwards, whatever happened.
+
+    forget, retain: uint8 [N, 3, S, S] with int64 labels, the train parts. Everything random comes from the seed, and
+    the process's own random state is left as it was. Raises DivergedError where a weight is not finite, and what
+    on_step raises.
+    """
+    rival = find(name)
+    given = {field.name: getattr(options, field.name) for field in fields(Settings)}
+    settings = replace(rival.DEFAULTS, **{key: value for key, value in given.items() if value is not None})
+    model.restore()
+    try:
+        with seeded(model.device, seed) as generator:
+            rival.unlearn(Task(model, head, forget, retain, settings, generator, seed, on_step))
+        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.module.state_dict().items()}
+    finally:
+        model.module.zero_grad(set_to_none=True)
+        model.module.eval()
+        model.restore()
+    for tensor, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise DivergedError(f"{name}: {tensor} is not finite; lower the learning rate")
+    return state

@@ -1,0 +1,35 @@
+"""The rivals of a job: which runs there are, and one run with its figures. The rivals themselves are in ``rivals``."""
+
+import time
+from typing import Any
+
+from negmerge.errors import DivergedError, ModelError
+from negmerge.network import Network
+from negmerge.prepared import Prepared
+from negmerge.progress import OnStep, ignore
+from negmerge.rival import run as unlearn
+from negmerge.rival_spec import RivalOptions, RivalRun
+from negmerge.spec import JobSpec
+from negmerge.standing import assess
+
+
+def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_step: OnStep = ignore) -> dict[str, Any]:
+    """Train one rival from θ₀ on the train parts and measure it; the model is back at θ₀ afterwards.
+
+    Returns its row: ``rival``, ``repeat``, ``seed``, ``state`` ("done", or "diverged" with its ``cause``), and then
+    ``seconds`` of the method itself and the figures. Raises what on_step raises.
+    """
+    row: dict[str, Any] = {"rival": run.name, "repeat": run.repeat, "seed": run.seed}
+    options = spec.rivals.get(run.name, RivalOptions())
+    train = prepared.forget.parts["train"], prepared.retain.parts["train"]
+    started = time.monotonic()
+    try:
+        state = unlearn(run.name, options, model, prepared.forget.head, *train, run.seed, on_step)
+        seconds = round(time.monotonic() - started, 3)
+        model.load_state(state)
+        standing = assess(model, prepared, lambda step, total, loss: on_step(0, 1, None))
+    except (DivergedError, ModelError) as error:
+        return row | {"state": "diverged", "cause": str(error)}
+    finally:
+        model.restore()
+    return row | {"state": "done", "seconds": seconds} | standing.as_json()

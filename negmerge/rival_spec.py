@@ -1,0 +1,45 @@
+"""The rivals of a job as a spec names them. No torch: the rivals themselves are in ``rivals``, one file each."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from negmerge.fields import NonNegative, Spec
+from negmerge.sweep import BatchSize, Epochs, LearningRate
+
+RETRAIN = "retrain"
+"""The rival that all others are compared with."""
+
+
+class RivalOptions(Spec):
+    """What a rival may be told; whatever is left out is as its file says, mostly as published."""
+
+    learning_rate: LearningRate | None = None
+    epochs: Epochs | None = None
+    batch_size: BatchSize | None = None
+    weight_decay: NonNegative | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    strength: NonNegative | None = Field(None, description="The one number that the rival has besides; see its file.")
+    crop_flip: bool | None = Field(None, description="Random crops and flips while training.")
+
+
+@dataclass(frozen=True)
+class RivalRun:
+    """One rival in one repeat, with its seed."""
+
+    name: str
+    repeat: int
+    seed: int
+
+    def __str__(self) -> str:
+        return self.name if self.repeat == 0 else f"{self.name}, repeat {self.repeat + 1}"
+
+
+@cache
+def rival_names() -> tuple[str, ...]:
+    """All rivals, by the names of their files."""
+    files = (Path(__file__).parent / "rivals").glob("*.py")
+    return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))

@@ -1,0 +1,19 @@
+"""The step of one rival: train it in its own way, measure it, and write its figures into the record."""
+
+from app import steps
+from app.steps import Claim
+from negmerge import rival_runs
+from negmerge.progress import OnStep
+from negmerge.rival_spec import RivalRun
+from worker.bench import Bench
+from worker.station import Station
+
+
+def compete(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
+    """Run the claimed rival. One that diverged has no figures, and fails no job. Raises LostClaim."""
+    assert claim.hyper_parameters is not None  # every rival has a name, a repeat
+    assert claim.seed is not None  # and a seed
+    run = RivalRun(claim.hyper_parameters["rival"], claim.hyper_parameters["repeat"], claim.seed)
+    row = rival_runs.run(bench.spec, bench.model, bench.prepared, run, on_step)
+    with station.database.write() as session:
+        steps.finish_rival(session, claim, row)
