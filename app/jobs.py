@@ -109,7 +109,7 @@ def _replay(session: Session, tenant: str, key: str, body_sha256: str) -> Job | 
 
 def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: str) -> Job:
     document = spec.model_dump(mode="json")
-    points = spec.points()
+    points, rivals = spec.points(), spec.rival_runs()
     job = Job(
         id=ids.new_id("job"),
         tenant=tenant,
@@ -133,10 +133,10 @@ def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: st
     )
     session.add_all(
         _step(job, StepKind.RIVAL, i, {"rival": run.name, "repeat": run.repeat}, run.seed)
-        for i, run in enumerate(spec.rival_runs())
+        for i, run in enumerate(rivals)
     )
     session.add(_step(job, StepKind.CONCLUDE))
-    record_event(session, job, "job.queued", {"points": len(points)})
+    record_event(session, job, "job.queued", {"points": len(points), "rivals": len(rivals)})
     session.flush()
     return job
 

@@ -4,9 +4,7 @@ The model is trained here once, on the train part of the very cut that the servi
 beside it; validation and test samples are never trained on.
 """
 
-import hashlib
 import io
-import json
 import zipfile
 from dataclasses import dataclass
 from math import ceil
@@ -21,6 +19,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
+from demo.made import Made
 from negmerge import checkpoints
 from negmerge.batching import batches
 from negmerge.data import Dataset, decode, open_archive
@@ -67,35 +66,15 @@ class Digits:
 
 def make_digits(folder: Path, on_step: OnStep = ignore) -> Digits:
     """Make both in ``folder``, or take what an earlier call left there if it is intact and of the same recipe."""
-    archive, model, note = folder / "digits.zip", folder / "model", folder / "made.json"
-    accuracy = _kept(note, archive, model)
+    archive, model = folder / "digits.zip", folder / "model"
+    made = Made(folder / "made.json", RECIPE, [archive, model / CONFIG_FILE, model / WEIGHTS_FILE])
+    accuracy = made.accuracy()
     if accuracy is None:
         folder.mkdir(parents=True, exist_ok=True)
         _write_archive(archive)
         accuracy = _train(open_archive(archive, None, CLASS_NAMES, TEMPLATES), model, on_step)
-        made = {"recipe": _recipe(), "files": _digests(archive, model), "accuracy": accuracy}
-        with checkpoints.atomic_path(note) as temporary:
-            temporary.write_text(json.dumps(made, indent=2) + "\n")
+        made.note(accuracy)
     return Digits(archive, model, CLASS_NAMES, TEMPLATES, accuracy)
-
-
-def _kept(note: Path, archive: Path, model: Path) -> float | None:
-    """The accuracy of what lies there already, or None if that is not whole or was made in another way."""
-    try:
-        made = json.loads(note.read_text())
-        intact = made["recipe"] == _recipe() and made["files"] == _digests(archive, model)
-        return float(made["accuracy"]) if intact else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _recipe() -> str:
-    return hashlib.sha256(json.dumps(RECIPE).encode()).hexdigest()
-
-
-def _digests(archive: Path, model: Path) -> dict[str, str]:
-    files = (archive, model / CONFIG_FILE, model / WEIGHTS_FILE)
-    return {file.name: checkpoints.sha256(file) for file in files}
 
 
 def _write_archive(path: Path) -> None:

@@ -21,13 +21,16 @@ ENDINGS = {"job.succeeded", "job.failed", "job.cancelled"}
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[httpx.Client]:
-    """``python -m app up`` over a fresh ``data_dir``: yields a client that carries its key, stops all at the end.
+def running(data_dir: Path, *, fresh: bool = True) -> Iterator[httpx.Client]:
+    """``python -m app up`` over ``data_dir``: yields a client that carries its key, stops all at the end.
+
+    fresh: forget what an earlier run left there; else its jobs go on where they stood.
 
     Two workers of one thread each: they share the points, and threads that fight over busy cores are slow.
     """
-    shutil.rmtree(data_dir, ignore_errors=True)
-    data_dir.mkdir(parents=True)
+    if fresh:
+        shutil.rmtree(data_dir, ignore_errors=True)
+    data_dir.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     log = data_dir.with_suffix(".log")
     command = [sys.executable, "-m", "app", "up", "--data-dir", str(data_dir), "--port", str(port), "--workers", "2"]
@@ -54,9 +57,10 @@ def upload(client: httpx.Client, path: str, file: Path, fields: dict[str, str]) 
         return str(_checked(client.post(path, files={"file": (file.name, stream)}, data=fields))["id"])
 
 
-def submit(client: httpx.Client, spec: dict[str, Any]) -> str:
-    """POST a job; returns its id."""
-    return str(_checked(client.post("/v1/jobs", json=spec))["id"])
+def submit(client: httpx.Client, spec: dict[str, Any], key: str | None = None) -> str:
+    """POST a job; returns its id. With an Idempotency-Key it is the id of the job that was made the first time."""
+    headers = {"Idempotency-Key": key} if key else {}
+    return str(_checked(client.post("/v1/jobs", json=spec, headers=headers))["id"])
 
 
 def events(client: httpx.Client, job: str, pause: float = 0.25) -> Iterator[dict[str, Any]]:

@@ -103,8 +103,9 @@ def layer_of(name: str) -> str:
 def _methods(document: Mapping[str, Any]) -> dict[str, Any]:
     """The methods with a curve, the job's own first."""
     main = document["method"]
-    names = [main, *(name for name in document["methods"] if name not in ("base", main))]
-    return {name: document["methods"][name] for name in names}
+    methods = document["methods"]
+    names = [main, *(name for name in methods if name != main and "curve" in methods[name])]
+    return {name: methods[name] for name in names}
 
 
 def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:

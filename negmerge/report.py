@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from negmerge import plots
-from negmerge.summary import forget_part, hyper_parameters, rows, singles
+from negmerge.summary import LABELS, compared, forget_part, hyper_parameters, rows, singles
 
 
 def html(document: Mapping[str, Any]) -> str:
@@ -54,6 +54,8 @@ def _render(template: str, document: Mapping[str, Any], **more: Any) -> str:
     return environment.get_template(template).render(
         result=document,
         rows=rows(document),
+        compared=compared(document),
+        main_label=LABELS.get(document["method"], document["method"]),
         forgotten=forgotten(document),
         forget_part=forget_part(document),
         **more,

@@ -12,9 +12,18 @@ LABELS = {
     "base": "base model",
     "task_arithmetic": "best single",
     "uniform": "uniform mean",
+    "greedy": "greedy soup",
     "negmerge": "NegMerge",
     "magmax": "MagMax",
     "ties": "TIES",
+    "retrain": "retrained",
+    "fine_tune": "fine-tuned on retain",
+    "gradient_ascent": "gradient ascent",
+    "random_label": "random label",
+    "l1_sparse": "ℓ1-sparse",
+    "influence": "influence unlearning",
+    "boundary_shrink": "boundary shrink",
+    "salun": "SalUn",
 }
 
 
@@ -30,8 +39,44 @@ class Row:
     detail: str = ""
 
 
+def compared(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The whole comparison as text, a row for each method: mean ± deviation where there are repeats.
+
+    Shares are in percent, gaps in percentage points; columns in which no method has a figure are left out.
+    """
+    filled = [column for column in _COLUMNS if any(row[column] is not None for row in document["table"])]
+    return [
+        {"method": LABELS.get(row["method"], row["method"])}
+        | {_COLUMNS[name]: _cell(name, row[name]) for name in filled}
+        for row in document["table"]
+    ]
+
+
+_COLUMNS = {
+    "scale": "λ",
+    "forget": "forget %",
+    "retain": "retain %",
+    "test": "test %",
+    "membership": "MIA %",
+    "gap": "gap",
+    "seconds": "seconds",
+    "bytes_stored": "stored",
+}
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if column == "bytes_stored":
+        return f"{value / 1e6:.1f} MB"
+    digits = 2 if column in ("gap", "scale") else 1
+    unit = 100.0 if _COLUMNS[column].endswith("%") else 1.0
+    text = f"{unit * value['mean']:.{digits}f}"
+    return text if value["deviation"] is None else f"{text} ± {unit * value['deviation']:.{digits}f}"
+
+
 def rows(document: Mapping[str, Any]) -> list[Row]:
-    """base, the singles, then every other method with the job's own last."""
+    """base, the singles, then every other merge with the job's own last; rivals are in ``compared``."""
     methods = document["methods"]
     table = [_row("base", methods["base"], document)]
     ranked = singles(document)
@@ -40,14 +85,15 @@ def rows(document: Mapping[str, Any]) -> list[Row]:
         if len(ranked) > 1:
             table.append(_single("worst single", ranked[-1], document))
     main = document["method"]
-    others = [name for name in methods if name not in ("base", "task_arithmetic", main)]
+    others = [name for name in methods if name not in ("base", "task_arithmetic", main) and "curve" in methods[name]]
     table += [_row(name, methods[name], document) for name in [*others, main]]
     return table
 
 
 def singles(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The points that were searched as single models, best first by their rank on validation data."""
-    searched = [point for point in document["points"] if "rank" in point]
+    """The first repeat's points, searched as single models, best first by their rank on validation data."""
+    size = len(document["points"]) // len(document["repeats"])
+    searched = [point for point in document["points"][:size] if "rank" in point]
     return sorted(searched, key=lambda point: (point["rank"], point["index"]))
 
 

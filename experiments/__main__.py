@@ -1,0 +1,95 @@
+"""``make experiments``: the small experiments through the service, from base model to ``docs/results.md``.
+
+Stopped at any moment it goes on where it stood: base models are kept, and the service keeps its jobs. Remove
+``var/experiments`` to begin anew.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from demo.service import ENDINGS, download, events, running, submit, upload
+from experiments.catalog import EXPERIMENTS, HERE, Experiment, Material
+from experiments.data import data_root
+from negmerge import pipeline
+from negmerge.console import following
+from negmerge.progress import OnStep, ignore
+
+
+def main(names: list[str]) -> None:
+    """Run the named experiments, by default all, one job after the other."""
+    unknown = [name for name in names if name not in EXPERIMENTS]
+    if unknown:
+        raise SystemExit(f"there is no experiment {unknown[0]!r}: known are {', '.join(EXPERIMENTS)}")
+    data = data_root()
+    if data is None:
+        raise SystemExit("the experiments need CIFAR-10 as cifar10-jpeg.zip: say in NEGMERGE_DATA where it is")
+    chosen = [EXPERIMENTS[name] for name in names or EXPERIMENTS]
+    console = Console()
+    with following(Console(stderr=True)) as on_stage:
+        made = {}
+        for experiment in chosen:
+            made[experiment.name] = experiment.make(data, on_stage(f"{experiment.name}: the base model"))
+            console.print(f"{experiment.name}: {made[experiment.name].note}", highlight=False)
+        with running(HERE / "service", fresh=False) as client:
+            jobs = {experiment.name: _submit(client, experiment, made[experiment.name]) for experiment in chosen}
+            for name, job in jobs.items():
+                _follow(client, name, job, on_stage)
+                _fetch(client, job, HERE / name)
+                console.print(f"{name}: {HERE / name / 'report.html'}", highlight=False)
+
+
+def _submit(client: httpx.Client, experiment: Experiment, material: Material) -> str:
+    """The experiment's job: made now, or by an earlier run with the same spec and the same files."""
+    spec = experiment.spec()
+    text = json.dumps(spec)
+    for path, what in material.uploads.items():
+        text = text.replace(json.dumps(path), json.dumps(_uploaded(client, what.kind, what.file, what.fields)))
+    spec = json.loads(text)
+    for side in ("forget", "retain"):
+        if "uri" in spec[side]:
+            spec[side]["dataset"] = spec[side].pop("uri")
+    key = f"{experiment.name}-{hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16]}"
+    return submit(client, spec, key)
+
+
+def _uploaded(client: httpx.Client, kind: str, file: Path, fields: dict[str, str]) -> str:
+    """The file's id: what the service was given once, it keeps under the file's digest as a name."""
+    with file.open("rb") as stream:
+        name = hashlib.file_digest(stream, "sha256").hexdigest()
+    page: dict[str, Any] = client.get(f"/v1/{kind}", params={"limit": 100}).raise_for_status().json()
+    for entry in page["data"]:
+        if entry["name"] == name:
+            return str(entry["id"])
+    return upload(client, f"/v1/{kind}", file, {"name": name, **fields})
+
+
+def _follow(client: httpx.Client, name: str, job: str, on_stage: pipeline.OnStage) -> None:
+    """Show the job's points and rivals as the steps of one stage each."""
+    trained, total = 0, 0
+    on_step: OnStep = ignore
+    for event in events(client, job, pause=1.0):
+        total = event["data"].get("points", total) + event["data"].get("rivals", 0)
+        subject, _, what = event["kind"].partition(".")
+        if event["kind"] in ENDINGS and what != "succeeded":
+            raise SystemExit(f"{name}: job {job} has {what}: {json.dumps(event['data'])}")
+        if subject == "job":
+            on_step = on_stage(f"{name} is {what}")
+        elif what == "trained":
+            trained += 1
+            on_step(trained, total, None)
+
+
+def _fetch(client: httpx.Client, job: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for artifact in ("result.json", "report.html"):
+        download(client, f"/v1/jobs/{job}/artifacts/{artifact}", folder / artifact)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
