@@ -32,7 +32,7 @@ def table_parts(prepared: Prepared) -> dict[str, str]:
     return {"forget": "test" if prepared.forget.samples("test") else "train", "retain": "test"}
 
 
-def table(runs: Mapping[str, Sequence[Run]], parts: Mapping[str, str]) -> list[dict[str, Any]]:
+def table(runs: Mapping[str, list[Run]], parts: Mapping[str, str]) -> list[dict[str, Any]]:
     """A row for each method: mean, sample deviation and number of repeats of each column, None where there is none.
 
     Accuracies and membership are shares in [0, 1]; the gap is in percentage points.
@@ -40,11 +40,12 @@ def table(runs: Mapping[str, Sequence[Run]], parts: Mapping[str, str]) -> list[d
     retrained = [run.standing.four() for run in runs.get("retrain", [])]
     rows = []
     for method, repeats in runs.items():
-        gaps = []
-        for run, reference in zip(repeats, retrained, strict=False):
-            four = run.standing.four()
-            if four is not None and reference is not None:
-                gaps.append(average_gap(four, reference))
+        compared = repeats * len(retrained) if method == "base" else repeats  # there is one base model
+        gaps = [
+            average_gap(four, reference)
+            for run, reference in zip(compared, retrained, strict=False)
+            if reference is not None and (four := run.standing.four()) is not None
+        ]
         row: dict[str, Any] = {"method": method}
         row["scale"] = _spread([run.scale for run in repeats])
         row["forget"] = _accuracy(repeats, parts["forget"], "forget")

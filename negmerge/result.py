@@ -146,7 +146,7 @@ def _repeats(concluded: Concluded) -> list[dict[str, Any]]:
 
 def _runs(concluded: Concluded) -> dict[str, list[Run]]:
     """All runs by method, base first, each method's in the order of the repeats."""
-    runs = {"base": [Run(concluded.base)] * concluded.spec.repeats}
+    runs = {"base": [Run(concluded.base)]}
     runs |= {name: [result.run for result in results] for name, results in concluded.results.items()}
     for row in sorted(concluded.rivals, key=lambda row: int(row["repeat"])):
         run = Run(Standing.from_json(row), row.get("seconds"), bytes_stored=0)  # one that diverged scores nothing
