@@ -36,11 +36,14 @@ class Index:
     """What a data set holds: samples sorted by id, class names sorted, both by code point.
 
     root: the single folder around everything, which the ids go without ("" where there is none).
+    most_cut: most samples that may be cut from train for another part, over all classes; None sets no bound. Only
+    published data sets have one, which are never stored, so it is no part of the JSON.
     """
 
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
     root: str = ""
+    most_cut: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         numbers = {name: number for number, name in enumerate(self.classes)}

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from negmerge.archives import Index, Limits, Sample, index_archive, read_samples
+from negmerge.datasets.reading import open_named
 from negmerge.errors import DataError
 from negmerge.images import DAMAGE, open_image
 from negmerge.members import shown
 from negmerge.preprocess import Preprocess
 from negmerge.progress import OnStep, ignore
 from negmerge.prompts import DEFAULT_TEMPLATES, check_templates, class_words
-from negmerge.torchvision_sets import load_parts
 
 Read = Callable[[Collection[str]], Iterator[tuple[str, Image.Image]]]
 
@@ -77,32 +77,31 @@ def open_torchvision(
     name: str,
     root: Path,
     class_names: Mapping[str, str] | None = None,
-    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    templates: Sequence[str] | None = None,
 ) -> Dataset:
-    """A data set of torchvision's under ``root``, as torchvision lays it out; nothing is downloaded.
+    """A published data set by its name (docs/data-sets.md) under ``root``; nothing is downloaded.
 
-    A sample's id is its part and its number there from 0, ``train/000001``. Raises DataError: an unknown name,
-    the file that is missing, or class names or templates that do not fit.
+    A sample's id is its path, or its part and its number there from 0 (``train/000001``) where images lie in one file.
+    Classes and templates are the published ones where nothing else is given. Raises DataError: an unknown name, the
+    file that is missing, or class names or templates that do not fit.
     """
-    parts, classes = load_parts(name, root)
-    samples = [
-        Sample(f"{part.name}/{number:06}", classes[label], part.role)
-        for part in parts
-        for number, label in enumerate(part.labels)
-    ]
-    index = Index(tuple(sorted(samples, key=lambda sample: sample.id)), tuple(sorted(set(classes))))
-    by_name = {part.name: part for part in parts}
+    opened = open_named(name, root)
+    called = {**opened.words, **(class_names or {})}
 
     def read(ids: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
         for sample_id in sorted(ids):
-            part, number = sample_id.split("/")
             try:
-                image = by_name[part].images[int(number)][0]
+                image = opened.image(sample_id)
             except DAMAGE as error:
                 raise DataError(f"{shown(sample_id)} of {name} cannot be read: {error}") from None
             yield sample_id, image
 
-    return Dataset(index, class_words(index.classes, class_names or {}), check_templates(templates), read)
+    return Dataset(
+        opened.index,
+        class_words(opened.index.classes, called),
+        check_templates(opened.templates if templates is None else templates),
+        read,
+    )
 
 
 def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, on_step: OnStep = ignore) -> Decoded:

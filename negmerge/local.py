@@ -69,12 +69,12 @@ def of_family(model: Network, spec: JobSpec) -> Network:
 def open_datasets(
     spec: JobSpec,
     class_names: Mapping[str, str] | None = None,
-    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    templates: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
     """The forget and the retain data set; the same object where both references mean the same.
 
-    class_names: class → words of the prompt, for the classes of either; a class that is not named keeps its own
-    name. Raises DataError, also for a name that neither data set has.
+    class_names: class → words of the prompt, for the classes of either; a class that is not named keeps the data set's
+    own words. templates: for both; None leaves each with its own. Raises DataError, also for a name that neither has.
     """
     words = class_names or {}
     forget = open_dataset(spec.forget, templates)
@@ -85,7 +85,7 @@ def open_datasets(
     return named, named if retain is forget else _named(retain, words)
 
 
-def open_dataset(ref: DatasetRef, templates: Sequence[str] = DEFAULT_TEMPLATES) -> Dataset:
+def open_dataset(ref: DatasetRef, templates: Sequence[str] | None = None) -> Dataset:
     """A data set reference: ``uri`` is a local archive or folder, or ``torchvision`` with its root.
 
     Raises DataError, and ArchiveError where the archive cannot be used.
@@ -101,11 +101,12 @@ def open_dataset(ref: DatasetRef, templates: Sequence[str] = DEFAULT_TEMPLATES) 
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     try:
-        return open_archive(path, templates=templates)
+        return open_archive(path, templates=DEFAULT_TEMPLATES if templates is None else templates)
     except ArchiveError as error:
         raise ArchiveError(f"{path}: {error}") from None
 
 
 def _named(dataset: Dataset, class_names: Mapping[str, str]) -> Dataset:
     own = {name: words for name, words in class_names.items() if name in dataset.index.classes}
-    return replace(dataset, class_words=class_words(dataset.index.classes, own))
+    called = dict(zip(dataset.index.classes, dataset.class_words, strict=True)) | own
+    return replace(dataset, class_words=class_words(dataset.index.classes, called))

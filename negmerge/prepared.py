@@ -48,6 +48,7 @@ class Side:
 class Prepared:
     """Both sides of a job, how many samples each part has, and what the base model scores on them.
 
+    data: what each side's data set is (``identity``), for the record.
     reference: the forget accuracy that λ should match, where the rule says so. retrained: the row of the retrained
     model (``rival_runs.run``), where that is what λ should match.
     """
@@ -55,6 +56,7 @@ class Prepared:
     forget: Side
     retain: Side
     splits: dict[str, dict[str, int]]
+    data: dict[str, dict[str, Any]]
     base: Figures
     reference: Count | None = None
     retrained: dict[str, Any] | None = None
@@ -76,6 +78,7 @@ class Prepared:
         tensors: dict[str, torch.Tensor] = {}
         document: dict[str, Any] = {
             "splits": self.splits,
+            "data": self.data,
             "base": as_json(self.base),
             "reference": self.reference.as_json() if self.reference else None,
             "retrained": self.retrained,
@@ -112,7 +115,8 @@ class Prepared:
                 sides[side_name] = Side(tuple(kept["classes"]), file.get_tensor(f"{side_name}.head"), parts)
         reference = Count.from_json(document["reference"]) if document["reference"] else None
         base = from_json(document["base"])
-        return cls(sides["forget"], sides["retain"], document["splits"], base, reference, document["retrained"])
+        counted, data = document["splits"], document["data"]
+        return cls(sides["forget"], sides["retain"], counted, data, base, reference, document["retrained"])
 
 
 def measure(model: Network, sides: Mapping[str, Side], parts: Sequence[str], on_step: OnStep = ignore) -> Figures:

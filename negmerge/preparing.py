@@ -7,6 +7,7 @@ from negmerge import rival_runs
 from negmerge.archives import Sample
 from negmerge.data import Dataset, Decoded, decode
 from negmerge.errors import DivergedError, SelectionError
+from negmerge.identity import identity
 from negmerge.metrics import Count, evaluate
 from negmerge.network import Network, Outputs
 from negmerge.prepared import PARTS, Prepared, Side, measure
@@ -37,7 +38,8 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     retain_side = _side(model, retain, retain_outputs, taken["retain"], stages)
     model.restore()
     base = measure(model, {"forget": forget_side, "retain": retain_side}, PARTS, stages.next(half))
-    prepared = Prepared(forget_side, retain_side, splits.counts(), base)
+    data = {"forget": identity(spec.forget, forget.index), "retain": identity(spec.retain, retain.index)}
+    prepared = Prepared(forget_side, retain_side, splits.counts(), data, base)
     if spec.scale_rule == "match_unseen":
         return replace(prepared, reference=_unseen(model, forget, forget_side, forget_outputs, splits.unseen))
     if spec.scale_rule == "match_retrained":

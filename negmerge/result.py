@@ -93,6 +93,7 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
         "points": [dict(point) for point in concluded.points],
         "left_out": [point["index"] for point in concluded.points if point["state"] != "folded"],
         "splits": prepared.splits,
+        "data": prepared.data,
         "digests": dict(digests),
     }
 

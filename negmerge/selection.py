@@ -56,6 +56,7 @@ def cut(index: Index, seed: int = 0, in_train: frozenset[str] = frozenset()) -> 
 
     In the order of the hash, first validation, then test take 10 % of the class's training samples, rounded
     half up, and at least one where there are three. ``in_train`` (ids) stays in train and is passed over.
+    Where that would be more than ``index.most_cut`` in all, each class gives its share of that many instead.
     """
     own = {sample.part for sample in index.samples}
     missing = [part for part in ("validation", "test") if part not in own]
@@ -66,8 +67,9 @@ def cut(index: Index, seed: int = 0, in_train: frozenset[str] = frozenset()) -> 
             parts[sample.part].append(sample)
         else:
             uncut[sample.class_name].append(sample)
-    for samples in uncut.values():
-        size = _tenth(len(samples))
+    sizes = _sizes({name: len(samples) for name, samples in uncut.items()}, index.most_cut)
+    for name, samples in uncut.items():
+        size = sizes[name]
         free = _ordered((sample for sample in samples if sample.id not in in_train), seed)
         for part in missing:
             parts[part] += free[:size]
@@ -215,6 +217,19 @@ def _check_overlap(remaining: Parts, gone: Collection[str]) -> None:
             "leave out retain.select to keep everything that is not forgotten",
             "/retain/select",
         )
+
+
+def _sizes(counts: Mapping[str, int], most: int | None) -> dict[str, int]:
+    """How many samples of each class are cut for a part. Shares of ``most`` add up to it exactly."""
+    tenths = {name: _tenth(count) for name, count in counts.items()}
+    if most is None or sum(tenths.values()) <= most:
+        return tenths
+    total, shares, before = sum(counts.values()), {}, 0
+    for name in sorted(counts):
+        after = before + counts[name]
+        shares[name] = most * after // total - most * before // total
+        before = after
+    return shares
 
 
 def _tenth(count: int) -> int:

@@ -1,4 +1,4 @@
-"""The sweep: its spec, its published presets, its expansion into points, and each point's seed. No torch.
+"""The sweep: its spec, its expansion into points, and each point's seed. No torch. ``presets`` has sweeps by name.
 
 Grids expand with keys sorted and the last varying fastest; a point's seed is the SHA-256 of the sweep's seed
 and the point's canonical hyper-parameters, so a point keeps its seed wherever it stands in a sweep.
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from negmerge.fields import NonNegative, Seed, Spec, about, kind, listed
+from negmerge.presets import PRESETS
 
 MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
@@ -136,43 +137,13 @@ class RandomSweep(Spec):
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-# Epochs of the published pools, by data set (released CLIP code).
-_POOL_EPOCHS = {
-    "cars": 70,
-    "dtd": 100,
-    "eurosat": 40,
-    "gtsrb": 40,
-    "mnist": 30,
-    "resisc45": 40,
-    "sun397": 40,
-    "svhn": 30,
-}
-
-
-def _published_pool(epochs: int) -> Grid:
-    """The paper's CLIP pool of 30: RandAugment magnitude 1…10 × operations 1…3, all else as published."""
-    strengths = [RandAugment(magnitude=m, operations=n) for m in range(1, 11) for n in range(1, 4)]
-    return Grid(
-        learning_rate=[1e-5],
-        weight_decay=[0.1],
-        batch_size=[128],
-        warmup_steps=[500],
-        epochs=[epochs],
-        randaugment=list(strengths),
-    )
-
-
-PRESETS: dict[str, Grid] = {f"clip-{name}": _published_pool(epochs) for name, epochs in _POOL_EPOCHS.items()}
-"""The published sweeps by name: ``clip-cars``, ``clip-dtd``, … (30 points each)."""
-
-
 class Sweep(Spec):
     """The points to train: exactly one of ``grid``, ``points``, ``random`` and ``preset``."""
 
     grid: Grid | None = None
     points: list[HyperParameters] | None = Field(None, min_length=1, max_length=MAX_POINTS)
     random: RandomSweep | None = None
-    preset: str | None = Field(None, description=f"A published grid by name: {listed(PRESETS)}.")
+    preset: str | None = Field(None, description=f"A grid by name: {listed(PRESETS)}.")
     seed: Seed = 0
     on_diverged: Literal["leave_out", "fail"] = "leave_out"
 
@@ -198,11 +169,12 @@ _LATER = {"optimizer": "adamw", "crop_flip": False}
 
 @dataclass(frozen=True)
 class Point:
-    """One hyper-parameter combination: where it stands in the sweep, what it is, and its 63-bit seed."""
+    """One hyper-parameter combination: where it stands, what it is, its 63-bit seed, and in which repeat it is."""
 
     index: int
     hyper_parameters: HyperParameters
     seed: int
+    repeat: int = 0
 
 
 def count(sweep: Sweep) -> int:
@@ -214,8 +186,8 @@ def count(sweep: Sweep) -> int:
     return _grid(sweep).size()
 
 
-def expand(sweep: Sweep) -> list[Point]:
-    """All points of the sweep, in order."""
+def expand(sweep: Sweep, repeats: int = 1) -> list[Point]:
+    """All points of the sweep, in order, and all of them again in each repeat, with other seeds."""
     if sweep.points is not None:
         combinations = list(sweep.points)
     elif sweep.random is not None:
@@ -226,7 +198,17 @@ def expand(sweep: Sweep) -> list[Point]:
             HyperParameters.model_validate(dict(zip(axes, values, strict=True)))
             for values in itertools.product(*axes.values())
         ]
-    return [Point(i, h, point_seed(sweep.seed, h)) for i, h in enumerate(combinations)]
+    size = len(combinations)
+    return [
+        Point(repeat * size + i, h, repeat_seed(point_seed(sweep.seed, h), repeat), repeat)
+        for repeat in range(repeats)
+        for i, h in enumerate(combinations)
+    ]
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """The seed itself in repeat 0, else 63 bits of SHA-256 over both."""
+    return seed if repeat == 0 else _seed_of(f"repeat {repeat}:{seed}")
 
 
 def point_seed(sweep_seed: int, hyper_parameters: HyperParameters) -> int:
@@ -236,15 +218,19 @@ def point_seed(sweep_seed: int, hyper_parameters: HyperParameters) -> int:
     given = hyper_parameters.model_dump()
     same = {name for name, default in _LATER.items() if given[name] == default}
     canonical = json.dumps({k: v for k, v in given.items() if k not in same}, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(f"{sweep_seed}:{canonical}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return _seed_of(f"{sweep_seed}:{canonical}")
+
+
+def _seed_of(text: str) -> int:
+    """63 bits of the text's SHA-256."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def _grid(sweep: Sweep) -> Grid:
     if sweep.grid is not None:
         return sweep.grid
     assert sweep.preset is not None  # the spec holds exactly one of the four
-    return PRESETS[sweep.preset]
+    return Grid.model_validate(PRESETS[sweep.preset])
 
 
 def _drawn(sweep: RandomSweep, seed: int) -> list[HyperParameters]:

@@ -153,6 +153,8 @@ def test_another_tenant_may_use_the_same_key(api: Api) -> None:
         ({"base_model": {"family": "open_clip", "weights": "https://a.example/m"}}, "/base_model/weights"),
         ({"retain": {"uri": "file:///etc/passwd"}}, "/retain/uri"),
         ({"retain": {"torchvision": "MNIST", "root": "/etc"}}, "/retain/root"),
+        ({"retain": {"torchvision": "FakeData", "root": "/etc"}}, "/retain/torchvision"),
+        ({"forget": {"torchvision": "FakeData", "root": "/etc"}}, "/forget/torchvision"),
     ],
 )
 def test_an_unknown_reference_is_refused_before_any_work(api: Api, changes: dict[str, Any], pointer: str) -> None:

@@ -1,7 +1,6 @@
-"""From archives and torchvision's data sets to pixels."""
+"""From archives and named data sets to pixels."""
 
 import io
-import struct
 import tarfile
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,8 @@ from negmerge.archives import index_archive
 from negmerge.data import Dataset, decode, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, Interrupted
 from negmerge.preprocess import of_open_clip
-from tests.archive_files import PAIR, folders, png, write_folder, write_tar, write_zip
+from tests.archive_files import PAIR, folders, png, write_tar, write_zip
+from tests.data_trees import TREES
 
 SMALL_CFG = PreprocessCfg(size=8)
 SMALL = of_open_clip(SMALL_CFG)
@@ -197,74 +197,17 @@ def test_words_that_do_not_fit_the_data_set_are_refused(
         open_archive(write_zip(tmp_path / "a", PAIR), None, class_names, templates)
 
 
-# torchvision
+# Named data sets
 
 
-def write_mnist(root: Path, train: int = 30, test: int = 10) -> Path:
-    """MNIST's own files (idx: magic, sizes, bytes), image number n flat grey n, label n mod 10."""
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part, count in (("train", train), ("t10k", test)):
-        numbers = np.arange(count, dtype=np.uint8)
-        images = np.broadcast_to(numbers[:, None, None], (count, 28, 28)).tobytes()
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4L", 2051, count, 28, 28) + images)
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2L", 2049, count) + (numbers % 10).tobytes())
-    return root
-
-
-def test_a_torchvision_data_set_has_its_parts_and_numbers_as_ids(tmp_path: Path) -> None:
-    dataset = open_torchvision("MNIST", write_mnist(tmp_path))
-    samples = {sample.id: sample for sample in dataset.index.samples}
-    assert len(samples) == 40
-    assert (samples["train/000013"].class_name, samples["train/000013"].part) == ("three", "train")
-    assert samples["test/000009"].part == "test"
-
-
-def test_a_torchvision_data_set_decodes_like_an_archive(tmp_path: Path) -> None:
-    dataset = open_torchvision("MNIST", write_mnist(tmp_path), {"nine": "the number 9"})
+def test_a_named_data_set_decodes_like_an_archive(tmp_path: Path) -> None:
+    TREES["MNIST", 0](tmp_path)
+    dataset = open_torchvision("MNIST", tmp_path, {"nine": "the number 9"})
     samples = [sample for sample in dataset.index.samples if sample.id in ("train/000021", "test/000004")]
     decoded = decode(dataset, samples, SMALL)
     assert decoded.images[:, 0, 0, 0].tolist() == [4, 21]
-    assert [dataset.class_words[label] for label in decoded.labels] == ["four", "one"]
+    assert [dataset.class_words[label] for label in decoded.labels] == ["4", "1"]
     assert "the number 9" in dataset.class_words
-
-
-def test_folders_of_torchvision_without_parts_are_left_to_the_cut(tmp_path: Path) -> None:
-    write_folder(tmp_path / "eurosat" / "2750", folders("Forest/1.jpg", "River/1.jpg"))
-    dataset = open_torchvision("EuroSAT", tmp_path)
-    assert [(s.id, s.class_name, s.part) for s in dataset.index.samples] == [
-        ("all/000000", "Forest", None),
-        ("all/000001", "River", None),
-    ]
-
-
-def test_textures_come_with_all_three_parts(tmp_path: Path) -> None:
-    names = {"train": "a_1.jpg", "val": "a_2.jpg", "test": "a_3.jpg"}
-    write_folder(tmp_path / "dtd/dtd/images", folders(*(f"{c}/{c}{n[1:]}" for n in names.values() for c in "ab")))
-    for part, name in names.items():
-        lines = "".join(f"{c}/{c}{name[1:]}\n" for c in "ab")
-        write_folder(tmp_path / "dtd/dtd/labels", {f"{part}1.txt": lines.encode()})
-    dataset = open_torchvision("DTD", tmp_path)
-    assert {sample.part for sample in dataset.index.samples} == {"train", "validation", "test"}
-    assert len(list(dataset.read(["val/000001"]))) == 1
-
-
-def test_a_missing_file_of_a_torchvision_data_set_is_named(tmp_path: Path) -> None:
-    write_mnist(tmp_path)
-    (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte, which is not there"):
-        open_torchvision("MNIST", tmp_path)
-
-
-def test_a_damaged_torchvision_data_set_is_refused(tmp_path: Path) -> None:
-    write_folder(tmp_path, {"train_32x32.mat": b"?", "test_32x32.mat": b"?"})
-    with pytest.raises(DataError, match=r"SVHN under .* is incomplete or damaged"):
-        open_torchvision("SVHN", tmp_path)
-
-
-def test_an_unknown_torchvision_data_set_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'ImageNet22k': known are MNIST, .*EuroSAT"):
-        open_torchvision("ImageNet22k", tmp_path)
 
 
 # A whole way, from a tar.gz

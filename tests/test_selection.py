@@ -1,7 +1,9 @@
 """Which samples are forgotten, kept, trained on, chosen by and reported."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +87,18 @@ def test_the_cut_of_a_known_class_stays_what_it_is() -> None:
 def test_a_tenth_is_rounded_half_up_and_one_at_least_of_three(size: int, tenth: int) -> None:
     counts = cut(plain(a=size)).counts()
     assert counts == {"train": size - 2 * tenth, "validation": tenth, "test": tenth}
+
+
+def test_a_cut_over_the_bound_is_shared_out_by_the_size_of_the_classes() -> None:
+    parts = cut(replace(plain(a=100, b=200, c=300), most_cut=12))
+    assert [Counter(s.class_name for s in p) for p in (parts.validation, parts.test)] == [{"a": 2, "b": 4, "c": 6}] * 2
+    assert len(parts.train) == 600 - 24
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 40), min_size=1), st.integers(1, 30))
+def test_a_bounded_cut_is_the_bound_or_the_tenths_where_they_are_fewer(sizes: dict[str, int], most: int) -> None:
+    free, bounded = cut(plain(**sizes)), cut(replace(plain(**sizes), most_cut=most))
+    assert len(bounded.validation) == min(len(free.validation), most)
 
 
 def test_parts_that_exist_are_never_cut() -> None:

@@ -93,6 +93,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/forget/select", {"fraction": math.nan}, "/forget/select/fraction"),
     ("/forget/select/seed", -1, "/forget/select/seed"),
     ("/retain", {"torchvision": "MNIST"}, "/retain/root"),
+    ("/retain", {"torchvision": "FakeData", "root": "/data"}, "/retain/torchvision"),
+    ("/forget", {"torchvision": "mnist", "root": "/data"}, "/forget/torchvision"),
     ("/sweep", {}, "/sweep"),
     ("/sweep/preset", "clip-cars", "/sweep"),
     ("/sweep", {"preset": "clip-horses"}, "/sweep/preset"),

@@ -1,4 +1,4 @@
-"""The sweep: order and seeds of its points by hand, the published pools, random draws, and its limits."""
+"""The sweep: order and seeds of its points by hand, random draws, and its limits."""
 
 import hashlib
 import math
@@ -9,19 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from negmerge.sweep import MAX_POINTS, PRESETS, HyperParameters, Sweep, count, expand, point_seed
-
-# PAPER.md, "CLIP fine-tuning": the pool of 30 and its epochs.
-PUBLISHED_EPOCHS = {
-    "clip-cars": 70,
-    "clip-dtd": 100,
-    "clip-eurosat": 40,
-    "clip-gtsrb": 40,
-    "clip-mnist": 30,
-    "clip-resisc45": 40,
-    "clip-sun397": 40,
-    "clip-svhn": 30,
-}
+from negmerge.sweep import MAX_POINTS, HyperParameters, Sweep, count, expand, point_seed
 
 
 def sweep(**parts: Any) -> Sweep:
@@ -100,32 +88,6 @@ def test_points_of_one_sweep_have_seeds_of_their_own_and_another_sweep_has_other
     grid = {"learning_rate": [1e-5, 3e-5], "epochs": [1, 2, 3]}
     seeds = [[point.seed for point in expand(sweep(grid=grid, seed=seed))] for seed in (0, 1)]
     assert len(set(seeds[0] + seeds[1])) == 12
-
-
-def test_the_presets_are_the_eight_published_pools() -> None:
-    assert {name: grid.epochs for name, grid in PRESETS.items()} == {
-        name: [epochs] for name, epochs in PUBLISHED_EPOCHS.items()
-    }
-
-
-@pytest.mark.parametrize("name", PUBLISHED_EPOCHS)
-def test_a_published_pool_is_each_magnitude_with_each_number_of_operations(name: str) -> None:
-    points = expand(sweep(preset=name))
-    pool = [point.hyper_parameters.randaugment for point in points]
-    assert [(r.magnitude, r.operations) for r in pool if r] == [
-        (magnitude, operations) for magnitude in range(1, 11) for operations in (1, 2, 3)
-    ]
-
-
-@pytest.mark.parametrize("name", PUBLISHED_EPOCHS)
-def test_all_else_in_a_published_pool_is_the_same_in_each_of_30_points(name: str) -> None:
-    fixed = ("learning_rate", "weight_decay", "batch_size", "warmup_steps", "label_smoothing", "epochs")
-    assert values(sweep(preset=name), *fixed) == [(1e-5, 0.1, 128, 500, 0.0, PUBLISHED_EPOCHS[name])] * 30
-
-
-def test_a_preset_is_no_more_than_the_grid_of_its_name() -> None:
-    grid = PRESETS["clip-cars"].model_dump(exclude_unset=True)
-    assert expand(sweep(preset="clip-cars")) == expand(sweep(grid=grid))
 
 
 @given(

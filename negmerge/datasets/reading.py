@@ -1,0 +1,60 @@
+"""From a name and a root to the data set: its index, its images, its words and templates."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+from scipy.io.matlab import MatReadError
+
+from negmerge.archives import Index
+from negmerge.datasets import arrays, folders, lists, words
+from negmerge.datasets.catalog import KNOWN, Layout, Reader, layout_of
+from negmerge.datasets.contents import Contents
+from negmerge.errors import DataError
+from negmerge.images import DAMAGE
+
+READERS: dict[Reader, Callable[[Path, Layout], Contents]] = {
+    "idx": arrays.idx,
+    "cifar": arrays.cifar,
+    "svhn": arrays.svhn,
+    "cars": arrays.cars,
+    "class_folders": folders.class_folders,
+    "tiny_imagenet": folders.tiny_imagenet,
+    "dtd": lists.dtd,
+    "sun397": lists.sun397,
+    "resisc45": lists.resisc45,
+    "gtsrb": lists.gtsrb,
+    "cub200": lists.cub200,
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """index: its samples and classes; words: class → words of its prompts; image: the image with an id."""
+
+    index: Index
+    words: dict[str, str]
+    templates: tuple[str, ...]
+    image: Callable[[str], Image.Image]
+
+
+def open_named(name: str, root: Path) -> Opened:
+    """The data set of that name under ``root``, in the first of its layouts that is whole.
+
+    Raises DataError: a name that is not known, the file that is missing and where to get it, what is damaged.
+    """
+    layout = layout_of(name, root)
+    try:
+        contents = READERS[layout.reader](root, layout)
+        called = {
+            class_name: contents.own_words.get(class_name) or words.words(name, class_name)
+            for class_name in contents.index.classes
+        }
+    except DataError as error:
+        raise DataError(f"{name} under {root}: {error}") from None
+    except (*DAMAGE, AttributeError, MatReadError, NotImplementedError, pickle.UnpicklingError) as error:
+        raise DataError(f"{name} under {root} is incomplete or damaged: {error}") from None
+    index = replace(contents.index, most_cut=KNOWN[name].most_validation)
+    return Opened(index, called, words.templates(name), contents.image)
