@@ -29,7 +29,8 @@ WIDE = 256
 
 def mean(total: Array, count: int | Array) -> Array:
     """f32(f64(S)/N·2⁻⁵⁰): int64 → float32."""
-    return (total.astype(np.float64) / count * STEP).astype(np.float32)
+    # f64(S)/(N·2⁵⁰) has the same bits, since a power of two only moves the exponent; cast to float32 as it is made
+    return np.divide(total, count / STEP, out=np.empty(total.shape, np.float32), casting="same_kind")
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ def _add_negative_steps(total: Array, tau: Array) -> None:
 
 
 def _count_positive(total: Array, tau: Array) -> None:
-    total += tau > 0
+    np.add(total, (tau > 0).view(np.uint8), out=total)  # seen as bytes, they need no cast
 
 
 def _count_negative(total: Array, tau: Array) -> None:
-    total += tau < 0
+    np.add(total, (tau < 0).view(np.uint8), out=total)
 
 
 def _keep_larger(largest: Array, tau: Array) -> None:

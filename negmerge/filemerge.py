@@ -13,13 +13,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from negmerge import spec
-from negmerge.accumulators import Array, State, chunks, empty, fold
+from negmerge.accumulators import CHUNK, Array, State, chunks, empty, fold
 from negmerge.checkpoints import atomic_path, writing
 from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.headers import encode_header
@@ -28,12 +29,17 @@ from negmerge.progress import OnStep, Stages, ignore
 from negmerge.streams import ModelReader, check_same, in_order
 from negmerge.sweep import MAX_POINTS
 from negmerge.trimming import kept, kth_magnitude
-from negmerge.vectors import LIMIT, apply_scale, difference, is_buffer, is_finite, raw_bytes, reaches_limit
+from negmerge.vectors import LIMIT, apply_scale, float32, is_buffer, is_finite, raw_bytes, reaches_limit
 
 Piece = tuple[str, slice]
 """A tensor's name and a span of its elements."""
 
+PIECE = 2 * CHUNK
+"""Elements merged at once: numpy's calls are then so long that threads seldom wait for each other in between."""
+
 _AHEAD = 8  # pieces that may wait to be written: enough to keep all threads busy
+_BURST_BYTES = 8 << 20  # what is sent to disk at once
+_KEPT_BYTES = 16 << 20  # what a thread works with, and more
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ def merge_files(
         models = [stack.enter_context(ModelReader(path)) for path in (base, *tuned)]
         for model in models[1:]:
             check_same(models[0], model)
+        _keep_freed_memory()
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         merge = _Merge(models[0], models[1:], merging, scale)
         size = len(merge.pieces())
@@ -125,7 +132,7 @@ class _Merge:
     def pieces(self) -> list[Piece]:
         """All of the output, in the order of its bytes."""
         sizes = self._base.sizes
-        return [(name, span) for name in self._infos for span in chunks(sizes[name])]
+        return [(name, span) for name in self._infos for span in chunks(sizes[name], PIECE)]
 
     def survey(self, pool: Executor, density: float, on_model: OnStep, on_piece: OnStep) -> None:
         """What TIES must know of whole models before it merges a piece: each one's floor, and the balance."""
@@ -134,13 +141,13 @@ class _Merge:
 
         def floor(tuned: ModelReader) -> np.float32:
             def read() -> Iterator[Array]:
-                return (self._tau(tuned, piece, self._base.read(*piece)) for piece in moving)
+                return (self._tau(tuned, piece, self._base.read_float32(*piece)) for piece in moving)
 
             return kth_magnitude(read, keep)
 
         def balance(piece: Piece) -> int:
             assert self._merging is not None
-            return self._merging.balance(self._state(self._merging, piece, self._base.read(*piece)))
+            return self._merging.balance(self._state(self._merging, piece, self._base.read_float32(*piece)))
 
         floors: list[np.float32] = []
         for value in in_order(pool, floor, self._tuned, _AHEAD):
@@ -156,14 +163,17 @@ class _Merge:
         pieces = self.pieces()
         agreed = dict.fromkeys(self._sizes, 0)
         state = hashlib.sha256(self._start)
+        sent = 0
         with atomic_path(out) as temporary, temporary.open("wb") as file:
             with writing(out):
                 file.write(self._start)
             finished = in_order(pool, self._merged, pieces, _AHEAD)
             for step, ((name, _), (theta, agreeing)) in enumerate(zip(pieces, finished, strict=True), start=1):
+                data = raw_bytes(theta)
                 with writing(out):
-                    file.write(raw_bytes(theta))
-                state.update(raw_bytes(theta))
+                    file.write(data)
+                    sent = _send_to_disk(file, sent)
+                state.update(data)
                 if name in agreed:
                     agreed[name] += agreeing
                 on_step(step, len(pieces), None)
@@ -180,9 +190,9 @@ class _Merge:
             return theta_0, 0
         agreeing = 0
         if self._merging is None:
-            merged = self._tau(self._tuned[0], piece, theta_0)
+            merged = self._tau(self._tuned[0], piece, float32(theta_0))
         else:
-            state = self._state(self._merging, piece, theta_0)
+            state = self._state(self._merging, piece, float32(theta_0))
             merged = self._merging.merge(state, len(self._tuned), self._balance)
             if isinstance(self._merging, NegMerge):
                 agreeing = int(np.count_nonzero(self._merging.consensus(state, len(self._tuned))))
@@ -193,20 +203,40 @@ class _Merge:
             )
         return theta, agreeing
 
-    def _state(self, merging: Method, piece: Piece, theta_0: Tensor) -> State:
+    def _state(self, merging: Method, piece: Piece, theta_0: Array) -> State:
         """All models' τ on a piece, folded."""
-        state = empty(merging.parts, theta_0.numel(), len(self._tuned))
+        state = empty(merging.parts, theta_0.size, len(self._tuned))
         for tuned, floor in zip(self._tuned, self._floors, strict=True):
             fold(state, self._tau(tuned, piece, theta_0), floor)
         return state
 
-    def _tau(self, tuned: ModelReader, piece: Piece, theta_0: Tensor) -> Array:
+    def _tau(self, tuned: ModelReader, piece: Piece, theta_0: Array) -> Array:
         """One model's τ on a piece, checked."""
-        tau = difference(tuned.read(*piece), theta_0)
+        tau = tuned.read_float32(*piece)
+        tau -= theta_0
         if reaches_limit(tau):
             raise TensorError(piece[0], f"is not finite in {tuned.path}, or is {LIMIT:g} or more from the base model")
-        array: Array = tau.numpy()
-        return array
+        return tau
+
+
+def _keep_freed_memory() -> None:
+    """Let a piece's arrays take the room of the last piece's, instead of a page fault for every 4 KiB.
+
+    glibc gives freed memory back to the system beyond twice the largest block that it saw freed: here is a large one.
+    """
+    np.empty(_KEPT_BYTES, np.uint8)
+
+
+def _send_to_disk(file: BinaryIO, start: int) -> int:
+    """Have the system write to disk what follows ``start``, once it is much: the last sync then has little left.
+
+    Returns up to where it was told to. Pages stay in its cache, since none is on disk yet (posix_fadvise(2)).
+    """
+    end = file.tell()
+    if end - start < _BURST_BYTES:
+        return start
+    os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+    return end
 
 
 def _check_options(method: str, models: int, scale: float, agreement: float, density: float) -> None:

@@ -52,7 +52,7 @@ class NegMerge(Method):
     agreement: the share of the points that must agree, 1 as published.
     """
 
-    parts = ("sum", "positives", "negatives")
+    parts = ("positives", "negatives", "sum")  # the sum last: it drives τ from a core's cache
     agreement: float = 1.0
 
     def consensus(self, state: State, points: int) -> Array:
@@ -63,7 +63,7 @@ class NegMerge(Method):
         return agreed
 
     def merge(self, state: State, points: int, balance: int) -> Array:
-        return np.where(self.consensus(state, points), mean(state["sum"], points), np.float32(0))
+        return mean(state["sum"] * self.consensus(state, points), points)
 
 
 @dataclass(frozen=True)
@@ -230,6 +230,16 @@ class Partial:
             name: _joined((merging.merge(state, points, balance) for state in states), self._shapes[name])
             for name, states in pieces.items()
         }
+
+    def bytes_of(self, method: str) -> int:
+        """Bytes that a method's own parts take, however many points were added. Raises MergeError as ``result``."""
+        self._require(method)
+        sizes = sum(shape.numel() for shape in self._shapes.values())
+        if method == SINGLE:
+            return 4 * sizes
+        states = self._accumulator.arrays()
+        parts = self._rules[method].parts
+        return sum(array.nbytes for name, array in states.items() if name.partition("/")[0] in parts)
 
     def consensus(self) -> Consensus:
         """How far the points agree, by NegMerge's rule. Raises MergeError as ``result("negmerge")`` does."""

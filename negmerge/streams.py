@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from negmerge.accumulators import Array
 from negmerge.checkpoints import DTYPES, layout
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.headers import ITEM_BYTES
-from negmerge.vectors import is_finite
+from negmerge.vectors import float32, is_finite
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,6 +67,22 @@ class ModelReader:
 
     def read(self, name: str, span: slice) -> Tensor:
         """Elements of a tensor, flat, in its own type. Raises CheckpointError where the file is cut off."""
+        return torch.from_numpy(self._bytes(name, span)).view(self.dtype(name))
+
+    def read_float32(self, name: str, span: slice) -> Array:
+        """As ``read``, but as float32, in an array that is the caller's to change."""
+        if self.stored(name) == "F32":
+            return self._bytes(name, span).view(np.float32)
+        return float32(self.read(name, span))
+
+    def read_finite(self, name: str, span: slice) -> Tensor:
+        """As ``read``. Raises TensorError where an element is not finite."""
+        piece = self.read(name, span)
+        if not is_finite(piece):
+            raise TensorError(name, f"holds a NaN or an infinity in {self.path}; give finite weights")
+        return piece
+
+    def _bytes(self, name: str, span: slice) -> Array:
         path, info = self._layout.tensors[name]
         item = ITEM_BYTES[info.dtype]
         data = np.empty((span.stop - span.start) * item, np.uint8)
@@ -75,14 +92,7 @@ class ModelReader:
             if count == 0:
                 raise CheckpointError(f"{path} was cut off while it was read")
             position, left = position + count, left[count:]
-        return torch.from_numpy(data).view(self.dtype(name))
-
-    def read_finite(self, name: str, span: slice) -> Tensor:
-        """As ``read``. Raises TensorError where an element is not finite."""
-        piece = self.read(name, span)
-        if not is_finite(piece):
-            raise TensorError(name, f"holds a NaN or an infinity in {self.path}; give finite weights")
-        return piece
+        return data
 
 
 def check_same(base: ModelReader, tuned: ModelReader) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from negmerge.accumulators import Array
 from negmerge.errors import DivergedError, MergeError, TensorError
 
 TaskVector = dict[str, Tensor]
@@ -41,30 +42,31 @@ def task_vector(tuned: Mapping[str, Tensor], base: Mapping[str, Tensor], names: 
         theta, theta_0 = tuned[name], base[name]
         if theta.shape != theta_0.shape:
             raise TensorError(name, f"has the shape {list(theta.shape)}, the base model's is {list(theta_0.shape)}")
-        vector[name] = difference(theta.detach().cpu(), theta_0.detach().cpu())
+        tau = float32(theta.detach().cpu()) - float32(theta_0.detach().cpu())
+        vector[name] = torch.from_numpy(np.asarray(tau))
     return vector
 
 
-def difference(theta: Tensor, theta_0: Tensor) -> Tensor:
-    """f32(θ) − f32(θ₀), element by element, for CPU tensors.
+def float32(tensor: Tensor) -> Array:
+    """A CPU tensor's elements as float32, of the same shape; its own memory where it is float32 already.
 
     In numpy, as ``reaches_limit`` and ``is_finite``: the file merge calls them from threads of its own, in each
     of which torch would start more.
     """
-    return torch.from_numpy(np.asarray(theta.to(torch.float32).numpy() - theta_0.to(torch.float32).numpy()))
+    array: Array = tensor.to(torch.float32).numpy()
+    return array
 
 
 def check(vector: TaskVector) -> None:
     """Raise DivergedError, which names the tensor, where a τ is not finite or |τ| ≥ 8."""
     for name, tau in vector.items():
-        if reaches_limit(tau):
+        if reaches_limit(tau.numpy()):
             raise DivergedError(f"tensor {name!r}: a |τ| is {LIMIT:g} or more, or not finite; the point diverged")
 
 
-def reaches_limit(tau: Tensor) -> bool:
-    """True where any |τ| ≥ 8, or any τ is NaN or infinite; for CPU tensors."""
-    values = tau.numpy()
-    return not (values.max(initial=0) < LIMIT and values.min(initial=0) > -LIMIT)  # a NaN fails both
+def reaches_limit(tau: Array) -> bool:
+    """True where any |τ| ≥ 8, or any τ is NaN or infinite."""
+    return not (tau.max(initial=0) < LIMIT and tau.min(initial=0) > -LIMIT)  # a NaN fails both
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -80,11 +82,23 @@ def apply_scale(base: Tensor, merged: Tensor, scale: float) -> Tensor:
     In float32, a multiplication and then a subtraction: never ``alpha=`` nor a fused form, whose bits depend
     on the kernel. Where τ* = 0 or λ = 0 the bits of θ₀ are copied, −0.0 and all.
     """
-    theta = base.clone()
     if scale == 0:
+        return base.clone()
+    if base.dtype is torch.float32 and base.device.type == "cpu":
+        theta = torch.empty_like(base)
+        _apply_in_numpy(base.detach().numpy(), merged.detach().numpy(), scale, out=theta.numpy())
         return theta
     moved = base.to(torch.float32) - merged * scale
-    return theta.copy_(torch.where(merged == 0, base, moved.to(base.dtype)))
+    return base.clone().copy_(torch.where(merged == 0, base, moved.to(base.dtype)))
+
+
+def _apply_in_numpy(base: Array, merged: Array, scale: float, out: Array) -> None:
+    """``apply_scale`` for float32: the same two operations and the same bits, in a third of torch's time."""
+    with np.errstate(all="ignore"):  # what leaves the range is for the caller to find
+        np.multiply(merged, np.float32(scale), out=out)
+        np.subtract(base, out, out=out)
+    # A masked copy is slow where it copies: this one has only the few elements that went from −0.0 to 0.0.
+    np.copyto(out, base, where=(out.view(np.int32) != base.view(np.int32)) & (merged == 0))
 
 
 def unlearned(base: Mapping[str, Tensor], merged: TaskVector, scale: float) -> dict[str, Tensor]:

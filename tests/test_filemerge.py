@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from negmerge import filemerge, spec
-from negmerge.accumulators import chunks
 from negmerge.checkpoints import load, save, sha256
 from negmerge.errors import CheckpointError, Interrupted, MergeError, NegmergeError, TensorError
 from negmerge.filemerge import TensorSummary, inspect_file, merge_files
@@ -96,7 +95,7 @@ def test_a_file_has_the_bits_of_a_jobs_merge(tmp_path: Path, method: str, dtype:
 
 @pytest.mark.parametrize("method", ["negmerge", "ties"])
 def test_pieces_of_a_tensor_are_merged_as_the_whole(files: Files, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filemerge, "chunks", lambda size: chunks(size, 3))
+    monkeypatch.setattr(filemerge, "PIECE", 3)
     files.merge(method=method, agreement=0.6, density=0.3)
     assert digest(load(files.out)) == digest(files.expected(method, agreement=0.6, density=0.3))
 
@@ -257,7 +256,7 @@ def test_a_file_that_is_cut_off_is_named(files: Files) -> None:
 
 
 def test_a_file_that_is_cut_off_while_it_is_read_is_named(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filemerge, "chunks", lambda size: chunks(size, 1))
+    monkeypatch.setattr(filemerge, "PIECE", 1)
 
     def cut(_step: int, _total: int, _loss: float | None) -> None:
         files.tuned[1].write_bytes(b"")

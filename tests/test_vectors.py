@@ -96,6 +96,26 @@ def test_a_scale_is_one_multiplication_and_one_subtraction_in_float32(
         assert same_bits(theta[i], expected)
 
 
+awkward = st.one_of(finite, st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38]))
+
+
+@given(
+    base=hnp.arrays(np.float32, 9, elements=awkward),
+    merged=hnp.arrays(np.float32, 9, elements=awkward),
+    scale=st.sampled_from([1.0, 0.3, -1.0, 1e-30, 1e39]),
+)
+def test_float32_has_the_bits_of_torchs_own_arithmetic(base: np.ndarray, merged: np.ndarray, scale: float) -> None:
+    theta_0, tau = torch.from_numpy(base), torch.from_numpy(merged)
+    expected = torch.where(tau == 0, theta_0, theta_0 - tau * scale)
+    assert same_bits(apply_scale(theta_0, tau, scale), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,)])
+def test_a_scale_keeps_a_tensors_shape(shape: tuple[int, ...]) -> None:
+    theta = apply_scale(torch.ones(shape), torch.full(shape, 0.25), 2.0)
+    assert same_bits(theta, torch.full(shape, 0.5))
+
+
 def test_minus_zero_survives_where_nothing_moves() -> None:
     theta_0 = torch.tensor([-0.0, -0.0, -0.0])
     theta = apply_scale(theta_0, torch.tensor([0.0, -0.0, 1.0]), 1.0)
