@@ -1,0 +1,15 @@
+"""Fine-tuning on what stays, in the hope that the rest is forgotten (Warnecke et al., NDSS 2023, arXiv 2108.11577).
+
+θ ← argmin of the cross entropy on the retain set, from θ₀. Defaults as in SalUn's public code: learning rate 0.01,
+10 epochs.
+"""
+
+from negmerge.rival import Settings, Task
+from negmerge.sgd import always, descend
+
+DEFAULTS = Settings()
+
+
+def unlearn(task: Task) -> None:
+    """Cross entropy on the retain set."""
+    descend(task, always(task.retain))

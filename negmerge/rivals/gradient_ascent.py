@@ -1,0 +1,22 @@
+"""Gradient ascent on what is to be forgotten (Thudi et al., EuroS&P 2022, arXiv 2109.13398).
+
+θ ← θ + η ∇ of the cross entropy on the forget set. Learning rate and epochs default to SalUn's protocol (0.01, 10
+epochs); the loss has no upper bound, so a smaller rate is often needed.
+"""
+
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge.rival import Settings, Task
+from negmerge.sgd import always, descend
+
+DEFAULTS = Settings()
+
+
+def unlearn(task: Task) -> None:
+    """Negated cross entropy on the forget set."""
+    descend(task, always(task.forget), _negated)
+
+
+def _negated(logits: Tensor, labels: Tensor) -> Tensor:
+    return -functional.cross_entropy(logits, labels)

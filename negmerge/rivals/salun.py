@@ -1,0 +1,52 @@
+"""SalUn: random labels on the weights that matter most for what is to be forgotten (Fan et al., ICLR 2024).
+
+arXiv 2310.12508, Eq. 3 and 4: the mask m holds the weights whose gradient of the forget loss at θ₀ is largest in
+magnitude; θ = m ⊙ (θ₀ + Δθ) + (1 − m) ⊙ θ₀, with Δθ from ``random_label``. strength: the share of all weights that m
+holds, over the whole model (0.5). The released code masks only the gradient, so its weight decay still shrinks what is
+masked out; here, as in the paper, that stays θ₀ to the bit. Defaults as in its example: learning rate 0.013, 10 epochs.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge.rival import Settings, Task
+from negmerge.rivals.random_label import passes
+from negmerge.sgd import descend
+
+DEFAULTS = Settings(learning_rate=0.013, strength=0.5)
+
+
+def unlearn(task: Task) -> None:
+    """Random labels, and after every update the weights outside the mask go back to θ₀."""
+    model = task.model
+    masks = saliency(task)
+    originals = [parameter.detach().clone() for parameter in model.parameters()]
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for parameter, original, mask in zip(model.parameters(), originals, masks, strict=True):
+            parameter.copy_(torch.where(mask, parameter, original))
+
+    descend(task, passes(task), after_step=put_back)
+
+
+def saliency(task: Task) -> list[Tensor]:
+    """A boolean mask for each parameter: the share ``strength`` of largest |∇L_f(θ₀)|; of equal ones all are in.
+
+    L_f is the mean cross entropy over the forget set, in eval mode.
+    """
+    model, samples = task.model, task.forget
+    model.module.eval()
+    model.module.zero_grad(set_to_none=True)
+    for chosen in torch.split(torch.arange(len(samples.images)), task.settings.batch_size):
+        logits = model.logits(samples.images[chosen], task.head)
+        loss = functional.cross_entropy(logits, samples.labels[chosen].to(model.device), reduction="sum")
+        torch.autograd.backward([loss / len(samples.images)])
+    sizes = [parameter.grad.abs() for parameter in model.parameters() if parameter.grad is not None]
+    every = torch.cat([size.reshape(-1) for size in sizes])
+    kept = round(task.settings.strength * len(every))
+    if kept == 0:
+        return [torch.zeros_like(size, dtype=torch.bool) for size in sizes]
+    threshold = every.kthvalue(len(every) - kept + 1).values
+    return [size >= threshold for size in sizes]

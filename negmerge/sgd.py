@@ -1,0 +1,76 @@
+"""The training loop that the rivals share: plain SGD over batches of uint8 images, as SalUn's public code has it."""
+
+from collections.abc import Callable, Iterator
+from math import isfinite
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge.batching import batch_sizes, batches, has_batch_norm
+from negmerge.crop_flip import crop_and_flip
+from negmerge.data import Decoded
+from negmerge.errors import DivergedError
+from negmerge.rival import Task
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits float32 [B, C], labels int64 [B]) → scalar."""
+
+
+def constant(done: float) -> float:
+    """The learning rate does not change."""
+    return 1.0
+
+
+def descend(
+    task: Task,
+    passes: Callable[[int], Iterator[Decoded]],
+    loss: Loss = functional.cross_entropy,
+    *,
+    factor: Callable[[float], float] = constant,
+    penalty: Callable[[float], Tensor] | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> None:
+    """Train the task's model in place: in each epoch, one shuffled pass over each of ``passes(epoch)``.
+
+    factor: share of the training that is done, in [0, 1) by whole epochs → factor of the learning rate. penalty:
+    the same → a term that is added to the loss. after_step: called after each update. Raises DivergedError where
+    the loss is not finite.
+    """
+    settings, model = task.settings, task.model
+    alone = not has_batch_norm(model)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    an_epoch = sum(len(batch_sizes(len(one.images), settings.batch_size, alone)) for one in passes(0))
+    total, step = an_epoch * settings.epochs, 0
+    model.tuned.train()
+    for epoch in range(settings.epochs):
+        done = epoch / settings.epochs
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(done)
+        for samples in passes(epoch):
+            for chosen in batches(len(samples.images), settings.batch_size, 1, task.generator, alone):
+                images = samples.images[chosen]
+                if settings.crop_flip:
+                    images = crop_and_flip(images, task.generator)
+                logits = model.logits(images, task.head)
+                value = loss(logits, samples.labels[chosen].to(model.device))
+                if penalty is not None:
+                    value = value + penalty(done)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward([value])
+                optimizer.step()
+                if after_step is not None:
+                    after_step()
+                step += 1
+                if not isfinite(float(value.detach())):
+                    raise DivergedError(f"the loss is {float(value.detach())} at step {step} of {total}")
+                task.on_step(step, total, float(value.detach()))
+
+
+def always(samples: Decoded) -> Callable[[int], Iterator[Decoded]]:
+    """One pass over the same samples in every epoch."""
+    return lambda epoch: iter([samples])
