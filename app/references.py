@@ -13,10 +13,13 @@ from app.errors import InvalidSpec, NotFound
 from app.indexes import Indexes
 from app.settings import Settings
 from app.tables import Dataset, Model
+from negmerge.archives import Index
 from negmerge.errors import DataError, FieldError, ModelError, SelectionError
-from negmerge.open_clip_config import check_config
+from negmerge.families import FAMILIES
+from negmerge.prompts import class_words
 from negmerge.selection import Splits, split
 from negmerge.spec import DatasetRef, JobSpec
+from negmerge.timm_config import outputs_of
 
 
 @dataclass
@@ -51,11 +54,25 @@ def splits(indexes: Indexes, spec: JobSpec, found: References) -> Splits | None:
     retain = forget if found.retain.id == found.forget.id else indexes.get(found.retain)
     if forget is None or retain is None:
         return None
+    _check_outputs(found, forget, retain)
     try:
         return split(spec.forget, spec.retain, forget, retain)
     except SelectionError as error:
         wrong = [FieldError(error.pointer, str(error))]
         raise InvalidSpec(_summary(wrong), wrong) from None
+
+
+def _check_outputs(found: References, forget: Index, retain: Index) -> None:
+    """A classifier must have an output for each class of either data set. Raises InvalidSpec."""
+    if found.model is None or found.model.family != "timm" or found.model.config is None:
+        return
+    for row, index, side in ((found.forget, forget, "forget"), (found.retain, retain, "retain")):
+        words = class_words(index.classes, row.class_names or {}) if row is not None else index.classes
+        try:
+            outputs_of(found.model.config, index.classes, words)
+        except DataError as error:
+            wrong = [FieldError(f"/{side}/dataset", str(error))]
+            raise InvalidSpec(_summary(wrong), wrong) from None
 
 
 def hold(session: Session, tenant: str, found: References) -> None:
@@ -91,18 +108,21 @@ def _dataset(
 
 def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wrong: list[FieldError]) -> Model | None:
     weights, architecture = spec.base_model.weights, spec.base_model.architecture
-    at = "/base_model/weights"
+    family, at = spec.base_model.family, "/base_model/weights"
     try:
         if isinstance(architecture, dict):
-            check_config(architecture)
-        elif architecture is not None and architecture not in zoo.architectures():
-            raise ModelError(f"open_clip has no architecture {architecture!r}")
+            FAMILIES[family].check_config(architecture)
+        elif architecture is not None:
+            zoo.check_architecture(family, architecture)
     except ModelError as error:
         wrong.append(FieldError("/base_model/architecture", str(error)))
         return None
     try:
         if weights.startswith("mdl_"):
             row = catalog.get(session, Model, tenant, weights)
+            if row.family != family:
+                at = "/base_model/family"
+                raise ModelError(f"{weights} is of {row.family}: say so here")
             if architecture is not None and architecture not in (row.architecture, row.config):
                 raise ModelError(f"{weights} says its architecture itself: leave base_model.architecture away")
             return row
@@ -110,9 +130,8 @@ def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wro
             uris.check(weights, settings)
         elif not isinstance(architecture, str):
             raise ModelError("a registry tag needs base_model.architecture, a built-in name such as ViT-B-32")
-        elif not zoo.is_known(architecture, weights):
-            known = ", ".join(sorted(zoo.tags().get(architecture, ()))) or "none"
-            raise ModelError(f"{architecture} has no published weights {weights!r}; known are {known}")
+        else:
+            zoo.check_tag(family, architecture, weights)
     except (NotFound, DataError, ModelError) as error:
         wrong.append(FieldError(at, str(error)))
     return None

@@ -19,8 +19,8 @@ from app.settings import Settings
 from app.tables import Dataset, Model
 from app.uploads import Upload
 from negmerge.archives import Index, Limits, index_archive
-from negmerge.errors import DataError, FieldError, NegmergeError
-from negmerge.open_clip_config import WEIGHTS_FILE, check_config
+from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
+from negmerge.families import FAMILIES
 
 Row = TypeVar("Row", Dataset, Model)
 
@@ -66,7 +66,7 @@ class ModelIn(_In):
         }
     )
 
-    family: Literal["open_clip"] = "open_clip"
+    family: Literal["open_clip", "timm"] = "open_clip"
     architecture: Annotated[str, Field(min_length=1, max_length=200)] | dict[str, JsonValue] | None = None
     uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     weights: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
@@ -156,13 +156,13 @@ class Registrar:
         except NegmergeError as error:
             raise InvalidModel(str(error), [FieldError("/file", str(error))]) from None
         model_id = ids.new_id("mdl")
-        key = f"models/{model_id}/{WEIGHTS_FILE}"
+        key = f"models/{model_id}/{found.family.weights_file}"
         self._put(key, found.path, model_id)
         row = Model(
             id=model_id,
             tenant=caller.tenant,
             name=name or Path(upload.filename).name[:200] or model_id,
-            family="open_clip",
+            family=found.family.name,
             config=found.config,
             key=key,
             bytes=found.size,
@@ -202,7 +202,7 @@ def check_source(given: ModelIn, settings: Settings) -> None:
     architecture = given.architecture
     if isinstance(architecture, dict):
         try:
-            check_config(architecture)
+            FAMILIES[given.family].check_config(architecture)
         except NegmergeError as error:
             raise _wrong("/architecture", str(error)) from None
     if given.uri is not None:
@@ -211,12 +211,16 @@ def check_source(given: ModelIn, settings: Settings) -> None:
         except DataError as error:
             raise _wrong("/uri", str(error)) from None
     elif not isinstance(architecture, str):
-        raise _wrong("/architecture", "a registry tag needs a built-in architecture, such as ViT-B-32")
-    if isinstance(architecture, str) and architecture not in zoo.architectures():
-        raise _wrong("/architecture", f"open_clip has no architecture {architecture!r}")
-    if isinstance(architecture, str) and given.weights and not zoo.is_known(architecture, given.weights):
-        known = ", ".join(sorted(zoo.tags().get(architecture, ()))) or "none"
-        raise _wrong("/weights", f"{architecture} has no tag {given.weights!r}; known are {known}")
+        raise _wrong("/architecture", "a registry tag needs a built-in architecture, such as ViT-B-32 or resnet18")
+    if isinstance(architecture, str):
+        try:
+            zoo.check_architecture(given.family, architecture)
+        except ModelError as error:
+            raise _wrong("/architecture", str(error)) from None
+        try:
+            zoo.check_tag(given.family, architecture, given.weights)
+        except ModelError as error:
+            raise _wrong("/weights", str(error)) from None
 
 
 def _wrong(pointer: str, detail: str) -> InvalidModel:

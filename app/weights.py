@@ -1,7 +1,7 @@
 """An uploaded model: found in its archive, and judged as far as that goes without torch.
 
 What is judged here: the config's shape, that it names nothing on a hub, that the weights are safetensors and
-finite, have an image tower, and have the sizes that the config says. The worker judges the rest in prepare.
+finite, have an image tower or a head, of the sizes that the config says. The worker judges the rest in prepare.
 """
 
 import gzip
@@ -19,13 +19,14 @@ from typing import IO, Any, cast
 
 from app import strict_json
 from negmerge.errors import CheckpointError, ModelError
+from negmerge.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.headers import Header, check_finite, read_header
 from negmerge.members import Limits, Meter
-from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
 from negmerge.tars import tar_members
 from negmerge.zips import zip_members
 
 MAX_CONFIG_BYTES = 2**20
+UNPACKED = "weights.safetensors"
 MAX_FILES = 10_000
 """Most files in a model's archive. A folder of open_clip has a handful."""
 
@@ -51,6 +52,7 @@ class Weights:
     size: int
     sha256: str
     config: dict[str, Any]
+    family: Family
 
 
 def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
@@ -68,26 +70,29 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     elif config is not None:
         raise ModelError("an archive brings its own config: leave the part 'config' away")
     else:
-        weights = path.with_name(WEIGHTS_FILE)
+        weights = path.with_name(UNPACKED)
         with _opened(path, kind, limits) as archive:
             text = _unpack(archive, weights, limits)
-    document = parse_config(text)
+    document, family = parse_config(text)
     with weights.open("rb") as file:
         header = read_header(file)  # as a stream: an error does not tell where uploads lie
-    check_sizes(document["model_cfg"], header)
+    if family is OPEN_CLIP:
+        check_sizes(document["model_cfg"], header)
+    else:
+        check_head(document["num_classes"], header)
     check_finite(weights)
-    return Weights(weights, header.size, _sha256(weights), document)
+    return Weights(weights, header.size, _sha256(weights), document, family)
 
 
-def parse_config(text: str | bytes) -> dict[str, Any]:
-    """The config of an open_clip folder. Raises ModelError, naming the key that is wrong."""
+def parse_config(text: str | bytes) -> tuple[dict[str, Any], Family]:
+    """The config of a model's folder, and whose it is. Raises ModelError, naming the key that is wrong."""
     try:
         document = strict_json.loads(text)
     except strict_json.NotStrict as error:
         raise ModelError(f"the config: {error}") from None
-    check_config(document)
+    family = family_of(document)
     assert isinstance(document, dict)
-    return document
+    return document, family
 
 
 def check_sizes(model: dict[str, Any], header: Header) -> None:
@@ -114,6 +119,18 @@ def check_sizes(model: dict[str, Any], header: Header) -> None:
     for name, said, found in sizes:
         if type(said) is int and said != found:
             raise ModelError(f"another architecture: the config says {name} {said}, the weights have {found}")
+
+
+def check_head(classes: int, header: Header) -> None:
+    """Raise ModelError unless the last matrix or bias of a classifier has as many outputs as the config says."""
+    heads = {
+        name: info.shape[0]
+        for name, info in header.tensors.items()
+        if info.shape and re.fullmatch(r"(.*\.)?(fc|head|classifier)\.(.*\.)?(weight|bias)", name)
+    }
+    if heads and classes not in heads.values():
+        name, outputs = list(heads.items())[-1]
+        raise ModelError(f'a head of another size: the config says "num_classes" {classes}, {name!r} has {outputs}')
 
 
 @dataclass(frozen=True)
@@ -181,17 +198,24 @@ def _opened(path: Path, kind: str, limits: Limits) -> Iterator[_Archive]:
 
 def _unpack(archive: _Archive, weights: Path, limits: Limits) -> bytes:
     """Write the weights, return the config's text."""
-    config_entry, weights_entry = _member(archive, CONFIG_FILE), _member(archive, WEIGHTS_FILE)
+    family = _family(archive)
+    config_entry, weights_entry = _member(archive, family.config_file), _member(archive, family.weights_file)
     with archive.open(config_entry) as file:
         text = file.read(MAX_CONFIG_BYTES + 1)
     if len(text) > MAX_CONFIG_BYTES:
-        raise ModelError(f"{CONFIG_FILE} is over {MAX_CONFIG_BYTES} bytes")
+        raise ModelError(f"{family.config_file} is over {MAX_CONFIG_BYTES} bytes")
     meter = Meter(limits)
     with archive.open(weights_entry) as file, weights.open("xb") as target:
         while chunk := file.read(_CHUNK):
             meter.count_bytes(len(chunk), weights_entry.packed)
             target.write(chunk)
     return text
+
+
+def _family(archive: _Archive) -> Family:
+    """Whose folder it is, by the config's name; open_clip's where there is none of them."""
+    names = {PurePosixPath(entry.name).name for entry in archive.entries}
+    return next((family for family in FAMILIES.values() if family.config_file in names), OPEN_CLIP)
 
 
 def _member(archive: _Archive, wanted: str) -> _Entry:
@@ -202,9 +226,9 @@ def _member(archive: _Archive, wanted: str) -> _Entry:
         return found[0]
     if found:
         raise ModelError(f"the archive has {len(found)} files {wanted}: send one model's folder")
-    if wanted == WEIGHTS_FILE and any(entry.name.endswith(_PICKLES) for entry in archive.entries):
+    if wanted.endswith(".safetensors") and any(entry.name.endswith(_PICKLES) for entry in archive.entries):
         raise CheckpointError(f"the archive has pickled weights: send {wanted}, never a pickle")
-    raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's own format")
+    raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's or timm's own format")
 
 
 def _sha256(path: Path) -> str:

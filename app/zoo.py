@@ -1,11 +1,16 @@
-"""The names that open_clip knows, read from its files: importing it would load torch into the API."""
+"""The names that open_clip and timm know, read from their files: importing them would load torch into the API."""
 
 import ast
+import difflib
 import importlib.util
+import re
 from functools import cache
 from pathlib import Path
 
+from negmerge.errors import ModelError
+
 _QUICK_GELU = "-quickgelu"
+_REGISTERED = re.compile(r"^@register_model\ndef (\w+)\(", re.MULTILINE)
 
 
 @cache
@@ -46,6 +51,29 @@ def is_known(architecture: str, tag: str) -> bool:
     return tag.lower().replace("-", "_") in tags().get(architecture, frozenset())
 
 
+@cache
+def classifiers() -> frozenset[str]:
+    """timm's architectures: each is a function that is registered under its own name."""
+    sources = (path.read_text(encoding="utf-8") for path in (_folder("timm") / "models").glob("*.py"))
+    return frozenset(name for source in sources for name in _REGISTERED.findall(source))
+
+
+def check_architecture(family: str, architecture: str) -> None:
+    """Raise ModelError for a name that the family's library does not have."""
+    known = classifiers() if family == "timm" else architectures()
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, 3)
+        hint = f": did you mean {', '.join(near)}?" if near else ""
+        raise ModelError(f"{family} has no architecture {architecture!r}{hint}")
+
+
+def check_tag(family: str, architecture: str, tag: str | None) -> None:
+    """Raise ModelError for a tag that open_clip has not published; timm's are looked up by the worker."""
+    if family == "open_clip" and tag and not is_known(architecture, tag):
+        known = ", ".join(sorted(tags().get(architecture, ()))) or "none"
+        raise ModelError(f"{architecture} has no published weights {tag!r}; known are {known}")
+
+
 def _is_quick_gelu(value: ast.expr) -> bool:
     if not isinstance(value, ast.Call):
         return False
@@ -53,8 +81,8 @@ def _is_quick_gelu(value: ast.expr) -> bool:
     return any(isinstance(mark, ast.Constant) and mark.value is True for mark in marks)
 
 
-def _folder() -> Path:
-    spec = importlib.util.find_spec("open_clip")
+def _folder(package: str = "open_clip") -> Path:
+    spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent

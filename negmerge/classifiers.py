@@ -12,10 +12,10 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor
 
-from negmerge.errors import DataError, ModelError
+from negmerge.errors import ModelError
 from negmerge.network import UNBUILDABLE, Network, Outputs, check_fit
 from negmerge.preprocess import of_timm
-from negmerge.timm_config import CIFAR_STEM, CONFIG_FILE, WEIGHTS_FILE, check_config, label_names
+from negmerge.timm_config import CIFAR_STEM, CONFIG_FILE, WEIGHTS_FILE, check_config, label_names, outputs_of
 
 
 class Classifier(Network):
@@ -40,31 +40,9 @@ class Classifier(Network):
         return module
 
     def outputs(self, classes: Sequence[str], class_words: Sequence[str], templates: Sequence[str]) -> Outputs:
-        """The config's ``label_names`` say which output is which class, by its name or its words.
-
-        Without them the outputs are the data set's classes, sorted by name. Raises DataError where these are not
-        as many, or where a class has no output.
-        """
-        names, size = label_names(self.config), int(self.config["num_classes"])
-        head = torch.zeros(0)  # the module has it
-        if names is None:
-            if len(classes) != size:
-                raise DataError(
-                    f"the classifier's head has {size} outputs and the data set {len(classes)} classes: "
-                    'say in the config\'s "label_names" which output is which'
-                )
-            return Outputs(tuple(classes), head, torch.arange(size))
-        places = {name: output for output, name in enumerate(names)}
-        labels = []
-        for name, words in zip(classes, class_words, strict=True):
-            output = places.get(name, places.get(words))
-            if output is None:
-                raise DataError(
-                    f"the classifier has no output for the class {name!r}: its label_names are {', '.join(names[:10])}"
-                    + (f" and {size - 10} more" if size > 10 else "")
-                )
-            labels.append(output)
-        return Outputs(tuple(names), head, torch.tensor(labels))
+        """As ``timm_config.outputs_of``; the head is the module's own. Raises DataError."""
+        labels = torch.tensor(outputs_of(self.config, classes, class_words))
+        return Outputs(tuple(label_names(self.config) or classes), torch.zeros(0), labels)
 
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         """The module's own logits; ``head`` is not used."""

@@ -5,11 +5,11 @@ It is timm's own ``config.json`` (``architecture``, ``num_classes``, ``model_arg
 of small images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from negmerge.errors import ModelError
+from negmerge.errors import DataError, ModelError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -79,6 +79,34 @@ def label_names(config: Mapping[str, Any]) -> list[str] | None:
     if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):
         raise ModelError('"label_names" must be a list of names, one for each output of the head, in order')
     return given
+
+
+def outputs_of(config: Mapping[str, Any], classes: Sequence[str], class_words: Sequence[str]) -> list[int]:
+    """For each class of a data set the output of the head that means it.
+
+    The config's ``label_names`` say which output is which, by a class's name or its words; without them the outputs are
+    the data set's classes, sorted by name. Raises DataError where these are not as many, or where a class has none.
+    """
+    names, size = label_names(config), int(config["num_classes"])
+    if names is None:
+        if len(classes) != size:
+            raise DataError(
+                f"the classifier's head has {size} outputs and the data set {len(classes)} classes: "
+                'say in the config\'s "label_names" which output is which'
+            )
+        return list(range(size))
+    places = {name: output for output, name in enumerate(names)}
+    found = []
+    for name, words in zip(classes, class_words, strict=True):
+        output = places.get(name, places.get(words))
+        if output is None:
+            more = f" and {size - 10} more" if size > 10 else ""
+            raise DataError(
+                f"the classifier has no output for the class {name!r}: its label_names are "
+                f"{', '.join(names[:10])}{more}"
+            )
+        found.append(output)
+    return found
 
 
 def _check_argument(key: str, value: Any) -> None:

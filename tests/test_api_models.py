@@ -181,7 +181,7 @@ def test_a_source_that_cannot_be_used_is_pointed_at(api: Api, body: dict[str, An
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [({}, ""), ({"uri": "a", "weights": "b"}, ""), ({"family": "timm", "uri": "a"}, "/family"), ({"x": 1}, "/x")],
+    [({}, ""), ({"uri": "a", "weights": "b"}, ""), ({"family": "keras", "uri": "a"}, "/family"), ({"x": 1}, "/x")],
 )
 def test_a_wrong_registration_is_pointed_at(api: Api, body: dict[str, Any], pointer: str) -> None:
     assert pointer in pointers(assert_problem(api.post("/v1/models", json=body), 422, "invalid-request"))

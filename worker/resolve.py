@@ -25,9 +25,10 @@ from negmerge import checkpoints
 from negmerge.archives import Index, Limits
 from negmerge.data import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
+from negmerge.families import FAMILIES
+from negmerge.local import of_family
 from negmerge.models import load_model, load_tag
 from negmerge.network import Network
-from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.progress import OnStep
 from negmerge.prompts import DEFAULT_TEMPLATES
 from negmerge.spec import DatasetRef, JobSpec
@@ -36,22 +37,27 @@ from worker.station import Station
 
 def open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
     """The job's base model on this worker's device. Raises ModelError, CheckpointError, DataError."""
-    name, architecture = spec.base_model.weights, spec.base_model.architecture
+    return of_family(_open_model(station, claim, spec, on_step), spec)
+
+
+def _open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
+    name, architecture, family = spec.base_model.weights, spec.base_model.architecture, spec.base_model.family
     device = station.worker.arithmetic.device
     if not name.startswith("mdl_"):
-        return _referenced_model(station, claim.job_id, name, architecture, device, on_step)
+        return _referenced_model(station, claim.job_id, name, family, architecture, device, on_step)
     with station.database.read() as session:
         row = session.get(ModelRow, name)
     if row is None or row.tenant != claim.tenant:
         raise ModelError(f"there is no model {name}: it was deleted")
     if row.key is None:
-        return _referenced_model(station, claim.job_id, row.uri or "", row.config or row.architecture, device, on_step)
-    key, config, sha256 = row.key, row.config, row.sha256
+        told = row.config or row.architecture
+        return _referenced_model(station, claim.job_id, row.uri or "", row.family, told, device, on_step)
+    key, config, sha256, files = row.key, row.config, row.sha256, FAMILIES[row.family]
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
-        _download(station, key, sha256, folder / WEIGHTS_FILE, on_step)
+        (folder / files.config_file).write_text(json.dumps(config), encoding="utf-8")
+        _download(station, key, sha256, folder / files.weights_file, on_step)
 
     return load_model(station.scratch.cached(station.cache / "models" / name, make), device)
 
@@ -123,15 +129,16 @@ def _referenced_model(
     station: Station,
     job_id: str,
     name: str,
+    family: str,
     architecture: str | dict[str, Any] | None,
     device: str,
     on_step: OnStep,
 ) -> Network:
-    """A model by a URI or an absolute path, or by a tag of open_clip's registry."""
+    """A model by a URI or an absolute path, or by a tag of its library's registry."""
     if "://" not in name and not name.startswith("/"):
         if not isinstance(architecture, str):
             raise ModelError(f"the tag {name} needs an architecture, such as ViT-B-32")
-        return load_tag(architecture, name, device)
+        return load_tag(family, architecture, name, device)
     path = _fetched(station, job_id, name, on_step)
     if path.is_dir():
         return load_model(path, device)
@@ -142,9 +149,11 @@ def _referenced_model(
         source = folder / "source"  # what it holds is unpacked beside it, so it must seem to lie here
         source.symlink_to(path)
         opened = weights.open_upload(source, config, station.settings.max_archive_bytes)
-        (folder / CONFIG_FILE).write_text(json.dumps(opened.config), encoding="utf-8")
+        (folder / opened.family.config_file).write_text(json.dumps(opened.config), encoding="utf-8")
         if opened.path == source:
-            shutil.copyfile(source, folder / WEIGHTS_FILE)
+            shutil.copyfile(source, folder / opened.family.weights_file)
+        else:
+            opened.path.rename(folder / opened.family.weights_file)
         source.unlink()
 
     return load_model(station.scratch.cached(station.cache / "jobs" / job_id / "model", make), device)
