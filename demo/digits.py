@@ -22,6 +22,7 @@ from torch.nn import functional
 from demo.made import Made
 from negmerge import checkpoints
 from negmerge.batching import batches
+from negmerge.crop_flip import crop_and_flip
 from negmerge.data import Dataset, decode, open_archive
 from negmerge.metrics import evaluate
 from negmerge.models import load_zero_shot
@@ -68,16 +69,16 @@ def make_digits(folder: Path, on_step: OnStep = ignore) -> Digits:
     """Make both in ``folder``, or take what an earlier call left there if it is intact and of the same recipe."""
     archive, model = folder / "digits.zip", folder / "model"
     made = Made(folder / "made.json", RECIPE, [archive, model / CONFIG_FILE, model / WEIGHTS_FILE])
-    accuracy = made.accuracy()
-    if accuracy is None:
+    known = made.accuracy()
+    if known is None:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_archive(archive)
-        accuracy = _train(open_archive(archive, None, CLASS_NAMES, TEMPLATES), model, on_step)
-        made.note(accuracy)
-    return Digits(archive, model, CLASS_NAMES, TEMPLATES, accuracy)
+        write_archive(archive)
+        known = _train(open_archive(archive, None, CLASS_NAMES, TEMPLATES), model, on_step)
+        made.note(known)
+    return Digits(archive, model, CLASS_NAMES, TEMPLATES, known)
 
 
-def _write_archive(path: Path) -> None:
+def write_archive(path: Path) -> None:
     """A zip of 32×32 grey PNGs, ``seven/0042.png``: 8×8 pixels of 0 … 16, brought to size bilinearly."""
     bunch = load_digits()
     words = list(CLASS_NAMES)
@@ -91,26 +92,30 @@ def _write_archive(path: Path) -> None:
 
 def _train(dataset: Dataset, folder: Path, on_step: OnStep) -> float:
     """Train on the train part, write the model's folder, and return its accuracy on the test part."""
-    parts = cut(dataset.index)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         module = open_clip.CLIP(**CONFIG["model_cfg"])
         model = ZeroShotModel(module, CONFIG, module.state_dict(), "cpu")
-        train = decode(dataset, parts.train, model.preprocess)
+        train = decode(dataset, cut(dataset.index).train, model.preprocess)
         # The table of 49,408 words stays as it came: ten of them matter, and its updates would take most of the time.
         module.requires_grad_(True).token_embedding.requires_grad_(False)
-        _learn(model, _prompts(dataset), train.images, train.labels, on_step)
+        _learn(model, prompts_of(dataset, module.context_length), train.images, train.labels, on_step)
     model.save(module.state_dict(), folder)
+    return accuracy(dataset, folder)
+
+
+def accuracy(dataset: Dataset, folder: Path) -> float:
+    """What the model in ``folder`` scores on the data set's test part, in [0, 1]."""
     model = load_zero_shot(folder)
-    test = decode(dataset, parts.test, model.preprocess)
+    test = decode(dataset, cut(dataset.index).test, model.preprocess)
     head = model.head(dataset.class_words, dataset.templates)
     return evaluate(model, test.images, test.labels, head, dataset.index.classes).total.accuracy
 
 
-def _prompts(dataset: Dataset) -> Tensor:
-    """One sentence a class, as tokens: int64 [C, 16]."""
+def prompts_of(dataset: Dataset, context_length: int) -> Tensor:
+    """One sentence a class, as tokens: int64 [C, ``context_length``]."""
     texts = [dataset.templates[0].replace("{}", words) for words in dataset.class_words]
-    prompts: Tensor = open_clip.tokenize(texts, context_length=CONFIG["model_cfg"]["text_cfg"]["context_length"])
+    prompts: Tensor = open_clip.tokenize(texts, context_length=context_length)
     return prompts
 
 
@@ -120,21 +125,13 @@ def _learn(model: ZeroShotModel, prompts: Tensor, images: Tensor, labels: Tensor
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     steps = EPOCHS * ceil(len(labels) / BATCH)
-    padded = functional.pad(images, (SHIFT,) * 4)
     for step, chosen in enumerate(batches(len(labels), BATCH, EPOCHS, torch.Generator().manual_seed(0))):
         optimizer.param_groups[0]["lr"] = learning_rate(step, steps, WARMUP, LEARNING_RATE)
         head = module.logit_scale.exp() * module.encode_text(prompts, normalize=True)
-        loss = functional.cross_entropy(model.logits(_shifted(padded, chosen), head), labels[chosen])
+        shifted = crop_and_flip(images[chosen], torch.default_generator, SHIFT, flip=False)
+        loss = functional.cross_entropy(model.logits(shifted, head), labels[chosen])
         optimizer.zero_grad()
         torch.autograd.backward([loss])
         optimizer.step()
         on_step(step + 1, steps, float(loss.detach()))
     module.eval()
-
-
-def _shifted(padded: Tensor, chosen: Tensor) -> Tensor:
-    """The chosen images, each moved by up to SHIFT pixels both ways: uint8 [B, 3, S, S]."""
-    top, left = torch.randint(2 * SHIFT + 1, (2, len(chosen), 1))
-    rows, columns = top + torch.arange(SIZE), left + torch.arange(SIZE)
-    picked = padded[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2)

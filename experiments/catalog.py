@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import cifar10
+from demo import digits
+from experiments import cifar10, clip_domain
 from experiments.data import CIFAR10
+from negmerge import open_clip_config
 from negmerge.progress import OnStep
 from negmerge.timm_config import CONFIG_FILE, WEIGHTS_FILE
 
@@ -59,7 +61,24 @@ def _cifar10(data: Path, on_step: OnStep) -> Material:
     return Material(uploads, f"base model: {100 * base.accuracy:.1f} % on test")
 
 
+def _clip_domain(data: Path, on_step: OnStep) -> Material:
+    base = clip_domain.make_base(HERE / "clip-domain", data / CIFAR10, on_step)
+    words = {"class_names": json.dumps(digits.CLASS_NAMES), "templates": json.dumps(digits.TEMPLATES)}
+    uploads = {
+        str(base.model): model_upload(base.model, open_clip_config.CONFIG_FILE, open_clip_config.WEIGHTS_FILE),
+        str(base.cifar10): Upload("datasets", base.cifar10, {"templates": json.dumps(clip_domain.TEMPLATES)}),
+        str(base.digits): Upload("datasets", base.digits, words),
+    }
+    note = f"base model: {100 * base.digits_accuracy:.1f} % of digits, {100 * base.accuracy:.1f} % of CIFAR-10 on test"
+    return Material(uploads, note)
+
+
 EXPERIMENTS = {
     experiment.name: experiment
-    for experiment in (Experiment("cifar10-small-random", _cifar10), Experiment("cifar10-small-class", _cifar10))
+    for experiment in (
+        Experiment("cifar10-small-random", _cifar10),
+        Experiment("cifar10-small-class", _cifar10),
+        Experiment("clip-domain-small", _clip_domain),
+    )
 }
+"""All that ``make experiments`` runs, by name."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from negmerge import open_clip_config, timm_config
+from negmerge.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,11 @@ FAMILIES = {family.name: family for family in (OPEN_CLIP, TIMM)}
 
 def family_of(config: Any) -> Family:
     """Whose config this is, by the key that only one of them has; it is judged too. Raises ModelError."""
-    timm = isinstance(config, dict) and "architecture" in config and "model_cfg" not in config
-    family = TIMM if timm else OPEN_CLIP
+    if not isinstance(config, dict) or not {"model_cfg", "architecture"} & config.keys():
+        raise ModelError(
+            'the config has neither "model_cfg" nor "architecture": '
+            "give the JSON of an open_clip_config.json, or of timm's config.json"
+        )
+    family = OPEN_CLIP if "model_cfg" in config else TIMM
     family.check_config(config)
     return family

@@ -16,6 +16,8 @@ WEIGHTS_FILE = "model.safetensors"
 
 CIFAR_STEM = "cifar"
 MAX_CLASSES = 100_000
+MAX_NAME = 100
+"""Characters of an architecture's name; none of timm's comes near."""
 MAX_SIDE = 4096
 """Pixels a side; no served model takes more."""
 MAX_BLOCKS = 256
@@ -65,7 +67,8 @@ def check_config(config: Any) -> None:
 
 def check_name(architecture: Any) -> None:
     """Raise ModelError unless this is a plain name such as ``resnet18``, no address of a hub or a folder."""
-    if not (isinstance(architecture, str) and architecture.isascii() and architecture.isidentifier()):
+    named = isinstance(architecture, str) and len(architecture) <= MAX_NAME
+    if not (named and architecture.isascii() and architecture.isidentifier()):
         raise ModelError('"architecture" must be a plain name of timm such as resnet18, not an address')
 
 
