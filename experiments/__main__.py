@@ -7,18 +7,24 @@ Stopped at any moment it goes on where it stood: base models are kept, and the s
 import hashlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 
+from benchmarks.machine import machine
 from demo.service import ENDINGS, download, events, running, submit, upload
+from experiments import pictures, results, subsets
 from experiments.catalog import EXPERIMENTS, HERE, Experiment, Material
 from experiments.data import data_root
-from negmerge import pipeline
-from negmerge.console import following
+from experiments.results import PAGE
+from negmerge import checkpoints, pipeline
+from negmerge.console import following, result_table
 from negmerge.progress import OnStep, ignore
+from negmerge.spec import parse
+from negmerge.vectors import TaskVector
 
 
 def main(names: list[str]) -> None:
@@ -40,8 +46,14 @@ def main(names: list[str]) -> None:
             jobs = {experiment.name: _submit(client, experiment, made[experiment.name]) for experiment in chosen}
             for name, job in jobs.items():
                 _follow(client, name, job, on_stage)
-                _fetch(client, job, HERE / name)
-                console.print(f"{name}: {HERE / name / 'report.html'}", highlight=False)
+                document = _fetch(client, job, HERE / name)
+                console.print(result_table(document))
+                load = partial(_vector, client, job, HERE / name)
+                spec, kept = parse(EXPERIMENTS[name].spec()), HERE / name / "subsets.json"
+                curve = subsets.curve(spec, made[name].datasets, load, kept, on_stage(f"{name}: the curve over N"))
+                pictures.draw(document, curve, PAGE.parent / "results", name)
+                results.insert(name, document, curve, machine())
+                console.print(f"{name}: {HERE / name / 'report.html'}, {PAGE}", highlight=False)
 
 
 def _submit(client: httpx.Client, experiment: Experiment, material: Material) -> str:
@@ -85,10 +97,22 @@ def _follow(client: httpx.Client, name: str, job: str, on_stage: pipeline.OnStag
             on_step(trained, total, None)
 
 
-def _fetch(client: httpx.Client, job: str, folder: Path) -> None:
+def _fetch(client: httpx.Client, job: str, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for artifact in ("result.json", "report.html"):
         download(client, f"/v1/jobs/{job}/artifacts/{artifact}", folder / artifact)
+    document: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return document
+
+
+def _vector(client: httpx.Client, job: str, folder: Path, index: int) -> TaskVector:
+    """A point's task vector, downloaded once."""
+    path = folder / "points" / f"{index}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with checkpoints.atomic_path(path) as temporary:
+            download(client, f"/v1/jobs/{job}/artifacts/{pipeline.task_vector_path(index)}", temporary)
+    return checkpoints.load(path)
 
 
 if __name__ == "__main__":

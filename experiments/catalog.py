@@ -10,6 +10,7 @@ from demo import digits
 from experiments import cifar10, clip_domain
 from experiments.data import CIFAR10
 from negmerge import open_clip_config
+from negmerge.data import Dataset, open_archive
 from negmerge.progress import OnStep
 from negmerge.timm_config import CONFIG_FILE, WEIGHTS_FILE
 
@@ -28,9 +29,14 @@ class Upload:
 
 @dataclass(frozen=True)
 class Material:
-    """What an experiment works on: the path that its spec names → what is uploaded in its place."""
+    """What an experiment works on.
+
+    uploads: the path that its spec names → what is uploaded in its place. datasets: the same data, forget and retain,
+    opened here. note: how good the base model is.
+    """
 
     uploads: dict[str, Upload]
+    datasets: tuple[Dataset, Dataset]
     note: str
 
 
@@ -58,7 +64,8 @@ def _cifar10(data: Path, on_step: OnStep) -> Material:
         str(base.model): model_upload(base.model, CONFIG_FILE, WEIGHTS_FILE),
         str(base.archive): Upload("datasets", base.archive, {}),
     }
-    return Material(uploads, f"base model: {100 * base.accuracy:.1f} % on test")
+    dataset = open_archive(base.archive)
+    return Material(uploads, (dataset, dataset), f"base model: {100 * base.accuracy:.1f} % on test")
 
 
 def _clip_domain(data: Path, on_step: OnStep) -> Material:
@@ -70,7 +77,8 @@ def _clip_domain(data: Path, on_step: OnStep) -> Material:
         str(base.digits): Upload("datasets", base.digits, words),
     }
     note = f"base model: {100 * base.digits_accuracy:.1f} % of digits, {100 * base.accuracy:.1f} % of CIFAR-10 on test"
-    return Material(uploads, note)
+    retain, forget = clip_domain.open_both(base.cifar10, base.digits)
+    return Material(uploads, (forget, retain), note)
 
 
 EXPERIMENTS = {

@@ -66,13 +66,14 @@ def make_base(folder: Path, source: Path, on_step: OnStep = ignore) -> Base:
         folder.mkdir(parents=True, exist_ok=True)
         write_subset(source, archives[0], PER_CLASS)
         digits.write_archive(archives[1])
-        _train(_open(*archives), model, on_step)
-    accuracies = [digits.accuracy(dataset, model) for dataset in _open(*archives)]
+        _train(open_both(*archives), model, on_step)
+    accuracies = [digits.accuracy(dataset, model) for dataset in open_both(*archives)]
     made.note(accuracies[0])
     return Base(*archives, model, *accuracies)
 
 
-def _open(cifar10: Path, of_digits: Path) -> tuple[Dataset, Dataset]:
+def open_both(cifar10: Path, of_digits: Path) -> tuple[Dataset, Dataset]:
+    """Both archives with their words and prompts."""
     return (
         open_archive(cifar10, None, WORDS, TEMPLATES),
         open_archive(of_digits, None, digits.CLASS_NAMES, digits.TEMPLATES),

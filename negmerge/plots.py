@@ -14,7 +14,7 @@ from negmerge.summary import LABELS, accuracy, forget_part, singles
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the job's own method is always the first.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -109,7 +109,7 @@ def _methods(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
         text = io.StringIO()

@@ -1,0 +1,72 @@
+"""The generated parts of docs/results.md: a table for each experiment, between markers; the words are people's own."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.subsets import Merged
+from negmerge.summary import compared, singles
+
+PAGE = Path("docs/results.md")
+
+
+def insert(name: str, document: Mapping[str, Any], curve: Sequence[Merged], hardware: str) -> None:
+    """Put the experiment's tables where the page has its markers; a page without them is left as it is."""
+    text = PAGE.read_text()
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    body = "\n\n".join([_table(document), _spread(document), _curve(curve), _origin(document, hardware)])
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda _: f"{begin}\n\n{body}\n\n{end}", text))
+
+
+def _table(document: Mapping[str, Any]) -> str:
+    rows = compared(document)
+    head = "| " + " | ".join(rows[0]) + " |\n|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
+    main = {"negmerge": "NegMerge"}[document["method"]]
+    lines = ["| " + " | ".join(_bold(cell, row["method"] == main) for cell in row.values()) + " |" for row in rows]
+    return "\n".join([head, *lines])
+
+
+def _bold(cell: str, main: bool) -> str:
+    return f"**{cell}**" if main else cell
+
+
+def _spread(document: Mapping[str, Any]) -> str:
+    """What the singles of the first repeat did, from the best to the worst."""
+    parts = document["table_parts"]
+    ranked = singles(document)
+    forget = sorted(point[parts["forget"]]["forget"]["accuracy"] for point in ranked)
+    retain = sorted(point["test"]["retain"]["accuracy"] for point in ranked)
+    return (
+        f"The {len(ranked)} single models of the first repeat, each at its own λ: forget "
+        f"{100 * forget[0]:.1f} to {100 * forget[-1]:.1f} %, test retain {100 * retain[0]:.1f} to {100 * retain[-1]:.1f} %."
+    )
+
+
+def _curve(curve: Sequence[Merged]) -> str:
+    sizes = sorted({len(one.points) for one in curve})
+    rows = ["| N | subsets | in consensus | forget | retain |", "| ---: | ---: | ---: | ---: | ---: |"]
+    for size in sizes:
+        of_size = [one for one in curve if len(one.points) == size]
+        cells = [_range([getattr(one, name) for one in of_size]) for name in ("consensus", "forget", "retain")]
+        rows.append(f"| {size} | {len(of_size)} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = 100 * min(values), 100 * max(values)
+    return f"{low:.1f} %" if len(values) == 1 else f"{low:.1f}–{high:.1f} %"
+
+
+def _origin(document: Mapping[str, Any], hardware: str) -> str:
+    where = document["environment"]
+    splits = "; ".join(
+        f"{side} " + ", ".join(f"{n} {p}" for p, n in of.items()) for side, of in document["splits"].items()
+    )
+    return (
+        f"{hardware}; two workers with {where['threads']} thread each, torch {where['torch']}, timm {where['timm']}, "
+        f"open_clip {where['open_clip']}, Python {where['python']}. Samples: {splits}. "
+        f"Share of elements in consensus: {100 * document['consensus']['share']:.1f} %. "
+        f"Weights {document['digests']['unlearned']}."
+    )
