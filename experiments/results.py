@@ -39,8 +39,8 @@ def _spread(document: Mapping[str, Any]) -> str:
     forget = sorted(point[parts["forget"]]["forget"]["accuracy"] for point in ranked)
     retain = sorted(point["test"]["retain"]["accuracy"] for point in ranked)
     return (
-        f"The {len(ranked)} single models of the first repeat, each at its own λ: forget "
-        f"{100 * forget[0]:.1f} to {100 * forget[-1]:.1f} %, test retain {100 * retain[0]:.1f} to {100 * retain[-1]:.1f} %."
+        f"The {len(ranked)} single models of the first repeat, each at its own λ: forget {100 * forget[0]:.1f} to "
+        f"{100 * forget[-1]:.1f} %, retain on test {100 * retain[0]:.1f} to {100 * retain[-1]:.1f} %."
     )
 
 

@@ -1,7 +1,7 @@
 """The curve over N: what merging fewer points of a pool would have given, and how many elements are in consensus then.
 
 For each N several subsets of the pool, drawn by a seed; each is merged, its λ chosen on validation data by the job's
-rule, and measured once on the parts that the job's table has. Every subset's figures are kept as soon as they are there.
+rule, and measured once on the parts that the job's table has. Figures are kept as soon as they are there.
 """
 
 import json
