@@ -120,6 +120,7 @@ def rule(method: str, merge: spec.Merge) -> Method:
     """The method by its name in the spec. Raises MergeError for one that is not added up here."""
     rules: dict[str, Method] = {
         "negmerge": NegMerge(merge.agreement),
+        "relaxed": NegMerge(merge.relaxed),
         "uniform": Uniform(),
         "magmax": MagMax(),
         "ties": Ties(merge.density),
@@ -303,7 +304,7 @@ class Partial:
             self._best = _Best(best["index"], Single(tuple(best["key"]), best["scale"]), vector)
 
     def _options(self) -> dict[str, float]:
-        return {"agreement": self._merge.agreement, "density": self._merge.density}
+        return self._merge.model_dump(exclude={"method"})
 
     def _enlist(self, points: Iterable[int]) -> None:
         """Put points on the list, or raise and leave it as it was."""

@@ -15,7 +15,7 @@ from negmerge.fields import Accuracy, Seed, Share, Spec, Text, about, kind, list
 from negmerge.rival_spec import RETRAIN, RivalOptions, RivalRun, rival_names
 from negmerge.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
 
-Method = Literal["negmerge", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
+Method = Literal["negmerge", "relaxed", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 Rule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
@@ -116,6 +116,7 @@ class Merge(Spec):
 
     method: Method = "negmerge"
     agreement: Share = Field(1.0, description="Share of the points that must agree on a sign (negmerge).")
+    relaxed: Share = Field(0.8, description="The same share for the method `relaxed`: k of N instead of all.")
     density: Share = Field(0.2, description="Share of each task vector that TIES keeps.")
 
 

@@ -14,6 +14,7 @@ LABELS = {
     "uniform": "uniform mean",
     "greedy": "greedy soup",
     "negmerge": "NegMerge",
+    "relaxed": "relaxed consensus",
     "magmax": "MagMax",
     "ties": "TIES",
     "retrain": "retrained",

@@ -208,7 +208,7 @@ def test_a_method_that_was_not_asked_for_has_no_result() -> None:
 
 
 def test_a_method_that_is_not_added_up_is_refused() -> None:
-    with pytest.raises(MergeError, match="'greedy' cannot be merged here: use negmerge, uniform"):
+    with pytest.raises(MergeError, match="'greedy' cannot be merged here: use negmerge, relaxed, uniform"):
         Partial(["greedy"], BASE, PLAIN)
 
 
