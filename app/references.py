@@ -13,7 +13,6 @@ from app.errors import InvalidSpec, NotFound
 from app.indexes import Indexes
 from app.settings import Settings
 from app.tables import Dataset, Model
-from negmerge.archives import Index
 from negmerge.errors import DataError, FieldError, ModelError, SelectionError
 from negmerge.families import FAMILIES
 from negmerge.prompts import class_words
@@ -38,8 +37,8 @@ def find(session: Session, settings: Settings, tenant: str, spec: JobSpec) -> Re
     found.model = _model(session, settings, tenant, spec, found.wrong)
     found.forget = _dataset(session, settings, tenant, spec.forget, "/forget", found.wrong)
     found.retain = _dataset(session, settings, tenant, spec.retain, "/retain", found.wrong)
-    if found.wrong:
-        raise InvalidSpec(_summary(found.wrong), found.wrong)
+    if wrong := found.wrong or _without_output(spec, found):
+        raise InvalidSpec(_summary(wrong), wrong)
     return found
 
 
@@ -54,25 +53,11 @@ def splits(indexes: Indexes, spec: JobSpec, found: References) -> Splits | None:
     retain = forget if found.retain.id == found.forget.id else indexes.get(found.retain)
     if forget is None or retain is None:
         return None
-    _check_outputs(found, forget, retain)
     try:
         return split(spec.forget, spec.retain, forget, retain)
     except SelectionError as error:
         wrong = [FieldError(error.pointer, str(error))]
         raise InvalidSpec(_summary(wrong), wrong) from None
-
-
-def _check_outputs(found: References, forget: Index, retain: Index) -> None:
-    """A classifier must have an output for each class of either data set. Raises InvalidSpec."""
-    if found.model is None or found.model.family != "timm" or found.model.config is None:
-        return
-    for row, index, side in ((found.forget, forget, "forget"), (found.retain, retain, "retain")):
-        words = class_words(index.classes, row.class_names or {}) if row is not None else index.classes
-        try:
-            outputs_of(found.model.config, index.classes, words)
-        except DataError as error:
-            wrong = [FieldError(f"/{side}/dataset", str(error))]
-            raise InvalidSpec(_summary(wrong), wrong) from None
 
 
 def hold(session: Session, tenant: str, found: References) -> None:
@@ -122,19 +107,40 @@ def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wro
             row = catalog.get(session, Model, tenant, weights)
             if row.family != family:
                 at = "/base_model/family"
-                raise ModelError(f"{weights} is of {row.family}: say so here")
+                raise ModelError(f"{weights} is of {row.family}, not of {family}: say so here")
             if architecture is not None and architecture not in (row.architecture, row.config):
                 raise ModelError(f"{weights} says its architecture itself: leave base_model.architecture away")
             return row
         if "://" in weights or weights.startswith(("/", "file:")):
             uris.check(weights, settings)
         elif not isinstance(architecture, str):
-            raise ModelError("a registry tag needs base_model.architecture, a built-in name such as ViT-B-32")
+            raise ModelError(
+                "a registry tag needs base_model.architecture, a built-in name such as ViT-B-32 or resnet18"
+            )
         else:
             zoo.check_tag(family, architecture, weights)
     except (NotFound, DataError, ModelError) as error:
         wrong.append(FieldError(at, str(error)))
     return None
+
+
+def _without_output(spec: JobSpec, found: References) -> list[FieldError]:
+    """The data sets whose classes a classifier's head does not have, as far as config and classes are known."""
+    config = spec.base_model.architecture if found.model is None else found.model.config
+    if spec.base_model.family != "timm" or not isinstance(config, dict):
+        return []
+    sides = {"/retain/dataset": found.retain, "/forget/dataset": found.forget}
+    rows = {row.id: (at, row) for at, row in sides.items() if row is not None}  # one that is both is told once
+    wrong = []
+    for at, row in reversed(rows.values()):
+        if row.classes is None:
+            continue
+        classes = list(row.classes)
+        try:
+            outputs_of(config, classes, class_words(classes, row.class_names))
+        except DataError as error:
+            wrong.append(FieldError(at, str(error)))
+    return wrong
 
 
 def _summary(wrong: list[FieldError]) -> str:

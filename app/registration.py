@@ -20,7 +20,7 @@ from app.tables import Dataset, Model
 from app.uploads import Upload
 from negmerge.archives import Index, Limits, index_archive
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
-from negmerge.families import FAMILIES
+from negmerge.families import family_of
 
 Row = TypeVar("Row", Dataset, Model)
 
@@ -66,11 +66,11 @@ class ModelIn(_In):
         }
     )
 
-    family: Literal["open_clip", "timm"] = "open_clip"
+    family: Literal["open_clip", "timm"] = Field("open_clip", description="CLIP models, or classifiers (timm).")
     architecture: Annotated[str, Field(min_length=1, max_length=200)] | dict[str, JsonValue] | None = None
     uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     weights: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="A tag of open_clip's registry."
+        None, description="A tag of the library's own registry, such as `openai` or `a1_in1k`."
     )
 
     @model_validator(mode="after")
@@ -202,9 +202,11 @@ def check_source(given: ModelIn, settings: Settings) -> None:
     architecture = given.architecture
     if isinstance(architecture, dict):
         try:
-            FAMILIES[given.family].check_config(architecture)
+            family = family_of(architecture)
         except NegmergeError as error:
             raise _wrong("/architecture", str(error)) from None
+        if family.name != given.family:
+            raise _wrong("/family", f"the architecture is a config of {family.name}: say so as family")
     if given.uri is not None:
         try:
             uris.check(given.uri, settings)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from app import strict_json
+from app import strict_json, zoo
 from negmerge.errors import CheckpointError, ModelError
 from negmerge.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.headers import Header, check_finite, read_header
@@ -26,9 +26,10 @@ from negmerge.tars import tar_members
 from negmerge.zips import zip_members
 
 MAX_CONFIG_BYTES = 2**20
-UNPACKED = "weights.safetensors"
 MAX_FILES = 10_000
-"""Most files in a model's archive. A folder of open_clip has a handful."""
+"""Most files in a model's archive. A folder has a handful."""
+UNPACKED = "weights.safetensors"
+"""What an archive's weights are called beside it, whatever their name in there."""
 
 _CHUNK = 1 << 20
 _UNREADABLE = (
@@ -41,6 +42,7 @@ _UNREADABLE = (
     RuntimeError,
     ValueError,
 )
+_HEADS = {"fc", "head", "classifier"}
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -79,6 +81,7 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     if family is OPEN_CLIP:
         check_sizes(document["model_cfg"], header)
     else:
+        zoo.check_architecture("timm", document["architecture"])
         check_head(document["num_classes"], header)
     check_finite(weights)
     return Weights(weights, header.size, _sha256(weights), document, family)
@@ -122,15 +125,21 @@ def check_sizes(model: dict[str, Any], header: Header) -> None:
 
 
 def check_head(classes: int, header: Header) -> None:
-    """Raise ModelError unless the last matrix or bias of a classifier has as many outputs as the config says."""
-    heads = {
-        name: info.shape[0]
-        for name, info in header.tensors.items()
-        if info.shape and re.fullmatch(r"(.*\.)?(fc|head|classifier)\.(.*\.)?(weight|bias)", name)
-    }
+    """Raise ModelError where none of the weights that may be a classifier's head has so many outputs.
+
+    timm calls the head ``fc``, ``head`` or ``classifier``, with more names below where it has parts; what is called
+    otherwise is the worker's to judge.
+    """
+    heads: dict[str, int] = {}
+    for name, info in sorted(header.tensors.items(), key=lambda item: item[0].count(".")):
+        *places, last = name.split(".")
+        if info.shape and last == "weight" and _HEADS & set(places):
+            heads[name] = info.shape[0]
     if heads and classes not in heads.values():
-        name, outputs = list(heads.items())[-1]
-        raise ModelError(f'a head of another size: the config says "num_classes" {classes}, {name!r} has {outputs}')
+        name = next(iter(heads))  # the plainest: fc.weight before layer1.se.fc.weight
+        raise ModelError(
+            f'a head of another size: the config says "num_classes" {classes}, {name} has {heads[name]} outputs'
+        )
 
 
 @dataclass(frozen=True)
@@ -213,9 +222,13 @@ def _unpack(archive: _Archive, weights: Path, limits: Limits) -> bytes:
 
 
 def _family(archive: _Archive) -> Family:
-    """Whose folder it is, by the config's name; open_clip's where there is none of them."""
+    """Whose folder it is, by the config's name: open_clip's where both are there, as in its folders on a hub."""
     names = {PurePosixPath(entry.name).name for entry in archive.entries}
-    return next((family for family in FAMILIES.values() if family.config_file in names), OPEN_CLIP)
+    for family in FAMILIES.values():
+        if family.config_file in names:
+            return family
+    wanted = " or ".join(family.config_file for family in FAMILIES.values())
+    raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's or timm's own format")
 
 
 def _member(archive: _Archive, wanted: str) -> _Entry:

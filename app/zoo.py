@@ -10,7 +10,11 @@ from pathlib import Path
 from negmerge.errors import ModelError
 
 _QUICK_GELU = "-quickgelu"
+_LONGEST_NAME = 100
+"""Characters; of a longer one so many are compared and told."""
 _REGISTERED = re.compile(r"^@register_model\ndef (\w+)\(", re.MULTILINE)
+_RENAMED = re.compile(r"^register_model_deprecations\(__name__, \{(.*?)\}\)", re.MULTILINE | re.DOTALL)
+_OLD_NAME = re.compile(r"""['"](\w+)['"]\s*:""")
 
 
 @cache
@@ -53,18 +57,26 @@ def is_known(architecture: str, tag: str) -> bool:
 
 @cache
 def classifiers() -> frozenset[str]:
-    """timm's architectures: each is a function that is registered under its own name."""
-    sources = (path.read_text(encoding="utf-8") for path in (_folder("timm") / "models").glob("*.py"))
-    return frozenset(name for source in sources for name in _REGISTERED.findall(source))
+    """timm's architectures: each is a function that is registered under its own name, and perhaps under older ones.
+
+    Found by their form, as parsing timm's files takes half a second and this a twentieth.
+    """
+    found: set[str] = set()
+    for path in (_folder("timm") / "models").glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        found.update(_REGISTERED.findall(source))
+        for names in _RENAMED.findall(source):
+            found.update(_OLD_NAME.findall(names))
+    return frozenset(found)
 
 
 def check_architecture(family: str, architecture: str) -> None:
     """Raise ModelError for a name that the family's library does not have."""
     known = classifiers() if family == "timm" else architectures()
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, 3)
+        near = difflib.get_close_matches(architecture[:_LONGEST_NAME], known, 3)
         hint = f": did you mean {', '.join(near)}?" if near else ""
-        raise ModelError(f"{family} has no architecture {architecture!r}{hint}")
+        raise ModelError(f"{family} has no architecture {architecture[:_LONGEST_NAME]!r}{hint}")
 
 
 def check_tag(family: str, architecture: str, tag: str | None) -> None:

@@ -30,7 +30,7 @@ from negmerge.zero_shot import ZeroShotModel
 CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 64,
-        "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32},
+        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 128, "head_width": 32, "layers": 4},
         "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
     },
     "preprocess_cfg": {
@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
 }
 WORDS = {name: name for name in CLASSES}
 TEMPLATES = ["a photo of a {}."]
-EPOCHS, BATCH, DIGITS_BATCH, RATE, WARMUP, DECAY = 20, 128, 32, 1e-3, 100, 0.1
+EPOCHS, BATCH, DIGITS_BATCH, RATE, WARMUP, DECAY = 15, 128, 32, 1e-3, 100, 0.1
 RECIPE = [CONFIG, PER_CLASS, WORDS, TEMPLATES, EPOCHS, BATCH, DIGITS_BATCH, RATE, WARMUP, DECAY]
 
 

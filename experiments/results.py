@@ -15,7 +15,12 @@ def insert(name: str, document: Mapping[str, Any], curve: Sequence[Merged], hard
     """Put the experiment's tables where the page has its markers; a page without them is left as it is."""
     text = PAGE.read_text()
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    body = "\n\n".join([_table(document), _spread(document), _curve(curve), _origin(document, hardware)])
+    pictures = (
+        f"![Every single point beside the merges](results/{name}-singles.svg)\n\n"
+        f"![The curve over N](results/{name}-curve.svg)"
+    )
+    parts = [_table(document), _spread(document), pictures, _curve(curve), _origin(document, hardware)]
+    body = "\n\n".join(parts)
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     PAGE.write_text(pattern.sub(lambda _: f"{begin}\n\n{body}\n\n{end}", text))
 

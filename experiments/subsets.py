@@ -24,7 +24,7 @@ from negmerge.sweep import count
 from negmerge.tuning import choose_scale, load_at
 from negmerge.vectors import TaskVector
 
-SUBSETS = 4
+SUBSETS = 3
 """Of each size, where there are so many."""
 
 

@@ -15,7 +15,16 @@ from torch import Tensor
 from negmerge.errors import ModelError
 from negmerge.network import UNBUILDABLE, Network, Outputs, check_fit
 from negmerge.preprocess import of_timm
-from negmerge.timm_config import CIFAR_STEM, CONFIG_FILE, WEIGHTS_FILE, check_config, label_names, outputs_of
+from negmerge.timm_config import (
+    CIFAR_STEM,
+    CONFIG_FILE,
+    PREPROCESS,
+    WEIGHTS_FILE,
+    check_config,
+    label_names,
+    outputs_of,
+    preprocess_of,
+)
 
 
 class Classifier(Network):
@@ -28,6 +37,8 @@ class Classifier(Network):
     def __init__(
         self, module: torch.nn.Module, config: dict[str, Any], original: Mapping[str, Tensor], device: str
     ) -> None:
+        if "pretrained_cfg" not in config:  # without it, timm would not read model_args
+            config = config | {"pretrained_cfg": {key: config[key] for key in PREPROCESS if key in config}}
         module = module.to(memory_format=torch.channels_last)  # convolutions are half as fast again
         super().__init__(module, config, original, of_timm(_data_config(module, config)), device)
 
@@ -66,8 +77,8 @@ def load_tag(architecture: str, tag: str, device: str = "cpu") -> Classifier:
             f"the weights {architecture}.{tag} cannot be had here ({error}): "
             "upload them as a model, or let this machine reach the registry"
         ) from error
-    kept = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std", "label_names")
-    cfg = {key: module.pretrained_cfg[key] for key in kept if module.pretrained_cfg.get(key) is not None}
+    kept = {key: module.pretrained_cfg.get(key) for key in (*PREPROCESS, "label_names")}
+    cfg = {key: value for key, value in kept.items() if value is not None}
     cfg |= {key: list(value) for key, value in cfg.items() if isinstance(value, tuple)}
     config = {"architecture": architecture, "num_classes": module.num_classes, "pretrained_cfg": cfg}
     check_config(config)
@@ -108,4 +119,4 @@ def _data_config(module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     size = config.get("model_args", {}).get("img_size")
     fitting = {"input_size": [3, size, size]} if isinstance(size, int) else {}
     resolve: Callable[..., dict[str, Any]] = resolve_data_config  # timm has it without types
-    return resolve({}, pretrained_cfg=dict(module.pretrained_cfg) | fitting | config.get("pretrained_cfg", {}))
+    return resolve({}, pretrained_cfg=dict(module.pretrained_cfg) | fitting | dict(preprocess_of(config)))

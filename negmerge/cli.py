@@ -49,9 +49,7 @@ def run(
     templates: Templates = None,
 ) -> None:
     """Run a whole job: sweep, merge, search for λ, test, weights, report."""
-    if out.exists():
-        raise CheckpointError(f"{out} exists: choose another --out, or remove it first")
-    _check_parent(out)
+    _check_new(out)
 
     import torch
 
@@ -104,7 +102,7 @@ def merge(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder in open_clip's format.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder in open_clip's or timm's format.")],
     spec_file: SpecFile,
     device: Device = "auto",
     class_names: ClassNames = None,
@@ -112,7 +110,7 @@ def evaluate(
 ) -> None:
     """Measure a model on a job's splits; prints JSON: part → side → accuracy, per class too."""
     if not model.is_dir():
-        raise ModelError(f"{model} is no folder: give a model's folder in open_clip's format")
+        raise ModelError(f"{model} is no folder: give a model's folder in open_clip's or timm's format")
 
     from negmerge import local
     from negmerge.console import following
@@ -126,6 +124,22 @@ def evaluate(
         measured = load_model(model, local.device_of(device))
         prepared = prepare(spec, measured, forget, retain, on_stage("evaluate"))
     typer.echo(json.dumps(as_json(prepared.base), indent=2))
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A state dict that torch.save wrote, or safetensors.")],
+    config: Annotated[
+        Path, typer.Option(metavar="CONFIG.json", help="What open_clip_config.json or timm's config.json would hold.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Made by this command; must not exist yet.")],
+) -> None:
+    """Write a model's folder from a state dict that was trained elsewhere; no code in it is run."""
+    _check_new(out)
+
+    from negmerge.convert import convert
+
+    typer.echo(f"{convert(file, config, out)}  {out}")
 
 
 @app.command()
@@ -195,6 +209,12 @@ def _spread(arguments: Sequence[str]) -> list[str]:
         if argument != "--tuned":  # it comes again with each of its values
             spread.append(argument)
     return spread
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise CheckpointError(f"{out} exists: choose another --out, or remove it first")
+    _check_parent(out)
 
 
 def _check_parent(out: Path) -> None:

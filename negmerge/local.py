@@ -10,10 +10,12 @@ import torch
 from negmerge.data import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
 from negmerge.fields import listed
+from negmerge.linearised import LinearisedModel
 from negmerge.models import load_model, load_tag
 from negmerge.network import Network
 from negmerge.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.spec import DatasetRef, JobSpec, parse
+from negmerge.zero_shot import ZeroShotModel
 
 
 def read_spec(path: Path) -> JobSpec:
@@ -48,7 +50,7 @@ def open_model(spec: JobSpec, device: str) -> Network:
     """The base model: a local folder in open_clip's or timm's format, or an architecture with a registry tag."""
     weights, architecture = spec.base_model.weights, spec.base_model.architecture
     if Path(weights).is_dir():
-        return of_family(load_model(Path(weights), device), spec)
+        return as_asked(load_model(Path(weights), device), spec)
     if weights.startswith("mdl_") or "://" in weights:
         raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
     if not isinstance(architecture, str):
@@ -56,13 +58,16 @@ def open_model(spec: JobSpec, device: str) -> Network:
             f"base_model.weights is {weights!r}, which is no folder here: give a model's folder in open_clip's or "
             "timm's format, or base_model.architecture beside a registry tag"
         )
-    return load_tag(spec.base_model.family, architecture, weights, device)
+    return as_asked(load_tag(spec.base_model.family, architecture, weights, device), spec)
 
 
-def of_family(model: Network, spec: JobSpec) -> Network:
-    """The model, where it is of the family that the spec says. Raises ModelError."""
-    if model.family != spec.base_model.family:
-        raise ModelError(f"base_model.family is {spec.base_model.family}, but the weights are of {model.family}")
+def as_asked(model: Network, spec: JobSpec) -> Network:
+    """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
+    asked = spec.base_model
+    if model.family != asked.family:
+        raise ModelError(f"base_model.family is {asked.family}, but the weights are of {model.family}")
+    if asked.family == "open_clip" and asked.linearised and isinstance(model, ZeroShotModel):
+        return LinearisedModel(model.module, model.config, model.original, str(model.device))
     return model
 
 

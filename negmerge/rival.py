@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from negmerge.data import Decoded
-from negmerge.errors import DivergedError
+from negmerge.errors import DivergedError, FieldError, SpecError
+from negmerge.fields import listed
 from negmerge.network import Network
 from negmerge.progress import OnStep, ignore
-from negmerge.rival_spec import RivalOptions
+from negmerge.rival_spec import RivalOptions, rival_names
 from negmerge.training import seeded
 
 State = dict[str, Tensor]
@@ -58,7 +59,9 @@ class Rival(Protocol):
 
 
 def find(name: str) -> Rival:
-    """The rival of this name (``rival_spec.rival_names``)."""
+    """The rival of this name. Raises SpecError for one that ``rivals`` has no file of."""
+    if name not in rival_names():
+        raise SpecError([FieldError("/compare", f"there is no rival {name!r}: known are {listed(rival_names())}")])
     return cast(Rival, importlib.import_module(f"negmerge.rivals.{name}"))
 
 

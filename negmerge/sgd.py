@@ -17,7 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits float32 [B, C], labels int64 [B]) → scalar."""
 
 
-def constant(done: float) -> float:
+def constant(epoch: int) -> float:
     """The learning rate does not change."""
     return 1.0
 
@@ -27,14 +27,14 @@ def descend(
     passes: Callable[[int], Iterator[Decoded]],
     loss: Loss = functional.cross_entropy,
     *,
-    factor: Callable[[float], float] = constant,
+    factor: Callable[[int], float] = constant,
     penalty: Callable[[float], Tensor] | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> None:
     """Train the task's model in place: in each epoch, one shuffled pass over each of ``passes(epoch)``.
 
-    factor: share of the training that is done, in [0, 1) by whole epochs → factor of the learning rate. penalty:
-    the same → a term that is added to the loss. after_step: called after each update. Raises DivergedError where
+    factor: epoch, from 0 → factor of the learning rate. penalty: share of the training that is done, in [0, 1) by
+    whole epochs → a term that is added to the loss. after_step: called after each update. Raises DivergedError where
     the loss is not finite.
     """
     settings, model = task.settings, task.model
@@ -50,7 +50,7 @@ def descend(
     model.tuned.train()
     for epoch in range(settings.epochs):
         done = epoch / settings.epochs
-        optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(done)
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(epoch)
         for samples in passes(epoch):
             for chosen in batches(len(samples.images), settings.batch_size, 1, task.generator, alone):
                 images = samples.images[chosen]
@@ -66,9 +66,10 @@ def descend(
                 if after_step is not None:
                     after_step()
                 step += 1
-                if not isfinite(float(value.detach())):
-                    raise DivergedError(f"the loss is {float(value.detach())} at step {step} of {total}")
-                task.on_step(step, total, float(value.detach()))
+                told = float(value.detach())
+                if not isfinite(told):
+                    raise DivergedError(f"the loss is {told} at step {step} of {total}; lower the learning rate")
+                task.on_step(step, total, told)
 
 
 def always(samples: Decoded) -> Callable[[int], Iterator[Decoded]]:

@@ -40,6 +40,9 @@ class OpenClipModel(Spec):
         None, description="A built-in name such as `ViT-B-32`, or a model's own config."
     )
     weights: Text = Field(description="A registry tag such as `openai`, a `mdl_…` id, a URI, or a local folder.")
+    linearised: bool = Field(
+        False, description="Work on the image tower's first-order expansion around its weights (NTK) instead of on it."
+    )
 
 
 class TimmModel(Spec):

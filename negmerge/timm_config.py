@@ -38,6 +38,8 @@ _WORDS = {
     "global_pool": ("", "avg", "max", "avgmax", "catavgmax", "token", "map"),
     "stem_type": ("", "deep", "deep_tiered"),
 }
+PREPROCESS = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
+"""What timm's ``pretrained_cfg`` says of how images are prepared."""
 _CHOICES = {
     "interpolation": ("bicubic", "bilinear", "nearest"),
     "crop_mode": ("center", "squash", "border"),
@@ -59,7 +61,7 @@ def check_config(config: Any) -> None:
             raise ModelError(f'"{key}" must be an object')
     for key, value in config.get("model_args", {}).items():
         _check_argument(key, value)
-    _check_preprocess(config.get("pretrained_cfg", {}))
+    _check_preprocess({key: value for key, value in preprocess_of(config).items() if value is not None})
     names = label_names(config)
     if names is not None and len(set(names)) != classes:
         raise ModelError(f'"label_names" must hold {classes} different names, one for each output of the head')
@@ -72,9 +74,17 @@ def check_name(architecture: Any) -> None:
         raise ModelError('"architecture" must be a plain name of timm such as resnet18, not an address')
 
 
+def preprocess_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the config says of how images are prepared. timm's older folders say it beside all else."""
+    preprocess: Mapping[str, Any] = config.get("pretrained_cfg", config)
+    return preprocess
+
+
 def label_names(config: Mapping[str, Any]) -> list[str] | None:
     """What each output of the head is called, in order; None where the config does not say. Raises ModelError."""
-    given = config.get("label_names", config.get("pretrained_cfg", {}).get("label_names"))
+    given = config.get("label_names", preprocess_of(config).get("label_names"))
+    if given is None:
+        given = config.get("labels")  # as older folders have it
     if given is None:
         return None
     if isinstance(given, dict):  # timm allows output → name

@@ -18,6 +18,8 @@ import uvicorn
 from app import errors, steps
 from app.main import create_app
 from app.settings import Settings
+from negmerge.rival_spec import rival_names
+from negmerge.spec import METHODS
 from tests import records
 from tests.api_client import Api, assert_problem, serving
 
@@ -70,7 +72,7 @@ def test_health_needs_no_key_and_no_part(api: Api) -> None:
 def test_meta_says_what_is_served_and_how_much(api: Api) -> None:
     meta = api.client.get("/v1/meta").json()
 
-    assert meta["methods"] == ["negmerge", "uniform", "task_arithmetic", "magmax", "ties"]
+    assert meta["methods"] == [*METHODS, *rival_names()]
     assert meta["limits"]["max_points"] == 1023
 
 

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from negmerge import cli
-from tests import local_job
+from negmerge.checkpoints import sha256
+from tests import local_job, pico_timm
 
 
 @dataclass
@@ -146,7 +147,7 @@ def test_merge_takes_the_share_that_ties_keeps(negmerge: Command, models: Path) 
         (["--scale", "much"], "--scale"),
         (["--density", "0"], "density"),
         (["--agreement", "1.5"], "agreement"),
-        (["--method", "average"], "use negmerge, uniform"),
+        (["--method", "average"], "use negmerge, relaxed, uniform"),
         (["--method", "task_arithmetic"], "takes one fine-tuned model"),
         (["--unknown"], "--unknown"),
     ],
@@ -248,7 +249,43 @@ def test_a_device_that_is_not_there_is_refused(negmerge: Command, tmp_path: Path
 
 
 def test_evaluate_wants_a_models_folder(negmerge: Command, models: Path) -> None:
-    assert_refused(negmerge("evaluate", models / "a.safetensors", models / "job.json"), "folder in open_clip's format")
+    assert_refused(
+        negmerge("evaluate", models / "a.safetensors", models / "job.json"), "folder in open_clip's or timm's format"
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pickled classifier and its config, in the folder that the command is run in."""
+    config = pico_timm.CONFIGS["resnet18"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.save({"model": pico_timm.module(config).state_dict()}, tmp_path / "checkpoint.pth")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_convert_writes_a_folder_and_prints_its_digest(negmerge: Command, checkpoint: Path) -> None:
+    done = negmerge("convert", "checkpoint.pth", "--config", "config.json", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{sha256(checkpoint / 'out' / 'model.safetensors')}  out\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["nowhere.pth", "--config", "config.json", "--out", "out"], "no file nowhere.pth"),
+        (["checkpoint.pth", "--config", "nowhere.json", "--out", "out"], "nowhere.json"),
+        (["checkpoint.pth", "--config", "config.json", "--out", "."], "exists"),
+        (["checkpoint.pth", "--config", "config.json", "--out", "no/out"], "no folder no"),
+        (["checkpoint.pth", "--out", "out"], "--config"),
+    ],
+)
+def test_convert_says_in_one_line_what_is_wrong(
+    negmerge: Command, checkpoint: Path, given: list[str], said: str
+) -> None:
+    before = set(checkpoint.iterdir())
+    assert_refused(negmerge("convert", *given), said)
+    assert set(checkpoint.iterdir()) == before
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"])

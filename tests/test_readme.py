@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from negmerge import cli
-from tests import pico
+from tests import pico, pico_timm
 from tests.servers import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -88,8 +89,10 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
     """In this process, which spares each command the import of torch; the lines of plain shell by bash."""
     page = (ROOT / "docs" / "command-line.md").read_text()
     monkeypatch.chdir(place)
-    (specification,) = blocks(page, "json")
+    specification, config = blocks(page, "json")
     Path("job.json").write_text(specification)
+    Path("config.json").write_text(config)
+    torch.save({"state_dict": pico_timm.module(json.loads(config)).state_dict()}, "checkpoint.pth")
     for name in ("base", "run1", "run2", "run3"):
         shutil.copy("var/demo/digits/model/open_clip_model.safetensors", f"{name}.safetensors")
     for line in "".join(blocks(page, "bash")).splitlines():
@@ -101,6 +104,7 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
         else:
             subprocess.run(["bash", "-c", line], check=True)
     assert Path("unlearned-three/unlearned/open_clip_model.safetensors").exists()
+    assert Path("resnet/model.safetensors").exists()
     assert Path("merged.safetensors").read_bytes() == Path("base.safetensors").read_bytes()
 
 

@@ -68,5 +68,11 @@ def test_the_card_names_the_digest_of_the_weights(result: dict[str, Any]) -> Non
     assert result["digests"]["unlearned"] in report.model_card(result)
 
 
+@pytest.mark.parametrize("family", ["open_clip", "timm"])
+def test_the_card_says_how_its_own_library_loads_the_folder(result: dict[str, Any], family: str) -> None:
+    spec = result["spec"] | {"base_model": result["spec"]["base_model"] | {"family": family}}
+    assert f'`{family}.create_model("local-dir:PATH"' in report.model_card(result | {"spec": spec})
+
+
 def test_figures_without_samples_are_a_dash_and_not_a_zero() -> None:
     assert report.percent(None) == "–"

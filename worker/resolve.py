@@ -26,7 +26,7 @@ from negmerge.archives import Index, Limits
 from negmerge.data import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
 from negmerge.families import FAMILIES
-from negmerge.local import of_family
+from negmerge.local import as_asked
 from negmerge.models import load_model, load_tag
 from negmerge.network import Network
 from negmerge.progress import OnStep
@@ -37,7 +37,7 @@ from worker.station import Station
 
 def open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
     """The job's base model on this worker's device. Raises ModelError, CheckpointError, DataError."""
-    return of_family(_open_model(station, claim, spec, on_step), spec)
+    return as_asked(_open_model(station, claim, spec, on_step), spec)
 
 
 def _open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:

@@ -60,7 +60,7 @@ def get_weights(
         Literal["file", "zip"], Query(alias="format", description="`zip`: the folder with its config.")
     ] = "file",
 ) -> Response:
-    """The unlearned weights: the safetensors file, or a zip of the folder that open_clip loads."""
+    """The unlearned weights: the safetensors file, or a zip of the folder that open_clip or timm loads."""
     with services.database.read() as session:
         check_succeeded(jobs.get(session, caller.tenant, job_id))
         below = Artifact.path.startswith(_UNLEARNED, autoescape=True)

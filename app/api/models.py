@@ -21,11 +21,12 @@ _BODY = request_body(
                     "file": {
                         "type": "string",
                         "format": "binary",
-                        "description": "zip or tar of an open_clip folder, or one safetensors file",
+                        "description": "zip or tar of an open_clip or timm folder, or one safetensors file",
                     },
                     "config": {
                         "type": "string",
-                        "description": "JSON, beside a safetensors file: what open_clip_config.json would hold",
+                        "description": "JSON, beside a safetensors file: what open_clip_config.json would hold, "
+                        "or timm's config.json",
                     },
                     "name": {"type": "string", "maxLength": 200},
                 },
@@ -46,6 +47,7 @@ _BODY = request_body(
 async def create_model(request: Request, response: Response, caller: Caller, services: Held) -> schemas.Model:
     """Upload a model's folder or its safetensors file with the config, or register a URI or a tag.
 
+    The config says the family: CLIP models have a `model_cfg` (open_clip), classifiers an `architecture` (timm).
     Weights are safetensors, never a pickle, and finite. Whether they fit the architecture to the last tensor,
     the first job says.
     """

@@ -73,7 +73,7 @@ class Dataset(BaseModel):
 
 
 class Model(BaseModel):
-    """A network: uploaded weights with their config, a URI, or a tag of open_clip's registry."""
+    """A network: uploaded weights with their config, a URI, or a tag of open_clip's or timm's registry."""
 
     model_config = example(
         id=MODEL_ID,
@@ -90,9 +90,9 @@ class Model(BaseModel):
 
     id: str
     name: str
-    family: str
+    family: str = Field(description="`open_clip` (CLIP models) or `timm` (classifiers).")
     architecture: str | None = Field(description="A built-in name; null where ``config`` says it.")
-    config: dict[str, Any] | None = Field(description="The model's own open_clip config.")
+    config: dict[str, Any] | None = Field(description="The model's own config, as its family's library has it.")
     uri: str | None
     weights: str | None = Field(description="The registry tag.")
     bytes: int | None
@@ -170,7 +170,7 @@ class Meta(BaseModel):
         name="negmerge",
         version="0.1.0",
         api="v1",
-        families=["open_clip"],
+        families=["open_clip", "timm"],
         methods=["negmerge", "uniform", "task_arithmetic", "magmax", "ties"],
         presets=["clip-cars"],
         limits={"max_points": 1023, "max_body_bytes": 4_194_304, "max_upload_bytes": 21_474_836_480},

@@ -18,13 +18,13 @@ from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
 from app.telemetry import workers_alive
+from negmerge.families import FAMILIES
 from negmerge.presets import PRESETS
+from negmerge.rival_spec import rival_names
 from negmerge.spec import Method
 from negmerge.sweep import MAX_POINTS
 
 router = APIRouter(tags=["system"])
-
-_UNSERVED = {"greedy"}
 
 
 @router.get("/healthz", response_model=Health)
@@ -77,8 +77,8 @@ def meta(services: Held) -> Meta:
         name="negmerge",
         version=negmerge.__version__,
         api="v1",
-        families=["open_clip"],
-        methods=[method for method in get_args(Method) if method not in _UNSERVED],
+        families=list(FAMILIES),
+        methods=[*get_args(Method), *rival_names()],
         presets=sorted(PRESETS),
         limits={
             "max_points": MAX_POINTS,

@@ -1,8 +1,10 @@
 """Boundary shrink: each forgotten sample is moved into the class next to it (Chen et al., CVPR 2023, arXiv 2303.11570).
 
-§3.3: x' = x + ε sign(∇ₓ L(x, y; θ₀)), the nearest wrong class is the likeliest at x' by θ₀ other than y itself, and the
-model is fine-tuned on the forget set with these labels. strength: ε, in units of the pixel range [0, 1] (0.1, as in
-SalUn's public code); x' is clipped to that range.
+x' = x + ε sign(∇ₓ L(x, y; θ₀)), the nearest wrong class is the likeliest at x' by θ₀ other than y itself, and the model
+is fine-tuned on the forget set with these labels. strength: ε, in units of the pixel range [0, 1] (0.1, as in SalUn's
+public code); x' is clipped to that range. That code takes the likeliest class whichever it is, so that a sample whose
+class holds at x' keeps its label, rounds x' to 8 bits, and looks at each random crop anew; here, as in the paper,
+the class is a wrong one, and it is found once, from the image as it is.
 """
 
 from dataclasses import replace

@@ -1,7 +1,8 @@
 """ℓ1-sparse unlearning: fine-tuning on what stays, with a penalty that thins the model out (Jia et al., NeurIPS 2023).
 
-arXiv 2304.04934, Eq. 3: θ ← argmin of the cross entropy on the retain set + γ ‖θ‖₁, from θ₀, with γ falling linearly to
-zero. strength: γ at the beginning (5e-4, the paper's).
+arXiv 2304.04934: θ ← argmin of the cross entropy on the retain set + γ ‖θ‖₁, from θ₀. As in SalUn's public code, γ
+falls epoch by epoch from its first value towards zero, γ (1 − epoch / epochs), and ‖θ‖₁ is over all parameters.
+strength: γ at the beginning (5e-4; the code leaves it to the caller).
 """
 
 import torch

@@ -1,7 +1,8 @@
 """Random labels for what is to be forgotten (Golatkar et al., CVPR 2020, arXiv 1911.04933).
 
-In each epoch, as in SalUn's public code: the forget set gets fresh labels, uniform over all classes, the true one
-included; one pass over it with them, then one over the retain set with its own.
+The labels of the forget set are drawn anew, and the model is fine-tuned with them and on the retain set. As in SalUn's
+public code, each epoch is a pass over the forget set with fresh labels, then one over the retain set with its own; a
+label is uniform over all classes, the true one included (only SalUn's own paper leaves that out: ``salun``).
 """
 
 from collections.abc import Iterator
@@ -18,24 +19,24 @@ DEFAULTS = Settings()
 
 def unlearn(task: Task) -> None:
     """Cross entropy on the forget set with random labels, then on the retain set."""
-    descend(task, passes(task))
-
-
-def passes(task: Task) -> "Passes":
-    """The passes of each epoch, also for SalUn, which is this on a part of the weights."""
-    return Passes(task)
+    descend(task, Passes(task))
 
 
 class Passes:
-    """epoch → the forget set with fresh labels, and the retain set."""
+    """epoch → the forget set with fresh labels, and the retain set; also for SalUn, on a part of the weights.
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    wrong: a label is uniform over the other classes, never the true one.
+    """
+
+    def __init__(self, task: Task, *, wrong: bool = False) -> None:
+        self._task, self._wrong = task, wrong
         with torch.no_grad():
             self._classes = task.model.logits(task.forget.images[:1], task.head).shape[1]
 
     def __call__(self, epoch: int) -> Iterator[Decoded]:
         forget = self._task.forget
-        labels = torch.randint(self._classes, forget.labels.shape, generator=self._task.generator)
+        labels = torch.randint(self._classes - self._wrong, forget.labels.shape, generator=self._task.generator)
+        if self._wrong:
+            labels += labels >= forget.labels  # the numbers from the true label on are those of the next class
         yield replace(forget, labels=labels)
         yield self._task.retain

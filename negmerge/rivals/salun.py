@@ -1,9 +1,13 @@
 """SalUn: random labels on the weights that matter most for what is to be forgotten (Fan et al., ICLR 2024).
 
-arXiv 2310.12508, Eq. 3 and 4: the mask m holds the weights whose gradient of the forget loss at θ₀ is largest in
-magnitude; θ = m ⊙ (θ₀ + Δθ) + (1 − m) ⊙ θ₀, with Δθ from ``random_label``. strength: the share of all weights that m
-holds, over the whole model (0.5). The released code masks only the gradient, so its weight decay still shrinks what is
-masked out; here, as in the paper, that stays θ₀ to the bit. Defaults as in its example: learning rate 0.013, 10 epochs.
+arXiv 2310.12508: the mask m holds the weights whose gradient of the forget loss at θ₀ is largest in magnitude;
+θ = m ⊙ (θ₀ + Δθ) + (1 − m) ⊙ θ₀, and Δθ comes from training on the forget set with random labels other than the true
+ones, and on the retain set. strength: the share of all weights that m holds, over the whole model (0.5).
+
+Where the released code differs, this is the paper: the code draws labels from all classes, the true one included; its
+first versions masked only the gradient, so that weight decay still shrank what was masked out (here that stays θ₀ to
+the bit); and it ranks weights, where here, as in m = 1(|∇| ≥ γ), of equal gradients all are in. Each epoch's two
+passes (``random_label``) and the defaults are the code's: learning rate 0.013, 10 epochs.
 """
 
 import torch
@@ -11,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from negmerge.rival import Settings, Task
-from negmerge.rivals.random_label import passes
+from negmerge.rivals.random_label import Passes
 from negmerge.sgd import descend
 
 DEFAULTS = Settings(learning_rate=0.013, strength=0.5)
@@ -28,7 +32,7 @@ def unlearn(task: Task) -> None:
         for parameter, original, mask in zip(model.parameters(), originals, masks, strict=True):
             parameter.copy_(torch.where(mask, parameter, original))
 
-    descend(task, passes(task), after_step=put_back)
+    descend(task, Passes(task, wrong=True), after_step=put_back)
 
 
 def saliency(task: Task) -> list[Tensor]:
@@ -45,7 +49,7 @@ def saliency(task: Task) -> list[Tensor]:
         torch.autograd.backward([loss / len(samples.images)])
     sizes = [parameter.grad.abs() for parameter in model.parameters() if parameter.grad is not None]
     every = torch.cat([size.reshape(-1) for size in sizes])
-    kept = round(task.settings.strength * len(every))
+    kept = round(min(task.settings.strength, 1) * len(every))
     if kept == 0:
         return [torch.zeros_like(size, dtype=torch.bool) for size in sizes]
     threshold = every.kthvalue(len(every) - kept + 1).values
