@@ -32,6 +32,8 @@ TWO = random_theta(classes=2, seed=6)
 FORGET_TWO = samples([[250, 30, 90], [10, 140, 60], [70, 200, 230]], [0, 1, 1])
 RETAIN_TWO = random_samples(4, classes=2, seed=7)
 
+FIVE, THIRTY = random_theta(classes=5, seed=9), random_samples(30, classes=5, seed=9)
+
 
 def mean_gradient(of: Decoded, theta: Vector) -> Vector:
     return np.asarray(gradients(theta, of).mean(axis=0))
@@ -202,30 +204,28 @@ def test_the_mask_of_salun_does_not_depend_on_the_batches() -> None:
         assert np.array_equal(found != TWO, salient(TWO, 0.5)), size
 
 
-def nearest_wrong(theta: Vector, of: Decoded, epsilon: float) -> list[int]:
+def nearest_wrong(theta: Vector, of: Decoded, epsilon: float, low: float = 0, high: float = 1) -> list[int]:
     """x' = clip(x + ε sign(∇ₓL)) in pixels of [0, 1]; ∇ₓL = Wᵀ(p − onehot) up to a positive factor; likeliest wrong."""
     classes = len(theta) // 4
     weights, pixels = theta[: 3 * classes].reshape(classes, 3), of.images.flatten(1).double().numpy() / 255
     errors = probabilities(theta, inputs(of)) - np.eye(classes)[of.labels.numpy()]
-    moved = np.clip(pixels + epsilon * np.sign(errors @ weights), 0, 1)
+    moved = np.clip(pixels + epsilon * np.sign(errors @ weights), low, high)
     chances = probabilities(theta, (moved - 0.5) / 0.25)
     return [max(set(range(classes)) - {y}, key=lambda c: chances[n, c]) for n, y in enumerate(of.labels.tolist())]
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.6])
 def test_boundary_shrink_trains_on_the_nearest_wrong_class_of_the_original_model(epsilon: float) -> None:
-    theta, forget = random_theta(classes=5, seed=8), random_samples(30, classes=5, seed=9)
-    moved = replace(forget, labels=torch.tensor(nearest_wrong(theta, forget, epsilon)))
+    moved = replace(THIRTY, labels=torch.tensor(nearest_wrong(FIVE, THIRTY, epsilon)))
     steps = [lambda theta: mean_gradient(moved, theta)] * 4
-    found = unlearn("boundary_shrink", theta, forget, RETAIN, learning_rate=0.5, epochs=4, strength=epsilon)
-    assert close(found, descend(theta, steps, rate=0.5))
+    found = unlearn("boundary_shrink", FIVE, THIRTY, RETAIN, learning_rate=0.5, epochs=4, strength=epsilon)
+    assert close(found, descend(FIVE, steps, rate=0.5))
 
 
-def test_the_steps_of_boundary_shrink_decide_about_the_labels() -> None:
+def test_the_step_and_the_clipping_of_boundary_shrink_decide_about_labels() -> None:
     """So that the test above tells one ε from another, and the clipped x' from one that is not."""
-    theta, forget = random_theta(classes=5, seed=8), random_samples(30, classes=5, seed=9)
-    found = {epsilon: nearest_wrong(theta, forget, epsilon) for epsilon in (0.0, 0.1, 0.6)}
-    assert found[0.0] != found[0.1] != found[0.6]
+    assert nearest_wrong(FIVE, THIRTY, 0.0) != nearest_wrong(FIVE, THIRTY, 0.1) != nearest_wrong(FIVE, THIRTY, 0.6)
+    assert nearest_wrong(FIVE, THIRTY, 0.1, low=-9, high=9) != nearest_wrong(FIVE, THIRTY, 0.1)
 
 
 def newton_step(theta: Vector, forget: Decoded, retain: Decoded) -> tuple[Vector, Vector]:

@@ -7,7 +7,7 @@ Alistarh, NeurIPS 2020, arXiv 2004.14340). strength: α (1, a whole Newton step;
 
 WoodFisher inverts by N rank-one updates, of which each needs all earlier ones: N vectors of all parameters, 45 GB for
 a ResNet-18. The released code keeps one of them, so that its result is not that inverse. Here (I + F) x = v is solved
-by conjugate gradients: the same x as WoodFisher's, up to rounding, with memory for about ten such vectors (45 MB each
+by conjugate gradients: the same x as WoodFisher's, up to rounding, with memory for up to ten such vectors (45 MB each
 for a ResNet-18) and for two backward passes of a batch.
 """
 
