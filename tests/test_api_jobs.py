@@ -50,7 +50,7 @@ def test_the_spec_comes_back_without_what_was_not_given(api: Api) -> None:
 
     job = api.post("/v1/jobs", json=spec).json()
 
-    assert job["spec"]["base_model"] == spec["base_model"]
+    assert job["spec"]["base_model"] == spec["base_model"] | {"linearised": False}
     assert job["spec"]["sweep"] == spec["sweep"] | {"seed": 0, "on_diverged": "leave_out"}
 
 
