@@ -15,7 +15,7 @@ from negmerge.spec import ScaleSearch
 STEPS = 20
 """Steps of the grid from one whole scale to the next."""
 EDGES = (1, 2, 4)
-"""Where the grid ends, and where it goes on to while the best scale is its edge."""
+"""Where the grid ends, and where it goes on to while its last scale keeps enough and is short of the goal."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def choose(
     evaluate: scale → (forget, retain) counts on validation data. base_retain: what the base model scores there
     on the retain set; reference: what the rules ``match_unseen`` and ``match_retrained`` compare with.
     Best is lowest (``lowest_forget``), or nearest to ``reference`` or to ``search.target``; ties go to the smaller
-    scale. ``fixed`` takes ``search.scale`` as it is and compares it with 0. Where nothing keeps enough, the
-    scale is 0: nothing is unlearned.
+    scale. The grid goes on while its last scale keeps enough and forgets less than is wanted. ``fixed`` takes
+    ``search.scale`` as it is and compares it with 0. Where nothing keeps enough, the scale is 0: nothing is unlearned.
     """
     tried: dict[float, CurvePoint] = {}
 
@@ -95,9 +95,9 @@ def choose_sparingly(
         return Choice(search.scale, False, [], rank(search.scale))
     for edge in EDGES if search.extend else EDGES[:1]:
         ranks += [rank(i / STEPS) for i in range(len(ranks), edge * STEPS + 1)]
-        best = next(key for key in sorted(ranks) if keeps(key[1]))
-        if best[1] < edge:
-            break
+        if _accuracy(forget_at(edge)) <= goal or not keeps(edge):
+            break  # past the goal, or at too high a price: more of τ* helps neither
+    best = next(key for key in sorted(ranks) if keeps(key[1]))
     return Choice(best[1], best[1] == edge, [], best)
 
 

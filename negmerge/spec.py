@@ -130,7 +130,7 @@ class ScaleSearch(Spec):
     rule: Rule | None = None
     target: Accuracy | None = Field(None, description="Forget accuracy to come nearest to (rule `target`).")
     scale: Annotated[float, Field(ge=0, le=MAX_SCALE)] | None = Field(None, description="The λ to use (rule `fixed`).")
-    extend: bool = Field(True, description="Go on to 2, then 4, when the best scale is the grid's edge.")
+    extend: bool = Field(True, description="Go on to 2, then 4, while the edge keeps enough and forgets too little.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

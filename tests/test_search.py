@@ -51,22 +51,39 @@ def test_zero_wins_where_no_scale_forgets_more() -> None:
 
 
 def test_the_grid_is_the_published_twenty_one() -> None:
-    choice = choose(table(lambda s: 30, lambda s: 80), ScaleSearch(), "lowest_forget", BASE)
+    choice = choose(table(falling, lambda s: round(80 - 20 * s)), ScaleSearch(), "lowest_forget", BASE)
     assert [point.scale for point in choice.curve] == [i / 20 for i in range(21)]
 
 
-def test_a_best_scale_at_the_edge_goes_on_to_two() -> None:
-    # falling() reaches 0 at 1.5 and stays there.
+def test_the_grid_goes_on_to_two_while_its_edge_keeps_enough_and_the_goal_is_not_met() -> None:
+    # falling() is 10 at 1, and reaches 0 at 1.5.
     choice = choose(table(falling, lambda s: 80), ScaleSearch(), "lowest_forget", BASE)
     assert (choice.scale, choice.at_edge, len(choice.curve)) == (1.5, False, 41)
 
 
-def test_a_best_scale_at_two_goes_on_to_four_and_no_further() -> None:
+def test_an_edge_at_two_goes_on_to_four_and_no_further() -> None:
     def evaluate(scale: float) -> tuple[Count, Count]:
         return Count(100 - round(scale * 20), 100), Count(80, 100)
 
     choice = choose(evaluate, ScaleSearch(), "lowest_forget", BASE)
     assert (choice.scale, choice.at_edge, len(choice.curve)) == (4.0, True, 81)
+
+
+def test_a_tie_with_the_scale_before_the_edge_does_not_end_the_search() -> None:
+    # 11 of 40 at 0.95 and again at 1: the smaller is the best so far, and 0 is reached only at 1.5.
+    choice = choose(table(lambda s: 11 if s == 1 else falling(s), lambda s: 80), ScaleSearch(), "lowest_forget", BASE)
+    assert choice.scale == 1.5
+
+
+def test_an_edge_that_does_not_keep_enough_ends_the_search() -> None:
+    choice = choose(table(falling, lambda s: 80 if s < 1 else 70), ScaleSearch(), "lowest_forget", BASE)
+    assert (choice.scale, choice.at_edge, len(choice.curve)) == (0.95, False, 21)
+
+
+def test_an_edge_past_the_goal_ends_the_search() -> None:
+    # falling() is 10 at 1; the goal of 12 was met at 0.9.
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(rule="target", target=0.3), "target", BASE)
+    assert (choice.scale, len(choice.curve)) == (0.9, 21)
 
 
 def test_without_extension_the_edge_is_kept_and_said() -> None:
@@ -156,14 +173,14 @@ def test_every_table_is_decided_as_by_brute_force(
         search = ScaleSearch(keep=percent / 100, extend=extend, rule="target", target=0.25)
     goal = {"lowest_forget": Fraction(0), "match_unseen": Fraction(3, 9), "target": Fraction(1, 4)}[rule]
 
-    def best_up_to(edge: int) -> int:
-        kept = [i for i in range(edge + 1) if i == 0 or Fraction(rows[i][1], 9) >= Fraction(percent, 100)]
-        return min(kept, key=lambda i: (abs(Fraction(rows[i][0], 7) - goal), i))
+    def keeps(i: int) -> bool:
+        return i == 0 or Fraction(rows[i][1], 9) >= Fraction(percent, 100)
 
-    expected, edge = best_up_to(20), 20
-    for further in (40, 80):
-        if extend and expected == edge:
-            expected, edge = best_up_to(further), further
+    def goes_on(i: int) -> bool:
+        return extend and keeps(i) and Fraction(rows[i][0], 7) > goal
+
+    edge = 20 if not goes_on(20) else 40 if not goes_on(40) else 80
+    expected = min(filter(keeps, range(edge + 1)), key=lambda i: (abs(Fraction(rows[i][0], 7) - goal), i))
 
     def decide(sparing: bool) -> Choice:
         def forget_at(scale: float) -> Count:
@@ -181,13 +198,21 @@ def test_every_table_is_decided_as_by_brute_force(
     assert (sparing.scale, sparing.at_edge, sparing.key) == (whole.scale, whole.at_edge, whole.key)
 
 
-def test_the_sparing_way_measures_the_retain_set_once_where_the_best_keeps_enough() -> None:
+def sparingly(forget: Callable[[float], int]) -> list[float]:
+    """The scales at which the sparing way measures the retain set, where all of them keep enough."""
     measured: list[float] = []
 
     def retain_at(scale: float) -> Count:
         measured.append(scale)
         return Count(80, 100)
 
-    level = table(lambda s: 30 if s < 0.3 else 5, lambda s: 80)
-    choose_sparingly(lambda s: level(s)[0], retain_at, ScaleSearch(), "lowest_forget", BASE)
-    assert measured == [0.3]
+    choose_sparingly(lambda scale: Count(forget(scale), 40), retain_at, ScaleSearch(), "lowest_forget", BASE)
+    return measured
+
+
+def test_the_sparing_way_measures_the_retain_set_once_where_the_goal_is_met() -> None:
+    assert sparingly(lambda s: 30 if s < 0.3 else 0) == [0.3]
+
+
+def test_the_sparing_way_measures_the_edges_too_while_the_goal_is_not_met() -> None:
+    assert sparingly(lambda s: 30 if s < 0.3 else 5) == [1, 2, 4, 0.3]

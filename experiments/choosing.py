@@ -1,0 +1,106 @@
+"""``python -m experiments.choosing NAME``: the rivals' values for a small experiment, chosen as λ is chosen.
+
+Every rival is trained with each of its values, with the seed of a repeat that the experiment itself does not have.
+Chosen is the value whose forget accuracy is nearest to the goal of the spec's rule, among those that keep enough
+retain accuracy on validation data; where none does, the one that keeps most. No test figure is measured. The table
+goes to standard output; the values are the spec's to take.
+"""
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+
+import torch
+
+from experiments.catalog import EXPERIMENTS
+from experiments.data import data_root
+from negmerge import local, preparing, rival
+from negmerge.network import Network
+from negmerge.prepared import Prepared, measure
+from negmerge.progress import ignore
+from negmerge.rival_spec import RivalOptions
+from negmerge.spec import JobSpec, parse
+from negmerge.sweep import repeat_seed
+
+PROCESSES = 2
+VALUES: dict[str, tuple[str, Sequence[float]]] = {
+    "fine_tune": ("learning_rate", (0.003, 0.01, 0.03)),
+    "random_label": ("learning_rate", (0.003, 0.01, 0.03)),
+    "salun": ("learning_rate", (0.004, 0.013, 0.04)),
+    "l1_sparse": ("strength", (1.5e-4, 5e-4, 1.5e-3)),
+    "gradient_ascent": ("learning_rate", (3e-4, 1e-3, 3e-3, 0.01)),
+    "boundary_shrink": ("learning_rate", (3e-4, 1e-3, 3e-3, 0.01)),
+    "influence": ("strength", (1, 3, 10, 30)),
+}
+"""The option that is varied, and its values: the default and a third and three times of it; smaller ones where a first
+trial had shown the default to break the model, larger ones where it had changed nothing."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A rival with one value. forget, retain, base: accuracies where the search for λ measures them."""
+
+    rival: str
+    value: float
+    forget: float
+    retain: float
+    base: float
+    goal: float
+
+
+@cache
+def _opened(experiment: str) -> tuple[JobSpec, Network, Prepared]:
+    """What all trials of one process work on."""
+    torch.set_num_threads(1)
+    data = data_root()
+    assert data is not None  # main has looked
+    spec = parse(EXPERIMENTS[experiment].spec())
+    model = local.open_model(spec, "cpu")
+    return spec, model, preparing.prepare(spec, model, *EXPERIMENTS[experiment].make(data, ignore).datasets)
+
+
+def attempt(experiment: str, name: str, value: float) -> Trial:
+    """Train the rival with this value, and measure it."""
+    spec, model, prepared = _opened(experiment)
+    options = spec.rivals.get(name, RivalOptions()).model_copy(update={VALUES[name][0]: value})
+    train, part = (prepared.forget.parts["train"], prepared.retain.parts["train"]), prepared.forget_search_part
+    seed = repeat_seed(spec.sweep.seed, spec.repeats)
+    model.load_state(rival.run(name, options, model, prepared.forget.head, *train, seed))
+    forget = measure(model, {"forget": prepared.forget}, [part])[part]["forget"].total.accuracy
+    retain = measure(model, {"retain": prepared.retain}, ["validation"])["validation"]["retain"].total.accuracy
+    model.restore()
+    goal = prepared.reference.accuracy if prepared.reference else 0.0
+    return Trial(name, value, forget, retain, prepared.base["validation"]["retain"].total.accuracy, goal)
+
+
+def choose(trials: Sequence[Trial], keep: float) -> Trial:
+    """The best of one rival's trials."""
+    enough = [trial for trial in trials if trial.retain >= keep * trial.base]
+    if not enough:
+        return max(trials, key=lambda trial: trial.retain)
+    return min(enough, key=lambda trial: abs(trial.forget - trial.goal))
+
+
+def main(experiment: str) -> None:
+    """Try all values on two processes, and print what each gave."""
+    if data_root() is None:
+        raise SystemExit("the experiments need CIFAR-10 as cifar10-jpeg.zip: say in NEGMERGE_DATA where it is")
+    keep = parse(EXPERIMENTS[experiment].spec()).scale_search.keep
+    todo = [(experiment, name, value) for name, (_, values) in VALUES.items() for value in values]
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        trials = list(pool.map(attempt, *zip(*todo, strict=True)))
+    print("| rival | option | value | forget % | retain % (validation) | |\n| --- | --- | ---: | ---: | ---: | --- |")
+    for name, group in groupby(trials, key=lambda trial: trial.rival):
+        tried = list(group)
+        chosen = choose(tried, keep)
+        for trial in tried:
+            figures = f"{100 * trial.forget:.1f} | {100 * trial.retain:.1f}"
+            print(f"| {name} | {VALUES[name][0]} | {trial.value:g} | {figures} | {'chosen' * (trial is chosen)} |")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
