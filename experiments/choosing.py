@@ -3,7 +3,7 @@
 Every rival is trained with each of its values, with the seed of a repeat that the experiment itself does not have.
 Chosen is the value whose forget accuracy is nearest to the goal of the spec's rule, among those that keep enough
 retain accuracy on validation data; where none does, the one that keeps most. No test figure is measured. The table
-goes to standard output; the values are the spec's to take.
+goes to ``docs/results``; the values are the spec's to take.
 """
 
 import multiprocessing
@@ -18,6 +18,7 @@ import torch
 
 from experiments.catalog import EXPERIMENTS
 from experiments.data import data_root
+from experiments.results import PAGE
 from negmerge import local, preparing, rival
 from negmerge.network import Network
 from negmerge.prepared import Prepared, measure
@@ -86,20 +87,27 @@ def choose(trials: Sequence[Trial], keep: float) -> Trial:
 
 
 def main(experiment: str) -> None:
-    """Try all values on two processes, and print what each gave."""
+    """Try all values on two processes, and write down what each gave."""
     if data_root() is None:
         raise SystemExit("the experiments need CIFAR-10 as cifar10-jpeg.zip: say in NEGMERGE_DATA where it is")
     keep = parse(EXPERIMENTS[experiment].spec()).scale_search.keep
     todo = [(experiment, name, value) for name, (_, values) in VALUES.items() for value in values]
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
         trials = list(pool.map(attempt, *zip(*todo, strict=True)))
-    print("| rival | option | value | forget % | retain % (validation) | |\n| --- | --- | ---: | ---: | ---: | --- |")
-    for name, group in groupby(trials, key=lambda trial: trial.rival):
+    rows = ["| rival | option | value | forget % | retain % | |", "| --- | --- | ---: | ---: | ---: | --- |"]
+    for _, group in groupby(trials, key=lambda trial: trial.rival):
         tried = list(group)
         chosen = choose(tried, keep)
-        for trial in tried:
-            figures = f"{100 * trial.forget:.1f} | {100 * trial.retain:.1f}"
-            print(f"| {name} | {VALUES[name][0]} | {trial.value:g} | {figures} | {'chosen' * (trial is chosen)} |")
+        rows += [_row(trial, "chosen" if trial is chosen else "") for trial in tried]
+    goal, floor = 100 * trials[0].goal, 100 * keep * trials[0].base
+    aim = f"Goal: {goal:.1f} % forget accuracy, with at least {floor:.2f} % retain accuracy."
+    head = f"# {experiment}: the rivals' values\n\n{aim}\n\n"
+    (PAGE.parent / "results" / f"{experiment}-values.md").write_text(head + "\n".join(rows) + "\n")
+
+
+def _row(trial: Trial, mark: str) -> str:
+    name = f"{trial.rival} | {VALUES[trial.rival][0]} | {trial.value:g}"
+    return f"| {name} | {100 * trial.forget:.1f} | {100 * trial.retain:.1f} | {mark} |"
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from negmerge.network import Network
 def check_images(model: Network, images: Tensor) -> None:
     """Raise DataError where there is nothing to train on, or nothing that BatchNorm can take a variance of."""
     if len(images) == 0:
-        raise DataError("there is nothing to fine-tune on: the forget set has no training samples")
+        raise DataError("there is nothing to train on: there are no training samples")
     if len(images) == 1 and has_batch_norm(model):
-        raise DataError("one image alone cannot train a model with BatchNorm, which needs two: forget more samples")
+        raise DataError("one image alone cannot train a model with BatchNorm, which needs two: choose more samples")
 
 
 def has_batch_norm(model: Network) -> bool:

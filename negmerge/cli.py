@@ -114,14 +114,13 @@ def evaluate(
 
     from negmerge import local
     from negmerge.console import following
-    from negmerge.models import load_model
     from negmerge.prepared import as_json
     from negmerge.preparing import prepare
 
     spec = local.read_spec(spec_file)
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
     with following(Console(stderr=True)) as on_stage:
-        measured = load_model(model, local.device_of(device))
+        measured = local.open_measured(model, spec, local.device_of(device))
         prepared = prepare(spec, measured, forget, retain, on_stage("evaluate"))
     typer.echo(json.dumps(as_json(prepared.base), indent=2))
 

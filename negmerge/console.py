@@ -94,8 +94,8 @@ def result_table(document: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for row in rows(document):
         scale = "–" if row.scale is None else f"{row.scale:g}"
-        cells = (row.label, scale, percent(row.forget), percent(row.retain))
-        table.add_row(*cells, style="bold" if row.main else "")
+        accuracies = [percent(figure and figure.accuracy) for figure in (row.forget, row.retain)]
+        table.add_row(row.label, scale, *accuracies, style="bold" if row.main else "")
     return table
 
 

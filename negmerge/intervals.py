@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import NamedTuple
 
-from negmerge.metrics import Count
-
 
 class Interval(NamedTuple):
     """Both ends belong to it; for a share 0 ≤ low ≤ high ≤ 1."""
@@ -16,8 +14,8 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(count: Count, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for the share that ``count`` estimates: it says how much the choice of samples matters.
+def wilson(correct: int, count: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for the share that these samples estimate: how much the choice of samples matters.
 
     It holds each share p that a two-sided score test does not reject, |p̂ − p| ≤ z √(p (1 − p) / n), which is a
     quadratic in p. So it stays within [0, 1] and has a width at 0 of n and n of n too. Another training run's
@@ -28,13 +26,13 @@ def wilson(count: Count, confidence: float = 0.95) -> Interval:
     """
     if not 0 < confidence < 1:
         raise ValueError(f"a confidence lies between 0 and 1, and {confidence} does not")
-    n, share = count.count, count.accuracy
+    share = correct / count
     squared = statistics.NormalDist().inv_cdf((1 + confidence) / 2) ** 2
-    centre = (share + squared / (2 * n)) / (1 + squared / n)
-    half = sqrt(squared) / (1 + squared / n) * sqrt(share * (1 - share) / n + squared / (4 * n * n))
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    half = sqrt(squared) / (1 + squared / count) * sqrt(share * (1 - share) / count + squared / (4 * count * count))
     # At the ends the root is 0 or 1 exactly, which the rounding of centre ∓ half would miss by a hair.
-    low = 0.0 if count.correct == 0 else max(0.0, centre - half)
-    high = 1.0 if count.correct == n else min(1.0, centre + half)
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == count else min(1.0, centre + half)
     return Interval(low, high)
 
 

@@ -17,19 +17,31 @@ from torch.func import functional_call, jvp
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from negmerge.network import check_fit
 from negmerge.zero_shot import ZeroShotModel
 
 _TOWER = "visual."
 
 
 class LinearisedModel(ZeroShotModel):
-    """A CLIP by its expansion. The tower always computes at θ₀, in eval mode; its parameters hold θ."""
+    """A CLIP by its expansion. The tower always computes at θ₀, in eval mode; its parameters hold θ.
+
+    around: θ₀, where ``original`` is another model of the same architecture, to be measured by its expansion.
+    """
 
     def __init__(
-        self, module: torch.nn.Module, config: dict[str, Any], original: Mapping[str, Tensor], device: str
+        self,
+        module: torch.nn.Module,
+        config: dict[str, Any],
+        original: Mapping[str, Tensor],
+        device: str,
+        around: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(module, config, original, device)
-        self._theta_0 = {name: tensor.to(self.device) for name, tensor in self.base.items()}
+        if around is not None:
+            check_fit(around, self.original)
+        theta_0 = self.original if around is None else around
+        self._theta_0 = {name: theta_0[name].to(self.device, torch.float32) for name in self.names}
 
     @property
     def tuned(self) -> torch.nn.Module:

@@ -14,8 +14,7 @@ from negmerge.linearised import LinearisedModel
 from negmerge.models import load_model, load_tag
 from negmerge.network import Network
 from negmerge.prompts import DEFAULT_TEMPLATES, class_words
-from negmerge.spec import DatasetRef, JobSpec, parse
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.spec import DatasetRef, JobSpec, OpenClipModel, parse
 
 
 def read_spec(path: Path) -> JobSpec:
@@ -61,14 +60,35 @@ def open_model(spec: JobSpec, device: str) -> Network:
     return as_asked(load_tag(spec.base_model.family, architecture, weights, device), spec)
 
 
+def open_measured(folder: Path, spec: JobSpec, device: str) -> Network:
+    """A model that is to be measured on the spec's data, such as the job's result.
+
+    Where the spec's model is linearised this one is too, by its expansion around the spec's base model.
+    """
+    model = load_model(folder, device)
+    if not _linearised(spec):
+        return model
+    _check_family(model, spec)
+    base = open_model(spec, device)
+    return LinearisedModel(model.module, model.config, model.original, device, around=base.original)
+
+
 def as_asked(model: Network, spec: JobSpec) -> Network:
     """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
-    asked = spec.base_model
-    if model.family != asked.family:
-        raise ModelError(f"base_model.family is {asked.family}, but the weights are of {model.family}")
-    if asked.family == "open_clip" and asked.linearised and isinstance(model, ZeroShotModel):
+    _check_family(model, spec)
+    if _linearised(spec):
         return LinearisedModel(model.module, model.config, model.original, str(model.device))
     return model
+
+
+def _linearised(spec: JobSpec) -> bool:
+    return isinstance(spec.base_model, OpenClipModel) and spec.base_model.linearised
+
+
+def _check_family(model: Network, spec: JobSpec) -> None:
+    asked = spec.base_model.family
+    if model.family != asked:
+        raise ModelError(f"base_model.family is {asked}, but the weights are of {model.family}")
 
 
 def open_datasets(

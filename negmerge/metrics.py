@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from negmerge.intervals import wilson
 from negmerge.network import Network
 from negmerge.progress import OnStep, ignore
 
@@ -43,14 +44,18 @@ class Evaluation:
     per_class: dict[str, Count]
 
     def as_json(self, per_class: bool = True) -> dict[str, Any]:
-        """The total's fields, and ``per_class`` with a count by class name."""
-        classes = {name: count.as_json() for name, count in self.per_class.items()}
-        return self.total.as_json() | ({"per_class": classes} if per_class else {})
+        """The total's fields, and ``per_class`` with a count by class name; each with its 95 % ``interval``."""
+        classes = {name: _with_interval(count) for name, count in self.per_class.items()}
+        return _with_interval(self.total) | ({"per_class": classes} if per_class else {})
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Evaluation":
         per_class = {name: Count.from_json(count) for name, count in document.get("per_class", {}).items()}
         return cls(Count.from_json(document), per_class)
+
+
+def _with_interval(count: Count) -> dict[str, Any]:
+    return count.as_json() | {"interval": list(wilson(count.correct, count.count))}
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from negmerge.summary import LABELS, accuracy, forget_part, singles
+from negmerge.summary import LABELS, figure, forget_part, singles
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the job's own method is always the first.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -53,9 +53,9 @@ def singles_beside_merged(document: Mapping[str, Any]) -> str:
     part = forget_part(document)
 
     def dot(axes: Axes, figures: Mapping[str, Any], **style: Any) -> None:
-        forget, retain = accuracy(figures, "forget", part), accuracy(figures, "retain")
+        forget, retain = figure(figures, "forget", part), figure(figures, "retain")
         if forget is not None and retain is not None:
-            axes.scatter([forget], [retain], zorder=3, **style)
+            axes.scatter([forget.accuracy], [retain.accuracy], zorder=3, **style)
 
     def draw(axes: Axes) -> None:
         for i, point in enumerate(singles(document)):
@@ -67,7 +67,8 @@ def singles_beside_merged(document: Mapping[str, Any]) -> str:
             dot(axes, figures, s=size, marker=marker, color=colour, label=LABELS.get(name, name))
         dot(axes, document["methods"]["base"], s=60, marker="s", color="#222222", label="base model")
         where = "test" if part == "test" else "the forgotten samples"
-        axes.set(xlabel=f"forget accuracy on {where} (lower is better)", ylabel="retain accuracy on test")
+        better = " (lower is better)" if document["rule"] == "lowest_forget" else ""
+        axes.set(xlabel=f"forget accuracy on {where}{better}", ylabel="retain accuracy on test")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

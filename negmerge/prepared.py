@@ -134,11 +134,8 @@ def measure(model: Network, sides: Mapping[str, Side], parts: Sequence[str], on_
 
 
 def as_json(figures: Figures, per_class: bool = True) -> dict[str, Any]:
-    """part → side → {"accuracy", "correct", "count", and per class where asked for}."""
-    return {
-        part: {side: found.as_json() if per_class else found.total.as_json() for side, found in sides.items()}
-        for part, sides in figures.items()
-    }
+    """part → side → {"accuracy", "correct", "count", "interval", and per class where asked for}."""
+    return {part: {side: found.as_json(per_class) for side, found in sides.items()} for part, sides in figures.items()}
 
 
 def from_json(document: Mapping[str, Any]) -> Figures:

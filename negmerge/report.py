@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from negmerge import plots
-from negmerge.summary import LABELS, compared, forget_part, hyper_parameters, rows, singles
+from negmerge.summary import LABELS, Figure, compared, forget_part, hyper_parameters, rows, singles
 
 
 def html(document: Mapping[str, Any]) -> str:
@@ -27,6 +27,11 @@ def model_card(document: Mapping[str, Any]) -> str:
 def percent(value: float | None) -> str:
     """An accuracy in [0, 1] for a table: one decimal, or a dash where there is none."""
     return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def with_interval(figure: Figure | None) -> str:
+    """An accuracy with its 95 % interval, in percent: 5.6 % (1.0–25.8)."""
+    return "–" if figure is None else f"{percent(figure.accuracy)} ({100 * figure.low:.1f}–{100 * figure.high:.1f})"
 
 
 def forgotten(document: Mapping[str, Any]) -> str:
@@ -50,7 +55,7 @@ def _render(template: str, document: Mapping[str, Any], **more: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "hyper_parameters": hyper_parameters}
+    environment.filters |= {"percent": percent, "with_interval": with_interval, "hyper_parameters": hyper_parameters}
     return environment.get_template(template).render(
         result=document,
         rows=rows(document),

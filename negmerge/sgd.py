@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.batching import batch_sizes, batches, has_batch_norm
+from negmerge.batching import batch_sizes, batches, check_images, has_batch_norm
 from negmerge.crop_flip import crop_and_flip
 from negmerge.data import Decoded
 from negmerge.errors import DivergedError
@@ -35,7 +35,7 @@ def descend(
 
     factor: epoch, from 0 → factor of the learning rate. penalty: share of the training that is done, in [0, 1) by
     whole epochs → a term that is added to the loss. after_step: called after each update. Raises DivergedError where
-    the loss is not finite.
+    the loss is not finite, DataError where a pass has no image, or one alone for BatchNorm.
     """
     settings, model = task.settings, task.model
     alone = not has_batch_norm(model)
@@ -45,7 +45,10 @@ def descend(
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
-    an_epoch = sum(len(batch_sizes(len(one.images), settings.batch_size, alone)) for one in passes(0))
+    an_epoch = 0
+    for one in passes(0):
+        check_images(model, one.images)
+        an_epoch += len(batch_sizes(len(one.images), settings.batch_size, alone))
     total, step = an_epoch * settings.epochs, 0
     model.tuned.train()
     for epoch in range(settings.epochs):

@@ -6,7 +6,7 @@ test figures here chose nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 LABELS = {
     "base": "base model",
@@ -28,14 +28,22 @@ LABELS = {
 }
 
 
+class Figure(NamedTuple):
+    """An accuracy in [0, 1] and the ends of its 95 % interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Row:
-    """One line: accuracies in [0, 1], None where there is no such sample; ``detail`` says which point it is."""
+    """One line: accuracies, None where there is no such sample; ``detail`` says which point it is."""
 
     label: str
     scale: float | None
-    forget: float | None
-    retain: float | None
+    forget: Figure | None
+    retain: Figure | None
     main: bool = False
     detail: str = ""
 
@@ -98,10 +106,10 @@ def singles(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(searched, key=lambda point: (point["rank"], point["index"]))
 
 
-def accuracy(figures: Mapping[str, Any], side: str, forget_part: str = "test") -> float | None:
-    """The side's accuracy in [0, 1] where it is reported, None where it has no samples there."""
+def figure(figures: Mapping[str, Any], side: str, forget_part: str = "test") -> Figure | None:
+    """The side's accuracy where it is reported, None where it has no samples there."""
     found = figures.get(forget_part if side == "forget" else "test", {}).get(side)
-    return None if found is None else float(found["accuracy"])
+    return None if found is None else Figure(found["accuracy"], *found["interval"])
 
 
 def forget_part(document: Mapping[str, Any]) -> str:
@@ -120,8 +128,8 @@ def _row(method: str, figures: Mapping[str, Any], document: Mapping[str, Any]) -
     return Row(
         LABELS.get(method, method),
         figures.get("scale"),
-        accuracy(figures, "forget", part),
-        accuracy(figures, "retain"),
+        figure(figures, "forget", part),
+        figure(figures, "retain"),
         main=method == document["method"],
     )
 
@@ -131,8 +139,8 @@ def _single(label: str, point: Mapping[str, Any], document: Mapping[str, Any]) -
     return Row(
         label,
         point["scale"],
-        accuracy(point, "forget", part),
-        accuracy(point, "retain"),
+        figure(point, "forget", part),
+        figure(point, "retain"),
         main=document["method"] == "task_arithmetic" and label == "best single",
         detail=f"point {point['index']}: {hyper_parameters(point)}",
     )

@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from negmerge import local
 from negmerge.linearised import LinearisedModel
-from negmerge.models import load_zero_shot
+from negmerge.models import load_model, load_zero_shot
+from negmerge.prepared import as_json
+from negmerge.preparing import prepare
+from negmerge.spec import parse
 from negmerge.sweep import HyperParameters
 from negmerge.training import fine_tune
 from negmerge.zero_shot import ZeroShotModel
@@ -94,3 +98,17 @@ def test_a_whole_job_runs_in_this_mode_and_trains_other_points(tmp_path: Path) -
     assert result["digests"]["base"] == plain["digests"]["base"]
     assert result["points"][0]["digest"] != plain["points"][0]["digest"]
     assert "linearised" in (tmp_path / "linear" / "out" / "MODEL_CARD.md").read_text()
+
+
+def test_what_a_job_unlearned_is_measured_around_the_jobs_base_model(tmp_path: Path) -> None:
+    """At a scale this large the expansion and the model itself disagree on most images."""
+    sweep = {"points": [{"learning_rate": 3e-3, "epochs": 3, "batch_size": 16}]}
+    base = local_job.spec_document(tmp_path)["base_model"] | {"linearised": True}
+    result = local_job.run(tmp_path, sweep=sweep, base_model=base, scale_search={"rule": "fixed", "scale": 3.0})
+    spec = parse(result["spec"])
+    weights = tmp_path / "out" / "unlearned"
+    sides = local.open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
+    measured = prepare(spec, local.open_measured(weights, spec, "cpu"), *sides).base
+    told = result["methods"]["negmerge"]
+    assert as_json(measured)["test"] == told["test"]
+    assert as_json(prepare(spec, load_model(weights, "cpu"), *sides).base)["test"] != told["test"]

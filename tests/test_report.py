@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from negmerge import report, summary
+from negmerge.metrics import Count, Evaluation
 from tests import local_job
 
 
@@ -76,3 +77,9 @@ def test_the_card_says_how_its_own_library_loads_the_folder(result: dict[str, An
 
 def test_figures_without_samples_are_a_dash_and_not_a_zero() -> None:
     assert report.percent(None) == "–"
+
+
+def test_an_accuracy_comes_with_its_interval() -> None:
+    """1 of 18 at 95 %: Wilson's interval is 0.0099 to 0.2576 (R's prop.test(1, 18, correct = FALSE))."""
+    count = Evaluation(Count(1, 18), {}).as_json()
+    assert report.with_interval(summary.figure({"test": {"forget": count}}, "forget")) == "5.6 % (1.0–25.8)"

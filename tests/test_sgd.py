@@ -10,7 +10,7 @@ from torch import Tensor
 
 from negmerge.crop_flip import crop_and_flip
 from negmerge.data import Decoded
-from negmerge.errors import DivergedError
+from negmerge.errors import DataError, DivergedError
 from negmerge.progress import OnStep, ignore
 from negmerge.rival import Settings, Task
 from negmerge.sgd import always, descend
@@ -145,3 +145,8 @@ class Watching(Linear):
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         self.batches.append(images.clone())
         return super().logits(images[:, :, :1, :1], head)
+
+
+def test_a_pass_without_images_is_refused() -> None:
+    with pytest.raises(DataError, match="nothing to train on"):
+        descend(make(), always(Decoded(FIVE.images[:0], FIVE.labels[:0], ())))
