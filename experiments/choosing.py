@@ -29,16 +29,17 @@ from negmerge.sweep import repeat_seed
 
 PROCESSES = 2
 VALUES: dict[str, tuple[str, Sequence[float]]] = {
-    "fine_tune": ("learning_rate", (0.003, 0.01, 0.03)),
-    "random_label": ("learning_rate", (0.003, 0.01, 0.03)),
-    "salun": ("learning_rate", (0.004, 0.013, 0.04)),
-    "l1_sparse": ("strength", (1.5e-4, 5e-4, 1.5e-3)),
+    "fine_tune": ("learning_rate", (0.003, 0.01, 0.03, 0.1)),
+    "random_label": ("learning_rate", (0.003, 0.01, 0.03, 0.1)),
+    "salun": ("learning_rate", (0.004, 0.013, 0.04, 0.13)),
+    "l1_sparse": ("strength", (1.5e-4, 5e-4, 1.5e-3, 5e-3)),
     "gradient_ascent": ("learning_rate", (3e-4, 1e-3, 3e-3, 0.01)),
     "boundary_shrink": ("learning_rate", (3e-4, 1e-3, 3e-3, 0.01)),
     "influence": ("strength", (1, 3, 10, 30)),
 }
-"""The option that is varied, and its values: the default and a third and three times of it; smaller ones where a first
-trial had shown the default to break the model, larger ones where it had changed nothing."""
+"""The option that is varied, and four values, each about three times the last. The default is among them: the
+largest where a first trial had shown it to break the model, the smallest where it had changed nothing, else the
+second."""
 
 
 @dataclass(frozen=True)
