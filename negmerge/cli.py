@@ -70,6 +70,8 @@ def run(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     show(result_table(document))
+    for warning in document["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"Weights, report and result are in {out}")
 
 

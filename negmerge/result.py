@@ -12,7 +12,7 @@ import timm
 import torch
 
 import negmerge
-from negmerge import report
+from negmerge import caveats, report
 from negmerge.checkpoints import atomic_path, save
 from negmerge.comparison import Run, table, table_parts
 from negmerge.merging import Consensus
@@ -75,7 +75,7 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
     """The result document of DESIGN §7."""
     spec, prepared = concluded.spec, concluded.prepared
     main = concluded.results[spec.merge.method][0].choice
-    return {
+    document = {
         "job": concluded.job,
         "spec": spec.model_dump(mode="json", exclude_none=True),
         "method": spec.merge.method,
@@ -96,6 +96,7 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
         "data": prepared.data,
         "digests": dict(digests),
     }
+    return document | {"warnings": caveats.of_result(document)}
 
 
 def environment(device: torch.device | str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from app.settings import Settings
 from app.tables import Job, Step
+from negmerge import caveats
 from tests import records
 from tests.api_client import Api, assert_problem, pointers, serving
 
@@ -64,6 +65,11 @@ def test_a_dry_run_estimates_and_makes_nothing(both: Api) -> None:
     assert (estimate["points"], estimate["images"], estimate["steps"]) == (3, 8 * (1 + 2 + 3), 1 + 2 + 3)
     assert estimate["seconds"] is None
     assert count_jobs(both) == 0
+
+
+def test_a_dry_run_warns_of_a_pool_of_one(api: Api) -> None:
+    spec = api.spec() | {"sweep": {"grid": {"learning_rate": [1e-3]}}}
+    assert api.post("/v1/jobs?dry_run=true", json=spec).json()["warnings"] == [caveats.ONE_POINT]
 
 
 def test_an_estimate_learns_its_pace_from_earlier_jobs_with_the_model(api: Api) -> None:

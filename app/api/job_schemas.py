@@ -137,11 +137,13 @@ class DryRun(BaseModel):
                 "retain": {"train": 1294, "validation": 162, "test": 162},
             },
         },
+        warnings=[],
     )
 
     valid: Literal[True] = True
     spec: dict[str, Any] = Field(description="The spec with all defaults filled in.")
     estimate: Estimate
+    warnings: list[str] = Field(description="What is allowed, but hardly meant.")
 
 
 class Point(BaseModel):
@@ -243,6 +245,7 @@ class Result(BaseModel):
                 "digests": {"base": DIGEST, "task_vector": DIGEST, "unlearned": DIGEST},
                 "environment": {"device": "cpu", "threads": 2},
                 "rounded_away": 0.0,
+                "warnings": [],
             }
         },
     )
@@ -260,3 +263,4 @@ class Result(BaseModel):
     digests: dict[str, str]
     environment: dict[str, Any]
     rounded_away: float
+    warnings: list[str]

@@ -18,6 +18,7 @@ from app.errors import Invalid, InvalidSpec, JobDeleted
 from app.estimate import estimate
 from app.states import JobState
 from app.tables import IdempotencyRecord
+from negmerge import caveats
 from negmerge.errors import FieldError, SpecError
 from negmerge.selection import Splits
 from negmerge.spec import JobSpec, parse
@@ -152,7 +153,8 @@ def delete_job(caller: Caller, services: Held, job_id: EntryId) -> None:
 def _dry_run(services: Services, caller: Principal, spec: JobSpec, splits: Splits | None) -> JSONResponse:
     with services.database.read() as session:
         estimated = estimate(session, caller.tenant, spec, splits)
-    answer = DryRun(spec=spec.model_dump(mode="json", exclude_none=True), estimate=estimated)
+    full = spec.model_dump(mode="json", exclude_none=True)
+    answer = DryRun(spec=full, estimate=estimated, warnings=caveats.of_spec(spec))
     return JSONResponse(answer.model_dump(mode="json"))
 
 

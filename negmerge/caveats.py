@@ -1,0 +1,43 @@
+"""What a reader must know before a job's figures: the ``warnings`` of a dry run and of a result. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from negmerge.spec import JobSpec
+from negmerge.sweep import count
+
+ONE_POINT = (
+    "The pool is a single point: there are no signs to agree on, and the merge is that one fine-tuned model. "
+    "Sweep over more hyper-parameters."
+)
+
+
+def of_spec(spec: JobSpec) -> list[str]:
+    """What can be said before any work."""
+    return [ONE_POINT] if count(spec.sweep) == 1 else []
+
+
+def of_result(document: Mapping[str, Any]) -> list[str]:
+    """What the outcome calls for."""
+    found = []
+    if document["nothing_unlearned"]:
+        found.append(
+            "λ = 0 was chosen: no scale both forgot more and kept the retain accuracy that the job asked for, so "
+            "nothing was unlearned. The weights are the base model's."
+        )
+    elif document["scale_at_edge"]:
+        found.append("The chosen λ is the upper edge of the search: a larger one might forget more.")
+    points, left_out = document["points"], document["left_out"]
+    if left_out:
+        listed = ", ".join(map(str, left_out))
+        found.append(f"{len(left_out)} of {len(points)} points diverged and were left out: {listed}.")
+    if 1 in _pools(document):
+        found.append(ONE_POINT)
+    return found
+
+
+def _pools(document: Mapping[str, Any]) -> list[int]:
+    """How many points each repeat's merge was made of."""
+    size = len(document["points"]) // len(document["repeats"])
+    gone = [index // size for index in document["left_out"]]
+    return [size - gone.count(repeat) for repeat in range(len(document["repeats"]))]
