@@ -29,8 +29,9 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen scale, whether it is the last that was tried, all that was tried, and the choice's rank.
+    """The chosen scale, all that was tried, and the choice's rank.
 
+    at_edge: it is the last that was tried, and still short of the goal: a larger one might do better.
     key: (distance from the goal in whole counts, scale), smaller is better. It orders the choices of one job
     among each other: they share the validation data and the goal.
     """
@@ -95,10 +96,11 @@ def choose_sparingly(
         return Choice(search.scale, False, [], rank(search.scale))
     for edge in EDGES if search.extend else EDGES[:1]:
         ranks += [rank(i / STEPS) for i in range(len(ranks), edge * STEPS + 1)]
-        if _accuracy(forget_at(edge)) <= goal or not keeps(edge):
+        short = _accuracy(forget_at(edge)) > goal
+        if not short or not keeps(edge):
             break  # past the goal, or at too high a price: more of τ* helps neither
     best = next(key for key in sorted(ranks) if keeps(key[1]))
-    return Choice(best[1], best[1] == edge, [], best)
+    return Choice(best[1], short and best[1] == edge, [], best)
 
 
 def _goal(search: ScaleSearch, rule: str, reference: Count | None) -> Fraction:
