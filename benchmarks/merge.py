@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.machine import machine, spread
+from benchmarks.timing import spread
+from demo.machine import machine
 from negmerge.checkpoints import load, save
 from negmerge.filemerge import merge_files
 

@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.machine import machine, spread
+from benchmarks.timing import spread
 from demo.__main__ import FORGET, SWEEP
 from demo.digits import Digits, make_digits
+from demo.machine import machine
 from negmerge import pipeline, tuning
 from negmerge.local import open_datasets, open_model
 from negmerge.prepared import measure

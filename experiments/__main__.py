@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from benchmarks.machine import machine
+from demo.machine import machine
 from demo.service import ENDINGS, download, events, running, submit, upload
 from experiments import pictures, results, subsets
 from experiments.catalog import EXPERIMENTS, HERE, Experiment, Material

@@ -1,9 +1,7 @@
-"""Where a figure comes from: the line of hardware and versions that every benchmark prints first."""
+"""Where a figure comes from: the line of hardware and versions that benchmarks print and result pages hold."""
 
 import os
 import platform
-import statistics
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,12 +17,6 @@ def machine() -> str:
         f"{_cpu()}, {os.cpu_count()} cores, {memory:.0f} GiB, {device}; Python {platform.python_version()}, "
         f"torch {torch.__version__}, negmerge {negmerge.__version__}"
     )
-
-
-def spread(seconds: Sequence[float], unit: str = "s") -> str:
-    """Median with minimum and maximum, and how many runs."""
-    middle = statistics.median(seconds)
-    return f"{middle:.3g} {unit} ({min(seconds):.3g}–{max(seconds):.3g}, n = {len(seconds)})"
 
 
 def _cpu() -> str:
