@@ -23,9 +23,9 @@ class Estimate(BaseModel):
     """What a job would take. Null where it cannot be known before the data are read."""
 
     points: int
-    steps: int | None = Field(description="Optimizer steps of all points.")
+    steps: int | None = Field(description="Optimizer steps of all points; rivals are not counted.")
     images: int | None = Field(description="Images that all points see, epochs counted.")
-    seconds: float | None = Field(description="Training time of all points on one worker.")
+    seconds: float | None = Field(description="Time of all points on one worker, with their own searches for λ.")
     basis: str = Field(description="Where `seconds` comes from, or why it is null.")
     splits: dict[str, dict[str, int]] | None = Field(description="Samples by side and part.")
 

@@ -34,6 +34,7 @@ def running(data_dir: Path, *, fresh: bool = True) -> Iterator[httpx.Client]:
     port = _free_port()
     log = data_dir.with_suffix(".log")
     command = [sys.executable, "-m", "app", "up", "--data-dir", str(data_dir), "--port", str(port), "--workers", "2"]
+    log.touch(mode=0o600)  # it holds the key that the service prints at its first start
     with log.open("w") as output:
         environment = os.environ | {"NEGMERGE_THREADS": "1"}
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)

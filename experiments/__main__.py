@@ -1,7 +1,7 @@
 """``make experiments``: the small experiments through the service, from base model to ``docs/results.md``.
 
-Stopped at any moment it goes on where it stood: base models are kept, and the service keeps its jobs. Remove
-``var/experiments`` to begin anew.
+Stopped at any moment it goes on where it stood: base models are kept, and the service keeps its jobs. Another spec,
+other files or other code of the library make a new job. Remove ``var/experiments`` to begin anew.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+import negmerge
 from demo.machine import machine
 from demo.service import ENDINGS, download, events, running, submit, upload
 from experiments import pictures, results, subsets
@@ -46,18 +47,19 @@ def main(names: list[str]) -> None:
             jobs = {experiment.name: _submit(client, experiment, made[experiment.name]) for experiment in chosen}
             for name, job in jobs.items():
                 _follow(client, name, job, on_stage)
-                document = _fetch(client, job, HERE / name)
+                folder = HERE / name / job
+                document = _fetch(client, job, folder)
                 console.print(result_table(document))
-                load = partial(_vector, client, job, HERE / name)
-                spec, kept = parse(EXPERIMENTS[name].spec()), HERE / name / "subsets.json"
+                load = partial(_vector, client, job, folder)
+                spec, kept = parse(EXPERIMENTS[name].spec()), folder / "subsets.json"
                 curve = subsets.curve(spec, made[name].datasets, load, kept, on_stage(f"{name}: the curve over N"))
                 pictures.draw(document, curve, PAGE.parent / "results", name)
                 results.insert(name, document, curve, machine())
-                console.print(f"{name}: {HERE / name / 'report.html'}, {PAGE}", highlight=False)
+                console.print(f"{name}: {folder / 'report.html'}, {PAGE}", highlight=False)
 
 
 def _submit(client: httpx.Client, experiment: Experiment, material: Material) -> str:
-    """The experiment's job: made now, or by an earlier run with the same spec and the same files."""
+    """The experiment's job: made now, or by an earlier run of the same code with the same spec and files."""
     spec = experiment.spec()
     text = json.dumps(spec)
     for path, what in material.uploads.items():
@@ -66,8 +68,10 @@ def _submit(client: httpx.Client, experiment: Experiment, material: Material) ->
     for side in ("forget", "retain"):
         if "uri" in spec[side]:
             spec[side]["dataset"] = spec[side].pop("uri")
-    key = f"{experiment.name}-{hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16]}"
-    return submit(client, spec, key)
+    key = hashlib.sha256(json.dumps(spec).encode())
+    for file in sorted(Path(negmerge.__file__).parent.rglob("*.py")):
+        key.update(file.read_bytes())
+    return submit(client, spec, f"{experiment.name}-{key.hexdigest()[:16]}")
 
 
 def _uploaded(client: httpx.Client, kind: str, file: Path, fields: dict[str, str]) -> str:

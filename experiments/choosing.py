@@ -60,9 +60,9 @@ def _opened(experiment: str) -> tuple[JobSpec, Network, Prepared]:
     torch.set_num_threads(1)
     data = data_root()
     assert data is not None  # main has looked
-    spec = parse(EXPERIMENTS[experiment].spec())
+    spec, material = parse(EXPERIMENTS[experiment].spec()), EXPERIMENTS[experiment].make(data, ignore)
     model = local.open_model(spec, "cpu")
-    return spec, model, preparing.prepare(spec, model, *EXPERIMENTS[experiment].make(data, ignore).datasets)
+    return spec, model, preparing.prepare(spec, model, *material.datasets)
 
 
 def attempt(experiment: str, name: str, value: float) -> Trial:
@@ -89,8 +89,10 @@ def choose(trials: Sequence[Trial], keep: float) -> Trial:
 
 def main(experiment: str) -> None:
     """Try all values on two processes, and write down what each gave."""
-    if data_root() is None:
+    data = data_root()
+    if data is None:
         raise SystemExit("the experiments need CIFAR-10 as cifar10-jpeg.zip: say in NEGMERGE_DATA where it is")
+    EXPERIMENTS[experiment].make(data, ignore)  # before the processes, which would both make it
     keep = parse(EXPERIMENTS[experiment].spec()).scale_search.keep
     todo = [(experiment, name, value) for name, (_, values) in VALUES.items() for value in values]
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:

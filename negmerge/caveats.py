@@ -33,6 +33,11 @@ def of_result(document: Mapping[str, Any]) -> list[str]:
         found.append(f"{len(left_out)} of {len(points)} points diverged and were left out: {listed}.")
     if 1 in _pools(document):
         found.append(ONE_POINT)
+    for number, repeat in enumerate(document["repeats"], start=1):
+        for method, figures in repeat.items():
+            if isinstance(figures, str):
+                where = f" in repeat {number} of {len(document['repeats'])}" if len(document["repeats"]) > 1 else ""
+                found.append(f"{method} has no figures{where}: {figures}")
     return found
 
 

@@ -118,8 +118,10 @@ def evaluate(
     from negmerge.console import following
     from negmerge.prepared import as_json
     from negmerge.preparing import prepare
+    from negmerge.spec import ScaleSearch
 
     spec = local.read_spec(spec_file)
+    spec = spec.model_copy(update={"scale_search": ScaleSearch(rule="lowest_forget")})  # no λ, so nothing to match
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
     with following(Console(stderr=True)) as on_stage:
         measured = local.open_measured(model, spec, local.device_of(device))

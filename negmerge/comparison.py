@@ -2,7 +2,8 @@
 
 Classifiers are compared as SalUn's protocol has it: retain and forget accuracy on what was trained on, test accuracy on
 what stays, membership inference, and the average gap to the retrained model where one was trained. A zero-shot model
-is compared on test data: the forget set's and the control set's.
+is compared on test data, whatever else it was measured on: the forget set's and the retain set's; forgotten training
+samples, which have no test data, are measured themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,10 @@ class Run:
 
 
 def table_parts(prepared: Prepared) -> dict[str, str]:
-    """Column → the part that it is measured on."""
-    if prepared.retain.samples("train") is not None and prepared.retain.samples("test") is not None:
+    """Column → the part that it is measured on. A classifier is known by its empty head."""
+    retain = prepared.retain
+    classifier = retain.head.numel() == 0
+    if classifier and retain.samples("train") is not None and retain.samples("test") is not None:
         return {"forget": "train", "retain": "train", "test": "test"}
     return {"forget": "test" if prepared.forget.samples("test") else "train", "retain": "test"}
 

@@ -73,7 +73,7 @@ def conclude(
             poll = still(on_step, repeat * len(methods) + i, total)
             started = time.monotonic()
             merged = _merge(spec, model, prepared, partial, method, rows, evidence.load, poll)
-            seconds = _training_seconds(method, rows) + time.monotonic() - started
+            seconds = _pool_seconds(method, rows) + time.monotonic() - started
             load_at(model, merged.vector, merged.choice.scale)
             standing = assess(model, prepared, poll)
             stored = _bytes_stored(method, partial, merged.vector)
@@ -113,9 +113,9 @@ def _rows_of(points: Sequence[Mapping[str, Any]], repeat: int, repeats: int) -> 
     return points[repeat * size : (repeat + 1) * size]
 
 
-def _training_seconds(method: str, rows: Sequence[Mapping[str, Any]]) -> float:
-    """What the pool took; where each single is searched on its own, with that."""
-    column = "seconds" if method in (SINGLE, "greedy") else "training_seconds"
+def _pool_seconds(method: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """What training the pool took; where each single is searched on its own, with that."""
+    column = "search_seconds" if method in (SINGLE, "greedy") else "training_seconds"
     return sum(float(row.get(column, 0)) for row in rows)
 
 

@@ -80,6 +80,8 @@ def merge_files(
     MergeError a method, an option or a number of models that cannot be merged.
     """
     _check_options(method, len(tuned), scale, agreement, density)
+    if method == "relaxed":
+        raise MergeError("relaxed is negmerge with an agreement below 1: give that")
     merging = None if method == SINGLE else rule(method, spec.Merge(agreement=agreement, density=density))
     if out.is_dir():
         raise CheckpointError(f"{out} is a folder: name the file to write")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 from torch import Tensor
 
-from negmerge.errors import DataError, ModelError
+from negmerge.errors import DataError, DivergedError, ModelError
 from negmerge.metrics import Count
 
 Values = NDArray[np.float64]
@@ -80,8 +80,8 @@ def membership_inference(members: Values, non_members: Values, forgotten: Values
     first: the score is a function of the values alone. About 7 s for twice 10,000 samples on one core, in which
     other threads run on.
 
-    Raises DataError where a set is empty or the sides differ in number, and ModelError where a value is no
-    confidence.
+    Raises DataError where a set is empty or the sides differ in number, DivergedError where a value is not finite,
+    and ModelError where one is no confidence.
     """
     inside, outside, asked = _checked(members, non_members, forgotten)
     if len(inside) != len(outside):
@@ -107,7 +107,7 @@ def threshold_inference(members: Values, non_members: Values, forgotten: Values)
     Source: Song and Mittal 2021 (arXiv 2003.10595), with one threshold for all classes (theirs has one for each:
     call this by class and add the counts up).
 
-    Raises DataError where a set is empty, and ModelError where a value is not finite.
+    Raises DataError where a set is empty, and DivergedError where a value is not finite.
     """
     inside, outside, asked = _checked(members, non_members, forgotten)
     thresholds = np.unique(np.concatenate([inside, outside]))
@@ -133,7 +133,7 @@ def _checked(members: Values, non_members: Values, forgotten: Values) -> tuple[V
     for values, what in ((members, "members"), (non_members, "non-members"), (forgotten, "forgotten samples")):
         wrong = len(values) - int(np.isfinite(values).sum())
         if wrong:
-            raise ModelError(
+            raise DivergedError(
                 f"{wrong} of {len(values)} values of the {what} are not finite: the model has diverged, "
                 "lower the learning rate or train it for fewer epochs"
             )

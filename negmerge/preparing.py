@@ -11,7 +11,7 @@ from negmerge.identity import identity
 from negmerge.metrics import Count, evaluate
 from negmerge.network import Network, Outputs
 from negmerge.prepared import PARTS, Prepared, Side, measure
-from negmerge.progress import OnStep, Stages, ignore
+from negmerge.progress import OnStep, Stages, ignore, still
 from negmerge.rival_spec import RETRAIN, RivalRun
 from negmerge.selection import split
 from negmerge.spec import JobSpec
@@ -41,7 +41,8 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     data = {"forget": identity(spec.forget, forget.index), "retain": identity(spec.retain, retain.index)}
     prepared = Prepared(forget_side, retain_side, splits.counts(), data, base)
     if spec.scale_rule == "match_unseen":
-        return replace(prepared, reference=_unseen(model, forget, forget_side, forget_outputs, splits.unseen))
+        unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, still(on_step, 0, 1))
+        return replace(prepared, reference=unseen)
     if spec.scale_rule == "match_retrained":
         return _with_retrained(spec, model, prepared, on_step)
     return prepared
@@ -56,7 +57,9 @@ def _with_retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: 
     return replace(prepared, reference=reference, retrained=row)
 
 
-def _unseen(model: Network, forget: Dataset, side: Side, outputs: Outputs, samples: Sequence[Sample]) -> Count:
+def _unseen(
+    model: Network, forget: Dataset, side: Side, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep
+) -> Count:
     """What the base model scores on validation samples of the forget set's data set that stay."""
     if not samples:
         raise SelectionError(
@@ -64,8 +67,8 @@ def _unseen(model: Network, forget: Dataset, side: Side, outputs: Outputs, sampl
             "choose another rule",
             "/scale_search/rule",
         )
-    decoded = _decoded(model, forget, outputs, samples)
-    return evaluate(model, decoded.images, decoded.labels, side.head, side.classes).total
+    decoded = _decoded(model, forget, outputs, samples, on_step)
+    return evaluate(model, decoded.images, decoded.labels, side.head, side.classes, on_step).total
 
 
 def _outputs(model: Network, dataset: Dataset) -> Outputs:
@@ -81,9 +84,7 @@ def _side(
     return Side(outputs.classes, outputs.head, decoded)
 
 
-def _decoded(
-    model: Network, dataset: Dataset, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep = ignore
-) -> Decoded:
+def _decoded(model: Network, dataset: Dataset, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep) -> Decoded:
     """Pixels, with labels that count through the model's outputs instead of the data set's classes."""
     decoded = decode(dataset, samples, model.preprocess, on_step)
     return replace(decoded, labels=outputs.labels[decoded.labels])

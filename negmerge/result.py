@@ -126,7 +126,7 @@ def _method(result: MethodResult) -> dict[str, Any]:
 
 
 def _rival(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in ("rival", "repeat", "state")}
+    return {key: value for key, value in row.items() if key not in ("rival", "state")}
 
 
 def _repeats(concluded: Concluded) -> list[dict[str, Any]]:

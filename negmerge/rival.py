@@ -47,7 +47,6 @@ class Task:
     retain: Decoded
     settings: Settings
     generator: torch.Generator
-    seed: int
     on_step: OnStep
 
 
@@ -87,7 +86,7 @@ def run(
     model.restore()
     try:
         with seeded(model.device, seed) as generator:
-            rival.unlearn(Task(model, head, forget, retain, settings, generator, seed, on_step))
+            rival.unlearn(Task(model, head, forget, retain, settings, generator, on_step))
         state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.module.state_dict().items()}
     finally:
         model.module.zero_grad(set_to_none=True)

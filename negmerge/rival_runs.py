@@ -6,7 +6,7 @@ from typing import Any
 from negmerge.errors import DivergedError, ModelError
 from negmerge.network import Network
 from negmerge.prepared import Prepared
-from negmerge.progress import OnStep, ignore
+from negmerge.progress import OnStep, ignore, still
 from negmerge.rival import run as unlearn
 from negmerge.rival_spec import RivalOptions, RivalRun
 from negmerge.spec import JobSpec
@@ -27,7 +27,7 @@ def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_ste
         state = unlearn(run.name, options, model, prepared.forget.head, *train, run.seed, on_step)
         seconds = round(time.monotonic() - started, 3)
         model.load_state(state)
-        standing = assess(model, prepared, lambda step, total, loss: on_step(0, 1, None))
+        standing = assess(model, prepared, still(on_step, 0, 1))
     except (DivergedError, ModelError) as error:
         return row | {"state": "diverged", "cause": str(error)}
     finally:

@@ -85,10 +85,11 @@ def choose_sparingly(
     """
     goal = _goal(search, rule, reference)
     floor = _decimal(search.keep) * _accuracy(base_retain)
+    forget = cache(forget_at)
     keeps = cache(lambda scale: scale == 0 or _accuracy(retain_at(scale)) >= floor)
 
     def rank(scale: float) -> tuple[int, float]:
-        return (_distance(forget_at(scale), goal), scale)
+        return (_distance(forget(scale), goal), scale)
 
     ranks = [rank(0.0)]
     if rule == "fixed":
@@ -96,7 +97,7 @@ def choose_sparingly(
         return Choice(search.scale, False, [], rank(search.scale))
     for edge in EDGES if search.extend else EDGES[:1]:
         ranks += [rank(i / STEPS) for i in range(len(ranks), edge * STEPS + 1)]
-        short = _accuracy(forget_at(edge)) > goal
+        short = _accuracy(forget(edge)) > goal
         if not short or not keeps(edge):
             break  # past the goal, or at too high a price: more of τ* helps neither
     best = next(key for key in sorted(ranks) if keeps(key[1]))

@@ -51,12 +51,14 @@ class Row:
 def compared(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """The whole comparison as text, a row for each method: mean ± deviation where there are repeats.
 
-    Shares are in percent, gaps in percentage points; columns in which no method has a figure are left out.
+    Shares are in percent, gaps in percentage points; columns in which no method has a figure are left out. A mean of
+    fewer repeats than the job has says of how many (n).
     """
+    repeats = len(document["repeats"])
     filled = [column for column in _COLUMNS if any(row[column] is not None for row in document["table"])]
     return [
         {"method": LABELS.get(row["method"], row["method"])}
-        | {_COLUMNS[name]: _cell(name, row[name]) for name in filled}
+        | {_COLUMNS[name]: _cell(name, row[name], 1 if row["method"] == "base" else repeats) for name in filled}
         for row in document["table"]
     ]
 
@@ -73,7 +75,7 @@ _COLUMNS = {
 }
 
 
-def _cell(column: str, value: Any) -> str:
+def _cell(column: str, value: Any, repeats: int) -> str:
     if value is None:
         return "–"
     if column == "bytes_stored":
@@ -81,7 +83,9 @@ def _cell(column: str, value: Any) -> str:
     digits = 2 if column in ("gap", "scale") else 1
     unit = 100.0 if _COLUMNS[column].endswith("%") else 1.0
     text = f"{unit * value['mean']:.{digits}f}"
-    return text if value["deviation"] is None else f"{text} ± {unit * value['deviation']:.{digits}f}"
+    if value["deviation"] is not None:
+        text += f" ± {unit * value['deviation']:.{digits}f}"
+    return text if value["repeats"] >= repeats else f"{text} (n = {value['repeats']})"
 
 
 def rows(document: Mapping[str, Any]) -> list[Row]:

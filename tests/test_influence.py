@@ -36,7 +36,6 @@ def task(model: Network, retain: Decoded, batch_size: int = 1000) -> Task:
         retain,
         Settings(batch_size=batch_size),
         torch.Generator().manual_seed(0),
-        0,
         ignore,
     )
 

@@ -25,7 +25,7 @@ THREE = random_samples(3, classes=3, seed=2)
 def make(on_step: OnStep = ignore, **changes: Any) -> Task:
     plain: dict[str, Any] = {"crop_flip": False, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 2}
     settings = Settings(**(plain | changes))
-    return Task(Linear(THETA), torch.zeros(0), FIVE, FIVE, settings, torch.Generator().manual_seed(7), 7, on_step)
+    return Task(Linear(THETA), torch.zeros(0), FIVE, FIVE, settings, torch.Generator().manual_seed(7), on_step)
 
 
 def trained(task: Task) -> Vector:
@@ -126,7 +126,7 @@ def test_with_crops_and_flips_the_model_sees_each_batch_cut_anew() -> None:
     big = Decoded(images, torch.zeros(5, dtype=torch.int64), ())
     model = Watching()
     settings = Settings(epochs=2, batch_size=2, learning_rate=0.01)
-    descend(Task(model, torch.zeros(0), big, big, settings, torch.Generator().manual_seed(7), 7, ignore), always(big))
+    descend(Task(model, torch.zeros(0), big, big, settings, torch.Generator().manual_seed(7), ignore), always(big))
     again, expected = torch.Generator().manual_seed(7), []
     for _ in range(2):
         order = torch.randperm(5, generator=again)

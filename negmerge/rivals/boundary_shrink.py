@@ -38,6 +38,7 @@ def nearest_wrong(task: Task) -> Decoded:
             moved = (images + task.settings.strength * gradient.sign()).clamp(0, 1)
             scores = _logits(task, moved).scatter(1, labels[:, None], -torch.inf)
             found.append(scores.argmax(dim=1).cpu())
+        task.on_step(0, 1, None)
     return replace(samples, labels=torch.cat(found))
 
 

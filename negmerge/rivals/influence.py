@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from negmerge.data import Decoded
+from negmerge.errors import DivergedError
 from negmerge.progress import still
 from negmerge.rival import Settings, Task
 
@@ -47,14 +48,17 @@ def unlearn(task: Task) -> None:
 
 
 def solve(product: Callable[[Tensor], Tensor], right: Tensor, on_step: Callable[[int, int, None], None]) -> Tensor:
-    """x with product(x) = right, for a symmetric positive definite product, by conjugate gradients (Hestenes 1952)."""
+    """x with product(x) = right, for a symmetric positive definite product, by conjugate gradients (Hestenes 1952).
+
+    Raises DivergedError where so many iterations do not reach the tolerance.
+    """
     x = torch.zeros_like(right)
     residual, direction = right.clone(), right.clone()
     square = residual @ residual
     goal = TOLERANCE**2 * square
     for iteration in range(MAX_ITERATIONS):
         if square <= goal:
-            break
+            return x
         image = product(direction)
         length = square / (direction @ image)
         x += length * direction
@@ -62,7 +66,9 @@ def solve(product: Callable[[Tensor], Tensor], right: Tensor, on_step: Callable[
         square, before = residual @ residual, square
         direction = residual + square / before * direction
         on_step(iteration + 1, MAX_ITERATIONS, None)
-    return x
+    if square <= goal:
+        return x
+    raise DivergedError(f"influence: {MAX_ITERATIONS} iterations of conjugate gradients do not solve the Newton step")
 
 
 def fisher_product(task: Task, chosen: Tensor, vector: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from negmerge.errors import FieldError, SpecError
 from negmerge.rival import Settings, Task
 from negmerge.rivals.random_label import Passes
 from negmerge.sgd import descend
@@ -22,8 +23,14 @@ DEFAULTS = Settings(learning_rate=0.013, strength=0.5)
 
 
 def unlearn(task: Task) -> None:
-    """Random labels, and after every update the weights outside the mask go back to θ₀."""
+    """Random labels, and after every update the weights outside the mask go back to θ₀.
+
+    Raises SpecError for a strength above 1.
+    """
     model = task.model
+    if task.settings.strength > 1:
+        message = f"is the share of the weights that may move, and {task.settings.strength:g} is more than 1"
+        raise SpecError([FieldError("/rivals/salun/strength", message)])
     masks = saliency(task)
     originals = [parameter.detach().clone() for parameter in model.parameters()]
 
@@ -47,9 +54,10 @@ def saliency(task: Task) -> list[Tensor]:
         logits = model.logits(samples.images[chosen], task.head)
         loss = functional.cross_entropy(logits, samples.labels[chosen].to(model.device), reduction="sum")
         torch.autograd.backward([loss / len(samples.images)])
+        task.on_step(0, 1, None)
     sizes = [parameter.grad.abs() for parameter in model.parameters() if parameter.grad is not None]
     every = torch.cat([size.reshape(-1) for size in sizes])
-    kept = round(min(task.settings.strength, 1) * len(every))
+    kept = round(task.settings.strength * len(every))
     if kept == 0:
         return [torch.zeros_like(size, dtype=torch.bool) for size in sizes]
     threshold = every.kthvalue(len(every) - kept + 1).values
