@@ -158,7 +158,7 @@ class JobMetadata(Table):
 
 
 class Step(Table):
-    """One leased piece of a job: ``prepare``, a ``point``, or ``conclude``.
+    """One leased piece of a job: ``prepare``, a ``point``, a ``rival``, or ``conclude``.
 
     state: open → claimed → folded or diverged (points), done (the others); a claim past its lease is lost, and
     the sweep opens the step again. A point that is trained and not yet folded is claimed and has an outcome.

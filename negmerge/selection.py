@@ -88,7 +88,9 @@ def split(forget: DatasetRef, retain: DatasetRef, forget_index: Index, retain_in
     keeps its validation and test parts whole.
 
     Raises SelectionError, with the pointer of the wrong field: an unknown class or id, a listed id in val/ or
-    test/, nothing to forget or to keep, no validation samples, an overlap.
+    test/, nothing to forget or to keep, no validation samples, an overlap. Where samples are listed to
+    forget, a training sample of the same data set must stay; beside a forgotten class the others may be there only to
+    be measured on.
     """
     same = forget.source == retain.source
     listed = _listed(forget.select, forget_index, "/forget/select")
@@ -107,6 +109,11 @@ def split(forget: DatasetRef, retain: DatasetRef, forget_index: Index, retain_in
         raise SelectionError(
             "nothing is left to keep on validation data: forget less, or name another data set to retain",
             "/retain/select" if retain.select else "/retain",
+        )
+    if same and listed and not remaining.train:
+        raise SelectionError(
+            "nothing is left to keep of the training samples: forget fewer, or name another data set to retain",
+            "/retain/select" if retain.select else "/forget/select",
         )
     return Splits(forgotten, remaining, by_class, _without(forget_parts.validation, forgotten_ids))
 

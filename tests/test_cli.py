@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from negmerge import cli
+from negmerge import caveats, cli
 from negmerge.checkpoints import sha256
 from tests import local_job, pico_timm
 
@@ -324,6 +324,15 @@ def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Comm
     }
     measured = negmerge("evaluate", tmp_path / "out" / "unlearned", spec)
     assert json.loads(measured.stdout)["test"] == result["methods"]["negmerge"]["test"]
+
+
+def test_run_warns_on_stderr_of_what_a_reader_must_know(negmerge: Command, tmp_path: Path) -> None:
+    one = {"points": [{"learning_rate": 1e-3, "epochs": 1, "batch_size": 16}]}
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, sweep=one)))
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"warning: {caveats.ONE_POINT}" in done.stderr.splitlines()
+    assert caveats.ONE_POINT not in done.stdout
 
 
 def test_run_refuses_a_folder_that_exists(negmerge: Command, tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ def test_negmerge_is_the_mean_where_the_signs_agree(taus: list[list[float]], agr
     assert same_bits(flat(partial.result("negmerge")), np.array(expected, np.float32))
 
 
+@given(taus=sweeps, share=st.sampled_from(["0.8", "0.55", "0.5"]))
+def test_relaxed_is_negmerge_with_a_share_of_its_own(taus: list[list[float]], share: str) -> None:
+    partial = folded(taus, ["negmerge", "relaxed"], spec.Merge(agreement=1.0, relaxed=float(share)))
+
+    for method, agreement in (("negmerge", Fraction(1)), ("relaxed", Fraction(share))):
+        expected = [plain_negmerge(column, agreement) for column in zip(*taus, strict=True)]
+        assert same_bits(flat(partial.result(method)), np.array(expected, np.float32)), method
+
+
 @given(taus=sweeps)
 def test_uniform_is_the_mean(taus: list[list[float]]) -> None:
     expected = [plain_mean(column, len(taus)) for column in zip(*taus, strict=True)]
@@ -122,6 +131,15 @@ def test_a_share_of_agreement_is_taken_as_it_is_written() -> None:
     taus = [[1.0] * SIZE] * 11 + [[-1.0] * SIZE] * 9
     merged = folded(taus, ["negmerge"], spec.Merge(agreement=0.55)).result("negmerge")
     assert np.allclose(flat(merged), 0.1)
+
+
+def test_relaxed_keeps_what_four_of_five_agree_on_where_negmerge_wants_all_five() -> None:
+    # By element: five agree, four (the mean is over all five), four beside one that left it, three.
+    taus = [[0.5, 0.5, 0.5, 0.5] + [0.0] * 7] * 3
+    taus += [[0.5, 0.5, 0.5, -0.5] + [0.0] * 7, [0.5, -0.5, 0.0, -0.5] + [0.0] * 7]
+    partial = folded(taus, ["negmerge", "relaxed"], spec.Merge(relaxed=0.8))
+    assert np.allclose(flat(partial.result("relaxed")), [0.5, 0.3, 0.4] + [0.0] * 8)
+    assert flat(partial.result("negmerge")).tolist() == [0.5] + [0.0] * 10
 
 
 def test_an_elected_sign_of_zero_takes_the_majority_sign() -> None:

@@ -1,13 +1,11 @@
 """The summary table, the report and the model card of a real result."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from negmerge import caveats, report, summary
 from negmerge.metrics import Count, Evaluation
-from negmerge.spec import parse
 from tests import local_job
 
 
@@ -49,21 +47,6 @@ def test_a_scale_of_zero_is_said_aloud(result: dict[str, Any]) -> None:
     nothing = dict(result, warnings=caveats.of_result(dict(result, nothing_unlearned=True)))
     assert "nothing was unlearned" in report.html(nothing)
     assert "nothing was unlearned" in report.model_card(nothing)
-
-
-def test_points_that_were_left_out_are_listed(result: dict[str, Any]) -> None:
-    (warning,) = caveats.of_result(dict(result, left_out=[2], scale_at_edge=False))
-    assert warning == "1 of 4 points diverged and were left out: 2."
-
-
-def test_a_pool_that_shrank_to_one_point_is_said_aloud(result: dict[str, Any]) -> None:
-    assert caveats.ONE_POINT in caveats.of_result(dict(result, left_out=[0, 2, 3]))
-
-
-def test_a_pool_of_one_is_warned_of_before_any_work_and_a_pool_of_two_is_not(tmp_path: Path) -> None:
-    one = local_job.spec_document(tmp_path) | {"sweep": {"grid": {"learning_rate": [1e-3]}}}
-    two = one | {"sweep": {"grid": {"learning_rate": [1e-3, 1e-4]}}}
-    assert [caveats.of_spec(parse(spec)) for spec in (one, two)] == [[caveats.ONE_POINT], []]
 
 
 def test_the_report_loads_nothing_from_elsewhere(result: dict[str, Any]) -> None:

@@ -293,3 +293,35 @@ def test_no_listed_id_is_ever_dropped(listed: set[int]) -> None:
     splits = chosen({"ids": [f"a/{i}" for i in listed]}, None, plain(a=30, b=30))
     assert ids(splits.forget.train) == {f"a/{i}" for i in listed}
     assert len(splits.forget.all()) + len(splits.retain.all()) == 60
+
+
+def measured(train: str) -> Index:
+    """Nine training samples of each class that ``train`` names; a and b both have validation and test samples."""
+    kept = [(f"{part}/{name}/{i}", name, part) for part in ("validation", "test") for name in "ab" for i in range(3)]
+    return index_of(*((f"train/{name}/{i}", name, "train") for name in train for i in range(9)), *kept)
+
+
+def test_listing_every_training_sample_leaves_none_to_keep() -> None:
+    """The archive's own val/ part alone is nothing that a model could be trained on."""
+    listed = [f"train/{name}/{i}" for name in "ab" for i in range(9)]
+    pointer, message = refused({"ids": listed}, None, measured("ab"))
+    assert (pointer, "nothing is left to keep of the training samples" in message) == ("/forget/select", True)
+    assert chosen({"ids": listed[1:]}, None, measured("ab")).counts()["retain"]["train"] == 1
+
+
+def test_a_retain_set_of_classes_without_training_samples_leaves_none_to_keep() -> None:
+    pointer, _ = refused({"ids": ["train/a/0"]}, {"classes": ["b"]}, measured("a"))
+    assert pointer == "/retain/select"
+
+
+def test_every_training_sample_may_be_forgotten_where_another_data_set_is_retained() -> None:
+    splits = chosen({"ids": [f"train/a/{i}" for i in range(9)]}, None, measured("a"), plain(x=10))
+    assert splits.counts()["retain"]["train"] == 8
+
+
+def test_beside_a_forgotten_class_the_others_may_be_there_only_to_be_measured_on() -> None:
+    """So it is with a zero-shot model's control classes, which no merge trains on."""
+    assert chosen({"classes": ["a"]}, None, measured("a")).counts() == {
+        "forget": {"train": 9, "validation": 3, "test": 3},
+        "retain": {"train": 0, "validation": 3, "test": 3},
+    }

@@ -152,6 +152,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/scale_search/rule", "target", "/scale_search/target"),
     ("/scale_search/scale", 1.0, "/scale_search/scale"),
     ("/scale_search", {"rule": "fixed", "scale": MAX_SCALE + 1}, "/scale_search/scale"),
+    ("/scale_search", {"rule": "match_retrained"}, "/compare"),
     ("/compare/1", "average", "/compare/1"),
     ("/compare/1", "ties", "/compare"),
     ("/compare", ["greedy"], "/keep_task_vectors"),

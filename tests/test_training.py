@@ -1,8 +1,9 @@
-"""Fine-tuning one point: AdamW worked by hand, schedules by formula, and what must not move does not."""
+"""Fine-tuning one point: AdamW and SGD worked by hand, schedules by formula, and what must not move does not."""
 
 import copy
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -50,8 +51,36 @@ def tune(model: ZeroShotModel, head: Tensor, hyper: HyperParameters, seed: int =
     return fine_tune(model, images, labels, head, hyper, seed)
 
 
+Update = Callable[[int, str, Tensor, Tensor], Tensor]
+"""(step from 1, name, θ, clipped gradient) → what is taken from θ, as a multiple of the rate."""
+
+
+def adamw(decay: float) -> Update:
+    """AdamW (arXiv 1711.05101, algorithm 2) with β = 0.9, 0.999 and ε = 1e-8."""
+    m: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+    v: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+
+    def update(t: int, name: str, theta: Tensor, g: Tensor) -> Tensor:
+        m[name] = 0.9 * m[name] + 0.1 * g
+        v[name] = 0.999 * v[name] + 0.001 * g**2
+        return decay * theta + m[name] / (1 - 0.9**t) / ((v[name] / (1 - 0.999**t)).sqrt() + 1e-8)
+
+    return update
+
+
+def sgd(decay: float) -> Update:
+    """Heavy ball: v ← 0.9 v + (g + decay·θ). The decay is no part of the gradient that is clipped."""
+    v: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+
+    def update(t: int, name: str, theta: Tensor, g: Tensor) -> Tensor:
+        v[name] = 0.9 * v[name] + g + decay * theta
+        return v[name]
+
+    return update
+
+
 class ByHand:
-    """The published recipe in float64, written out: full batches, clipping, AdamW, half a cosine.
+    """The recipe in float64, written out: full batches, clipping, an optimizer's update, half a cosine.
 
     ``norms`` and ``smallest`` are each step's gradient norm and each element's smallest |gradient|.
     """
@@ -75,10 +104,7 @@ class ByHand:
         loss: Tensor = -(q * log_p).sum(dim=1).mean()
         return loss
 
-    def run(self, steps: int, peak: float, decay: float) -> dict[str, Tensor]:
-        """AdamW (arXiv 1711.05101, algorithm 2) with β = 0.9, 0.999 and ε = 1e-8."""
-        m = {name: torch.zeros_like(p) for name, p in self.theta.items()}
-        v = {name: torch.zeros_like(p) for name, p in self.theta.items()}
+    def run(self, steps: int, peak: float, update: Update) -> dict[str, Tensor]:
         for t in range(1, steps + 1):
             loss = self.loss()
             found = dict(zip(self.theta, torch.autograd.grad(loss, list(self.theta.values())), strict=True))
@@ -87,19 +113,15 @@ class ByHand:
             rate = peak * (1 + math.cos(math.pi * (t - 1) / steps)) / 2
             for name, g in found.items():
                 self.smallest[name] = self.smallest[name].minimum(g.abs())
-                g = g / max(1.0, self.norms[-1])
-                m[name] = 0.9 * m[name] + 0.1 * g
-                v[name] = 0.999 * v[name] + 0.001 * g**2
-                step = m[name] / (1 - 0.9**t) / ((v[name] / (1 - 0.999**t)).sqrt() + 1e-8)
                 with torch.no_grad():
-                    self.theta[name] -= rate * (decay * self.theta[name] + step)
+                    self.theta[name] -= rate * update(t, name, self.theta[name], g / max(1.0, self.norms[-1]))
         return {name: p.detach() for name, p in self.theta.items()}
 
 
 def check_by_hand(model: ZeroShotModel, head: Tensor, samples: tuple[Tensor, Tensor], hyper: HyperParameters) -> ByHand:
     """Fine-tune with full batches and compare each element whose gradients stand out of float32's noise."""
     by_hand = ByHand(model, head, samples, hyper.label_smoothing)
-    expected = by_hand.run(hyper.epochs, hyper.learning_rate, hyper.weight_decay)
+    expected = by_hand.run(hyper.epochs, hyper.learning_rate, adamw(hyper.weight_decay))
     tuned = fine_tune(model, *samples, head, hyper, seed=0)
     compared = 0
     for name, theta in expected.items():
@@ -107,6 +129,20 @@ def check_by_hand(model: ZeroShotModel, head: Tensor, samples: tuple[Tensor, Ten
         assert ((tuned.state[name].double() - theta)[clear].abs() < 1e-2 * hyper.learning_rate).all(), name
         compared += int(clear.sum())
     assert compared > 1000
+    assert tuned.loss == pytest.approx(by_hand.losses[-1], rel=1e-4)
+    return by_hand
+
+
+def check_sgd_by_hand(
+    model: ZeroShotModel, head: Tensor, samples: tuple[Tensor, Tensor], hyper: HyperParameters
+) -> ByHand:
+    """The same with SGD, whose steps are as long as the gradients: each tensor's whole way is compared."""
+    by_hand = ByHand(model, head, samples, hyper.label_smoothing)
+    expected = by_hand.run(hyper.epochs, hyper.learning_rate, sgd(hyper.weight_decay))
+    tuned = fine_tune(model, *samples, head, hyper, seed=0)
+    for name, theta in expected.items():
+        way = (theta - model.base[name].double()).norm()
+        assert (tuned.state[name].double() - theta).norm() < 1e-3 * way, name
     assert tuned.loss == pytest.approx(by_hand.losses[-1], rel=1e-4)
     return by_hand
 
@@ -125,6 +161,16 @@ def test_long_gradients_are_clipped_to_one(model: ZeroShotModel, head: Tensor, s
     by_hand = check_by_hand(model, head, (images, (labels + 1) % 5), hyper)
     assert min(by_hand.norms) > 1
     assert max(by_hand.norms) > 1.2 * min(by_hand.norms)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_sgd_is_the_heavy_ball_worked_by_hand(
+    model: ZeroShotModel, head: Tensor, samples: tuple[Tensor, Tensor], decay: float
+) -> None:
+    """Four steps, of which the first is clipped and the last is not."""
+    hyper = ONE_STEP.model_copy(update={"optimizer": "sgd", "epochs": 4, "weight_decay": decay, "learning_rate": 0.05})
+    by_hand = check_sgd_by_hand(model, head, samples, hyper)
+    assert by_hand.norms[0] > 1 > by_hand.norms[-1]
 
 
 def test_only_the_image_tower_is_in_the_result(model: ZeroShotModel, head: Tensor) -> None:

@@ -229,8 +229,10 @@ class Result(BaseModel):
                 "job": JOB_ID,
                 "spec": {},
                 "method": "negmerge",
+                "rule": "lowest_forget",
                 "scale": 0.95,
                 "scale_at_edge": False,
+                "nothing_unlearned": False,
                 "consensus": {"share": 0.571, "tensors": {"visual.proj": 0.55}},
                 "methods": {
                     "negmerge": {
@@ -239,9 +241,13 @@ class Result(BaseModel):
                         "curve": [{"scale": 0.0, "forget": {"accuracy": 1.0, "correct": 18, "count": 18}}],
                     }
                 },
+                "repeats": [],
+                "table": [],
+                "table_parts": {"forget": "test", "retain": "test"},
                 "points": [],
                 "left_out": [],
                 "splits": {"forget": {"train": 143, "validation": 18, "test": 18}},
+                "data": {},
                 "digests": {"base": DIGEST, "task_vector": DIGEST, "unlearned": DIGEST},
                 "environment": {"device": "cpu", "threads": 2},
                 "rounded_away": 0.0,
@@ -253,13 +259,19 @@ class Result(BaseModel):
     job: str | None
     spec: dict[str, Any]
     method: str
+    rule: str
     scale: float
     scale_at_edge: bool
+    nothing_unlearned: bool
     consensus: dict[str, Any]
     methods: dict[str, Any]
+    repeats: list[dict[str, Any]]
+    table: list[dict[str, Any]]
+    table_parts: dict[str, str]
     points: list[dict[str, Any]]
     left_out: list[int]
     splits: dict[str, dict[str, int]]
+    data: dict[str, dict[str, Any]]
     digests: dict[str, str]
     environment: dict[str, Any]
     rounded_away: float

@@ -13,6 +13,7 @@ from negmerge.datasets.catalog import Layout
 from negmerge.datasets.contents import Array, Contents, must_exist, of_arrays, of_files
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# The labels of github zalandoresearch/fashion-mnist, README.
 _CLOTHES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip

@@ -4,7 +4,8 @@ Templates and words are those of the published zero-shot heads: github openai/CL
 ``Prompt_Engineering_for_ImageNet`` (1,000 names in the order of the sorted WordNet ids, 80 templates), as
 github mlfoundations/task_vectors uses them (``src/datasets/templates.py`` and the data sets' own modules). Where those
 have no list, the rule is theirs too: the class's folder with spaces for underscores. No published head is known for
-FashionMNIST, CUB200 and TinyImageNet: their words are those of the data sets' own files, with the default template.
+FashionMNIST, CUB200 and TinyImageNet: their words are those of the data sets' own files (FashionMNIST's of its README,
+since the files hold none), with the default template.
 """
 
 import json
