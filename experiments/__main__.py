@@ -1,7 +1,7 @@
 """``make experiments``: the small experiments through the service, from base model to ``docs/results.md``.
 
 Stopped at any moment it goes on where it stood: base models are kept, and the service keeps its jobs. Another spec,
-other files or other code of the library make a new job. Remove ``var/experiments`` to begin anew.
+other files or other code make a new job. Remove ``var/experiments`` to begin anew.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import negmerge
 from demo.machine import machine
 from demo.service import ENDINGS, download, events, running, submit, upload
 from experiments import pictures, results, subsets
-from experiments.catalog import EXPERIMENTS, HERE, Experiment, Material
+from experiments.catalog import EXPERIMENTS, HERE, SPECS, Experiment, Material
 from experiments.data import data_root
 from experiments.results import PAGE
 from negmerge import checkpoints, pipeline
@@ -69,8 +69,9 @@ def _submit(client: httpx.Client, experiment: Experiment, material: Material) ->
         if "uri" in spec[side]:
             spec[side]["dataset"] = spec[side].pop("uri")
     key = hashlib.sha256(json.dumps(spec).encode())
-    for file in sorted(Path(negmerge.__file__).parent.rglob("*.py")):
-        key.update(file.read_bytes())
+    for package in (Path(negmerge.__file__).parent, SPECS):
+        for file in sorted(package.rglob("*.py")):
+            key.update(file.read_bytes())
     return submit(client, spec, f"{experiment.name}-{key.hexdigest()[:16]}")
 
 

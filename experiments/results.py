@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.subsets import Merged
-from negmerge.summary import compared, singles
+from negmerge.summary import LABELS, compared, singles
 
 PAGE = Path("docs/results.md")
 
@@ -28,7 +28,7 @@ def insert(name: str, document: Mapping[str, Any], curve: Sequence[Merged], hard
 def _table(document: Mapping[str, Any]) -> str:
     rows = compared(document)
     head = "| " + " | ".join(rows[0]) + " |\n|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-    main = {"negmerge": "NegMerge"}[document["method"]]
+    main = LABELS[document["method"]]
     lines = ["| " + " | ".join(_bold(cell, row["method"] == main) for cell in row.values()) + " |" for row in rows]
     return "\n".join([head, *lines])
 

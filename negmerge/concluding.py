@@ -115,7 +115,7 @@ def _rows_of(points: Sequence[Mapping[str, Any]], repeat: int, repeats: int) -> 
 
 def _pool_seconds(method: str, rows: Sequence[Mapping[str, Any]]) -> float:
     """What training the pool took; where each single is searched on its own, with that."""
-    column = "search_seconds" if method in (SINGLE, "greedy") else "training_seconds"
+    column = "seconds_to_scale" if method in (SINGLE, "greedy") else "training_seconds"
     return sum(float(row.get(column, 0)) for row in rows)
 
 

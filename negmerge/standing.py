@@ -54,7 +54,8 @@ def assess(model: Network, prepared: Prepared, on_step: OnStep = ignore, parts: 
 
 def single_parts(model: Network, prepared: Prepared) -> Sequence[str]:
     """Where one model of the many is measured: on test, where its scale was chosen, and where it is compared."""
-    if asks_membership(model, prepared) or prepared.forget_search_part == "train":
+    on_train = prepared.forget_search_part == "train" or prepared.forget.samples("test") is None
+    if asks_membership(model, prepared) or on_train:
         return PARTS
     return PARTS[1:]
 

@@ -52,7 +52,7 @@ def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_ste
     if {"task_arithmetic", "greedy"} & {*spec.methods()}:
         poll = still(on_step, tuned.steps, tuned.steps, tuned.loss)
         choice = choose_scale(spec, model, prepared, vector, poll, with_curve=False)
-        outcome["search_seconds"] = round(time.monotonic() - started, 3)
+        outcome["seconds_to_scale"] = round(time.monotonic() - started, 3)
         load_at(model, vector, choice.scale)
         standing = assess(model, prepared, poll, single_parts(model, prepared))
         single = Single(key=choice.key, scale=choice.scale)
