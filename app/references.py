@@ -54,7 +54,7 @@ def splits(indexes: Indexes, spec: JobSpec, found: References) -> Splits | None:
     if forget is None or retain is None:
         return None
     try:
-        return split(spec.forget, spec.retain, forget, retain)
+        return split(spec.forget, spec.retain, forget, retain, spec.rivals_compared())
     except SelectionError as error:
         wrong = [FieldError(error.pointer, str(error))]
         raise InvalidSpec(_summary(wrong), wrong) from None

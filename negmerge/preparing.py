@@ -24,7 +24,7 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     is there to be measured on, never trained on, and its train part may be ImageNet's.
     Raises SelectionError, DataError and ModelError.
     """
-    splits = split(spec.forget, spec.retain, forget.index, retain.index)
+    splits = split(spec.forget, spec.retain, forget.index, retain.index, spec.rivals_compared())
     one_data_set = spec.forget.source == spec.retain.source
     taken = {
         "forget": {part: getattr(splits.forget, part) for part in PARTS},

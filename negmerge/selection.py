@@ -79,8 +79,12 @@ def cut(index: Index, seed: int = 0, in_train: frozenset[str] = frozenset()) -> 
     return Parts(*(_by_id(parts[name]) for name in ("train", "validation", "test")))
 
 
-def split(forget: DatasetRef, retain: DatasetRef, forget_index: Index, retain_index: Index) -> Splits:
+def split(
+    forget: DatasetRef, retain: DatasetRef, forget_index: Index, retain_index: Index, rivals: Sequence[str] = ()
+) -> Splits:
     """What both references select. The same data set is meant where their ``source`` is the same.
+
+    rivals: what is to be compared besides merges; these need training samples that are kept.
 
     Classes select from all three parts. Ids and a fraction select training samples: listed ids go to train
     before the cut, a fraction is of the training part (rounded half up, at least one, in the order of the hash
@@ -114,6 +118,11 @@ def split(forget: DatasetRef, retain: DatasetRef, forget_index: Index, retain_in
         raise SelectionError(
             "nothing is left to keep of the training samples: forget fewer, or name another data set to retain",
             "/retain/select" if retain.select else "/forget/select",
+        )
+    if rivals and not remaining.train:
+        raise SelectionError(
+            f"{rivals[0]} needs training samples that are kept, and none are left: forget less, or drop the rivals",
+            "/compare",
         )
     return Splits(forgotten, remaining, by_class, _without(forget_parts.validation, forgotten_ids))
 

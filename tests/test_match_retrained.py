@@ -1,13 +1,16 @@
 """λ matched to the retrained model: trained before any point, written once, and what the choice is nearest to."""
 
+import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from negmerge import pipeline
+from negmerge.cli import app
 from negmerge.errors import DivergedError
 from negmerge.local import open_datasets, open_model
 from negmerge.prepared import Prepared
@@ -109,3 +112,12 @@ def test_a_job_whose_goal_diverges_ends_there(tmp_path: Path) -> None:
     spec = parse(spec_document(tmp_path, rivals={"retrain": RETRAIN | {"learning_rate": 1e30}}))
     with pytest.raises(DivergedError, match="which λ is to match, diverged"):
         pipeline.prepare(spec, open_model(spec, "cpu"), *open_datasets(spec))
+
+
+def test_evaluating_a_model_trains_no_retrained_one(tmp_path: Path) -> None:
+    """It would diverge: see above."""
+    document = spec_document(tmp_path, rivals={"retrain": RETRAIN | {"learning_rate": 1e30}})
+    (tmp_path / "job.json").write_text(json.dumps(document))
+    found = CliRunner().invoke(app, ["evaluate", str(tmp_path / "model"), str(tmp_path / "job.json")])
+    assert found.exit_code == 0, found.output
+    assert "forget" in json.loads(found.stdout)["train"]

@@ -40,6 +40,7 @@ def chosen(
     retain: dict[str, Any] | None,
     index: Index,
     other: Index | None = None,
+    rivals: tuple[str, ...] = (),
 ) -> Splits:
     """``split`` with these selections, on one data set, or on two where ``other`` is given."""
     return split(
@@ -47,6 +48,7 @@ def chosen(
         DatasetRef.model_validate({"dataset": "ds_2" if other else "ds_1", "select": retain}),
         index,
         other or index,
+        rivals,
     )
 
 
@@ -312,6 +314,12 @@ def test_listing_every_training_sample_leaves_none_to_keep() -> None:
 def test_a_retain_set_of_classes_without_training_samples_leaves_none_to_keep() -> None:
     pointer, _ = refused({"ids": ["train/a/0"]}, {"classes": ["b"]}, measured("a"))
     assert pointer == "/retain/select"
+
+
+def test_rivals_are_refused_where_no_training_sample_is_kept() -> None:
+    with pytest.raises(SelectionError, match="salun needs training samples that are kept") as caught:
+        chosen({"classes": ["a"]}, None, measured("a"), rivals=("salun", "fine_tune"))
+    assert caught.value.pointer == "/compare"
 
 
 def test_every_training_sample_may_be_forgotten_where_another_data_set_is_retained() -> None:
