@@ -2,7 +2,9 @@
 
 As the paper forgets Cars beside ImageNet, the digits are forgotten as a whole beside CIFAR-10, each with a head of its
 own. CIFAR-10 is the stated subset of ``cifar10``; the digits are scikit-learn's, as in the demo. The model is trained
-here on the train parts of both, each image against its own domain's prompts; the table of words stays as it came.
+here on the train parts of both, each image against its own domain's prompts; the table of words stays as it came. It
+sees few digits, so that it knows them about as well as CLIP knows Cars (60 %): what is known perfectly is not forgotten
+at a price that a small model can pay.
 """
 
 from dataclasses import dataclass
@@ -42,7 +44,7 @@ CONFIG: dict[str, Any] = {
 }
 WORDS = {name: name for name in CLASSES}
 TEMPLATES = ["a photo of a {}."]
-EPOCHS, BATCH, DIGITS_BATCH, RATE, WARMUP, DECAY = 15, 128, 32, 1e-3, 100, 0.1
+EPOCHS, BATCH, DIGITS_BATCH, RATE, WARMUP, DECAY = 12, 128, 3, 1e-3, 100, 0.1
 RECIPE = [digits.RECIPE, CONFIG, PER_CLASS, WORDS, TEMPLATES, EPOCHS, BATCH, DIGITS_BATCH, RATE, WARMUP, DECAY]
 
 
@@ -93,7 +95,7 @@ def _train(datasets: tuple[Dataset, Dataset], folder: Path, on_step: OnStep) -> 
 
 
 def _learn(model: ZeroShotModel, prompts: list[Tensor], parts: list[Decoded], on_step: OnStep) -> None:
-    """Each step takes a batch of either domain; the digits go round more often, and are shifted but never mirrored."""
+    """Each step takes a batch of CIFAR-10 and a few digits, which are shifted but never mirrored."""
     module = model.module.train()
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=DECAY, fused=True)
