@@ -12,9 +12,9 @@ from matplotlib.ticker import PercentFormatter
 
 from negmerge.summary import LABELS, figure, forget_part, singles
 
-# Okabe and Ito's colours, which colour-blind readers tell apart, the yellow darkened: one for every merge method. The
-# job's own is always the first.
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d00")
+# Okabe and Ito's colours, which colour-blind readers tell apart, with violet for their yellow: one for every merge
+# method. The job's own is always the first.
+_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#5e3c99")
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,

@@ -117,6 +117,8 @@ class Watched:
         unlearn(name, THREE, forget, retain, self._on_step, self.model, **options)
 
     def _on_step(self, step: int, total: int, loss: float | None) -> None:
+        if step == 0:
+            return  # nothing was trained yet: the rival only lets itself be stopped
         after = self.model.module[1].bias.detach().clone()
         self.labels.append(int((after - self._before).argmax()))
         self._before = after
