@@ -26,7 +26,7 @@ from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.timm_config import CONFIG_FILE as TIMM_CONFIG_FILE
 from negmerge.timm_config import WEIGHTS_FILE as TIMM_WEIGHTS_FILE
 
-PER_CLASS = {"train": 40, "test": 10}
+PER_CLASS = {"train": 20, "test": 5}
 FORGET = "truck"
 GIB = 1 << 30
 
@@ -85,6 +85,7 @@ def run(folder: Path, family: str, model: Path) -> tuple[float, int, int]:
         "forget": {"uri": archive, "select": {"classes": [FORGET]}},
         "retain": {"uri": archive},
         "sweep": {"grid": {"learning_rate": [1e-5, 1e-4], "epochs": [2], "batch_size": [16]}},
+        "scale_search": {"extend": False},  # what knows nothing cannot forget, and the search would go on to 4
         "compare": ["uniform"],
     }
     file = folder / f"{family}.json"
