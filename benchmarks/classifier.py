@@ -32,7 +32,7 @@ from negmerge.vectors import task_vector
 
 PER_CLASS = {"train": 500}
 EPOCHS = 2
-RUNS = 3
+RUNS = 2
 RESNET_20 = CONFIG | {"stem": "cifar", "model_args": {"layers": [3, 3, 3, 0], "channels": [16, 32, 64, 64]}}
 SWEEP = {
     "grid": {

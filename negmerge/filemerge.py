@@ -195,9 +195,12 @@ class _Merge:
             merged = self._tau(self._tuned[0], piece, float32(theta_0))
         else:
             state = self._state(self._merging, piece, float32(theta_0))
-            merged = self._merging.merge(state, len(self._tuned), self._balance)
             if isinstance(self._merging, NegMerge):
-                agreeing = int(np.count_nonzero(self._merging.consensus(state, len(self._tuned))))
+                consensus = self._merging.consensus(state, len(self._tuned))
+                agreeing = int(np.count_nonzero(consensus))
+                merged = self._merging.kept(state, consensus, len(self._tuned))
+            else:
+                merged = self._merging.merge(state, len(self._tuned), self._balance)
         theta = apply_scale(theta_0, torch.from_numpy(merged), self._scale)
         if not is_finite(theta):
             raise TensorError(

@@ -63,7 +63,14 @@ class NegMerge(Method):
         return agreed
 
     def merge(self, state: State, points: int, balance: int) -> Array:
-        return mean(state["sum"] * self.consensus(state, points), points)
+        return self.kept(state, self.consensus(state, points), points)
+
+    def kept(self, state: State, consensus: Array, points: int) -> Array:
+        """τ* where the consensus is known."""
+        merged = mean(state["sum"], points)
+        np.multiply(merged, consensus, out=merged)
+        merged += np.float32(0)  # a negative mean times 0 is −0.0: now 0.0, and nothing else changes
+        return merged
 
 
 @dataclass(frozen=True)
