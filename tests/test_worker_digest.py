@@ -66,7 +66,7 @@ def result(service: Service, job_id: str) -> dict[str, Any]:
     assert document.pop("job") == job_id
     assert document["digests"] == digests
     for point in document["points"]:
-        del point["seconds"], point["training_seconds"]
+        del point["seconds"], point["seconds_to_scale"], point["training_seconds"]
     for row in [*document["methods"].values(), *document["table"]]:
         row.pop("seconds", None)
     files = {path: sha256 for path, sha256 in service.artifact_digests(job_id).items() if path.endswith("safetensors")}
