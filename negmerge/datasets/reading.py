@@ -29,6 +29,15 @@ READERS: dict[Reader, Callable[[Path, Layout], Contents]] = {
     "cub200": lists.cub200,
 }
 
+_UNREADABLE = (
+    *DAMAGE,
+    AttributeError,  # a pickle that appends to what is no list, and the like
+    MatReadError,
+    NotImplementedError,  # scipy: a .mat file of MATLAB 7.3
+    pickle.UnpicklingError,
+)
+"""What the libraries raise for files that are cut short, damaged or of another kind."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -54,7 +63,7 @@ def open_named(name: str, root: Path) -> Opened:
         }
     except DataError as error:
         raise DataError(f"{name} under {root}: {error}") from None
-    except (*DAMAGE, AttributeError, MatReadError, NotImplementedError, pickle.UnpicklingError) as error:
-        raise DataError(f"{name} under {root} is incomplete or damaged: {error}") from None
+    except _UNREADABLE as error:
+        raise DataError(f"{name} under {root} is incomplete or damaged: {type(error).__name__}: {error}") from None
     index = replace(contents.index, most_cut=KNOWN[name].most_validation)
     return Opened(index, called, words.templates(name), contents.image)
