@@ -44,7 +44,11 @@ second."""
 
 @dataclass(frozen=True)
 class Trial:
-    """A rival with one value. forget, retain, base: accuracies where the search for λ measures them."""
+    """A rival with one value of its option.
+
+    forget, retain: its accuracies in [0, 1], where the search for λ measures them. base: the base model's retain
+    accuracy there. goal: the forget accuracy that the spec's rule would like best.
+    """
 
     rival: str
     value: float
@@ -80,7 +84,10 @@ def attempt(experiment: str, name: str, value: float) -> Trial:
 
 
 def choose(trials: Sequence[Trial], keep: float) -> Trial:
-    """The best of one rival's trials."""
+    """The best of one rival's trials. keep: the share of the base model's retain accuracy that must remain.
+
+    Of two as near to the goal the first is taken.
+    """
     enough = [trial for trial in trials if trial.retain >= keep * trial.base]
     if not enough:
         return max(trials, key=lambda trial: trial.retain)

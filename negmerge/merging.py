@@ -66,7 +66,7 @@ class NegMerge(Method):
         return self.kept(state, self.consensus(state, points), points)
 
     def kept(self, state: State, consensus: Array, points: int) -> Array:
-        """τ* where the consensus is known."""
+        """τ*, flat float32, where ``consensus`` (boolean, as long) is known already."""
         merged = mean(state["sum"], points)
         np.multiply(merged, consensus, out=merged)
         merged += np.float32(0)  # a negative mean times 0 is −0.0: now 0.0, and nothing else changes
