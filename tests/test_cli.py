@@ -294,7 +294,13 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Sig
     (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, sweep=long)))
     before = set(tmp_path.iterdir())
     command = [sys.executable, "-m", "negmerge", "run", "job.json", "--out", "out"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+
+    def as_on_a_terminal() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job would have it ignored
+
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=as_on_a_terminal
+    ) as process:
         assert process.stderr is not None
         try:
             begun = [process.stderr.readline(), process.stderr.readline()]
