@@ -22,6 +22,7 @@ from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
 from negmerge import classifiers
+from negmerge.allocation import keep_freed_memory
 from negmerge.classifiers import Classifier
 from negmerge.data import Decoded, decode, open_archive
 from negmerge.merging import Partial
@@ -53,6 +54,7 @@ def main(runs: int = RUNS) -> None:
     if root is None:
         print("classifier: skipped, it needs cifar10-jpeg.zip (NEGMERGE_DATA says where)")
         return
+    keep_freed_memory()  # as the workers and `negmerge run` do; it helps the usual way as well
     torch.manual_seed(0)
     module = classifiers.build(RESNET_20)
     start = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -54,9 +54,11 @@ def run(
     import torch
 
     from negmerge import local, pipeline
+    from negmerge.allocation import keep_freed_memory
     from negmerge.console import following, result_table, show
 
     spec = local.read_spec(spec_file)
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from negmerge import spec
 from negmerge.accumulators import CHUNK, Array, State, chunks, empty, fold
+from negmerge.allocation import keep_freed_memory
 from negmerge.checkpoints import atomic_path, writing
 from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.headers import encode_header
@@ -39,7 +40,6 @@ PIECE = 2 * CHUNK
 
 _AHEAD = 8  # pieces that may wait to be written: enough to keep all threads busy
 _BURST_BYTES = 8 << 20  # what is sent to disk at once
-_KEPT_BYTES = 16 << 20  # what a thread works with, and more
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def merge_files(
         models = [stack.enter_context(ModelReader(path)) for path in (base, *tuned)]
         for model in models[1:]:
             check_same(models[0], model)
-        _keep_freed_memory()
+        keep_freed_memory()
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         merge = _Merge(models[0], models[1:], merging, scale)
         size = len(merge.pieces())
@@ -222,14 +222,6 @@ class _Merge:
         if reaches_limit(tau):
             raise TensorError(piece[0], f"is not finite in {tuned.path}, or is {LIMIT:g} or more from the base model")
         return tau
-
-
-def _keep_freed_memory() -> None:
-    """Let a piece's arrays take the room of the last piece's, instead of a page fault for every 4 KiB.
-
-    glibc gives freed memory back to the system beyond twice the largest block that it saw freed: here is a large one.
-    """
-    np.empty(_KEPT_BYTES, np.uint8)
 
 
 def _send_to_disk(file: BinaryIO, start: int) -> int:

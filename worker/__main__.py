@@ -16,6 +16,7 @@ from app.artifacts import Store
 from app.db import Database
 from app.settings import Settings
 from app.steps import Arithmetic, WorkerIdentity
+from negmerge.allocation import keep_freed_memory
 from negmerge.local import device_of
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--id", help="what this life of the process is called in the record")
     worker_id = parser.parse_args().id or ids.new_id("wrk")
     logs.configure(worker_id)
+    keep_freed_memory()
     settings = Settings()
     held = Held(settings.lease_seconds)
     with _station(settings, worker_id) as station:
