@@ -31,6 +31,8 @@ def of_result(document: Mapping[str, Any]) -> list[str]:
     if left_out:
         listed = ", ".join(map(str, left_out))
         found.append(f"{len(left_out)} of {len(points)} points diverged and were left out: {listed}.")
+    if document["duplicates"]["count"]:
+        found.append(_duplicates(document["duplicates"]))
     if 1 in _pools(document):
         found.append(ONE_POINT)
     for number, repeat in enumerate(document["repeats"], start=1):
@@ -39,6 +41,15 @@ def of_result(document: Mapping[str, Any]) -> list[str]:
                 where = f" in repeat {number} of {len(document['repeats'])}" if len(document["repeats"]) > 1 else ""
                 found.append(f"{method} has no figures{where}: {figures}")
     return found
+
+
+def _duplicates(duplicates: Mapping[str, Any]) -> str:
+    count, first = duplicates["count"], duplicates["examples"][0]
+    kept = "1 kept image is" if count == 1 else f"{count} kept images are"
+    return (
+        f"{kept} pixel for pixel also among the forgotten ones, first {first['retain']} as {first['forget']}: such a "
+        "picture is counted on both sides. Take it out of one of them."
+    )
 
 
 def _pools(document: Mapping[str, Any]) -> list[int]:

@@ -22,6 +22,7 @@ def outcome(points: int = 4, repeats: int = 1, left_out: Sequence[int] = (), **c
         "scale_at_edge": False,
         "points": [{"index": index} for index in range(points)],
         "left_out": list(left_out),
+        "duplicates": {"count": 0, "examples": []},
         "repeats": [{"negmerge": {"scale": 1.0}}] * repeats,
     }
     return document | changes
@@ -45,6 +46,12 @@ def test_points_that_were_left_out_are_listed() -> None:
 
 def test_a_pool_that_shrank_to_one_point_is_said_aloud() -> None:
     assert caveats.ONE_POINT in caveats.of_result(outcome(left_out=[0, 2, 3]))
+
+
+def test_a_picture_on_both_sides_is_named() -> None:
+    twice = {"count": 1, "examples": [{"forget": "f/a.png", "retain": "k/b.png"}]}
+    (found,) = caveats.of_result(outcome(duplicates=twice))
+    assert found.startswith("1 kept image is pixel for pixel also among the forgotten ones, first k/b.png as f/a.png:")
 
 
 @pytest.mark.parametrize("left_out", [[0, 1], [3, 4], [0, 3, 4]])

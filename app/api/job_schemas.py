@@ -248,6 +248,7 @@ class Result(BaseModel):
                 "left_out": [],
                 "splits": {"forget": {"train": 143, "validation": 18, "test": 18}},
                 "data": {},
+                "duplicates": {"count": 0, "examples": []},
                 "digests": {"base": DIGEST, "task_vector": DIGEST, "unlearned": DIGEST},
                 "environment": {"device": "cpu", "threads": 2},
                 "rounded_away": 0.0,
@@ -272,6 +273,7 @@ class Result(BaseModel):
     left_out: list[int]
     splits: dict[str, dict[str, int]]
     data: dict[str, dict[str, Any]]
+    duplicates: dict[str, Any]
     digests: dict[str, str]
     environment: dict[str, Any]
     rounded_away: float
