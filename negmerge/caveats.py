@@ -20,6 +20,14 @@ def of_spec(spec: JobSpec) -> list[str]:
 def of_result(document: Mapping[str, Any]) -> list[str]:
     """What the outcome calls for."""
     found = []
+    classes = document["data"]["retain"]["classes"]
+    known = document["methods"]["base"]["validation"]["retain"]
+    if known["interval"][0] <= 1 / classes:
+        found.append(
+            f"The base model is right on {known['correct']} of {known['count']} kept validation samples, which is not "
+            f"clearly more than guessing among {classes} classes gives: see that it is the right model, and that it "
+            "means these classes (a classifier's label_names, a zero-shot model's class words)."
+        )
     if document["nothing_unlearned"]:
         found.append(
             "λ = 0 was chosen: no scale both forgot more and kept the retain accuracy that the job asked for, so "

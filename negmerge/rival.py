@@ -1,12 +1,12 @@
 """What every rival has: its task, its settings, and how it is run. The rivals are in ``rivals``, one file each.
 
-A rival's file has ``DEFAULTS`` (Settings) and ``unlearn(task)``, which changes ``task.model.module`` in place. Its
-name in a job is the file's; nothing else has to know of it.
+A rival's file has ``DEFAULTS`` (Settings), ``READS``, the names of the settings that it reads, and ``unlearn(task)``,
+which changes ``task.model.module`` in place. Its name in a job is the file's; nothing else has to know of it.
 """
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import torch
@@ -22,6 +22,10 @@ from negmerge.training import seeded
 
 State = dict[str, Tensor]
 """Every tensor of a module's state dict, parameters and buffers, on the CPU."""
+
+
+SGD = frozenset({"learning_rate", "epochs", "batch_size", "weight_decay", "momentum", "crop_flip"})
+"""The settings that ``sgd.descend`` reads."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Rival(Protocol):
     """A rival's module."""
 
     DEFAULTS: Settings
+    READS: frozenset[str]
     unlearn: Callable[[Task], None]
 
 
@@ -62,6 +67,20 @@ def find(name: str) -> Rival:
     if name not in rival_names():
         raise SpecError([FieldError("/compare", f"there is no rival {name!r}: known are {listed(rival_names())}")])
     return cast(Rival, importlib.import_module(f"negmerge.rivals.{name}"))
+
+
+def settings_of(name: str, options: RivalOptions) -> Settings:
+    """The rival's settings, with what a job says in their place.
+
+    Raises SpecError: no such rival, an option that it does not read, or a value that its file has no use for.
+    """
+    rival = find(name)
+    given = options.model_dump(exclude_none=True)
+    unread = sorted(given.keys() - rival.READS)
+    if unread:
+        detail = f"{name} does not read it: leave it out; it reads {listed(sorted(rival.READS))}"
+        raise SpecError([FieldError(f"/rivals/{name}/{option}", detail) for option in unread])
+    return replace(rival.DEFAULTS, **given)
 
 
 def run(
@@ -77,12 +96,10 @@ def run(
     """Train a rival from θ₀ and return its state; the model is back at θ₀ afterwards, whatever happened.
 
     forget, retain: uint8 [N, 3, S, S] with int64 labels, the train parts. Everything random comes from the seed, and
-    the process's own random state is left as it was. Raises DivergedError where a weight is not finite, and what
-    on_step raises.
+    the process's own random state is left as it was. Raises what ``settings_of`` raises, DivergedError where a weight
+    is not finite, and what on_step raises.
     """
-    rival = find(name)
-    given = {field.name: getattr(options, field.name) for field in fields(Settings)}
-    settings = replace(rival.DEFAULTS, **{key: value for key, value in given.items() if value is not None})
+    rival, settings = find(name), settings_of(name, options)
     model.restore()
     try:
         with seeded(model.device, seed) as generator:

@@ -8,9 +8,16 @@ from negmerge.network import Network
 from negmerge.prepared import Prepared
 from negmerge.progress import OnStep, ignore, still
 from negmerge.rival import run as unlearn
+from negmerge.rival import settings_of
 from negmerge.rival_spec import RivalOptions, RivalRun
 from negmerge.spec import JobSpec
 from negmerge.standing import assess
+
+
+def check(spec: JobSpec) -> None:
+    """Raise SpecError where a rival of the job cannot do what the job tells it (``rival.settings_of``)."""
+    for name in spec.rivals_compared():
+        settings_of(name, spec.rivals.get(name, RivalOptions()))
 
 
 def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_step: OnStep = ignore) -> dict[str, Any]:

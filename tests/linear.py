@@ -15,7 +15,7 @@ from negmerge.data import Decoded
 from negmerge.network import Network, Outputs
 from negmerge.preprocess import Preprocess
 from negmerge.progress import OnStep, ignore
-from negmerge.rival import State, run
+from negmerge.rival import State, find, run
 from negmerge.rival_spec import RivalOptions
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -86,7 +86,8 @@ def unlearn(
     **options: Any,
 ) -> Vector:
     """What a rival makes of θ; without crops and flips, momentum and decay unless they are given."""
-    plain = {"crop_flip": False, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 1000}
+    plain: dict[str, Any] = {"crop_flip": False, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 1000}
+    plain = {option: value for option, value in plain.items() if option in find(name).READS}
     network = Linear(theta) if model is None else model
     state = run(name, RivalOptions(**(plain | options)), network, torch.zeros(0), forget, retain, 5, on_step)
     return flat(state)

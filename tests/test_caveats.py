@@ -22,6 +22,8 @@ def outcome(points: int = 4, repeats: int = 1, left_out: Sequence[int] = (), **c
         "scale_at_edge": False,
         "points": [{"index": index} for index in range(points)],
         "left_out": list(left_out),
+        "data": {"retain": {"classes": 10}},
+        "methods": {"base": {"validation": {"retain": {"correct": 90, "count": 100, "interval": [0.825, 0.945]}}}},
         "duplicates": {"count": 0, "examples": []},
         "repeats": [{"negmerge": {"scale": 1.0}}] * repeats,
     }
@@ -46,6 +48,15 @@ def test_points_that_were_left_out_are_listed() -> None:
 
 def test_a_pool_that_shrank_to_one_point_is_said_aloud() -> None:
     assert caveats.ONE_POINT in caveats.of_result(outcome(left_out=[0, 2, 3]))
+
+
+@pytest.mark.parametrize(("lowest", "warned"), [(0.1, True), (0.11, False)])
+def test_a_base_model_that_may_be_guessing_is_said_aloud(lowest: float, warned: bool) -> None:
+    known = {"correct": 16, "count": 100, "interval": [lowest, 0.25]}
+    found = caveats.of_result(outcome(methods={"base": {"validation": {"retain": known}}}))
+    assert [text.split(",")[0] for text in found] == (
+        ["The base model is right on 16 of 100 kept validation samples"] if warned else []
+    )
 
 
 def test_a_picture_on_both_sides_is_named() -> None:

@@ -85,5 +85,8 @@ def test_retraining_is_a_plain_loop_from_the_fresh_weights_of_its_seed() -> None
 @pytest.mark.parametrize("architecture", ["vit", "swin"])
 def test_every_rival_takes_a_transformer(architecture: str, name: str) -> None:
     model = classifier(architecture, seed=0)
-    state = run(name, model, epochs=1, batch_size=4)
+    short = {
+        option: value for option, value in {"epochs": 1, "batch_size": 4}.items() if option in rival.find(name).READS
+    }
+    state = run(name, model, **short)
     assert all(not torch.equal(state[key], model.original[key]) for key in model.names[-2:])

@@ -4,10 +4,11 @@
 10 epochs.
 """
 
-from negmerge.rival import Settings, Task
+from negmerge.rival import SGD, Settings, Task
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings()
+READS = SGD
 
 
 def unlearn(task: Task) -> None:

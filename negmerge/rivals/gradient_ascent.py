@@ -7,10 +7,11 @@ epochs); the loss has no upper bound, so a smaller rate is often needed.
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.rival import Settings, Task
+from negmerge.rival import SGD, Settings, Task
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings()
+READS = SGD
 
 
 def unlearn(task: Task) -> None:

@@ -24,6 +24,7 @@ from negmerge.progress import still
 from negmerge.rival import Settings, Task
 
 DEFAULTS = Settings(strength=1.0, batch_size=250)
+READS = frozenset({"batch_size", "strength"})
 FISHER_SAMPLES = 1000
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-5

@@ -8,10 +8,11 @@ strength: γ at the beginning (5e-4; the code leaves it to the caller).
 import torch
 from torch import Tensor
 
-from negmerge.rival import Settings, Task
+from negmerge.rival import SGD, Settings, Task
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings(strength=5e-4)
+READS = SGD | {"strength"}
 
 
 def unlearn(task: Task) -> None:

@@ -11,10 +11,11 @@ from dataclasses import replace
 import torch
 
 from negmerge.data import Decoded
-from negmerge.rival import Settings, Task
+from negmerge.rival import SGD, Settings, Task
 from negmerge.sgd import descend
 
 DEFAULTS = Settings()
+READS = SGD
 
 
 def unlearn(task: Task) -> None:

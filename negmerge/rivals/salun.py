@@ -10,27 +10,35 @@ the bit); and it ranks weights, where here, as in m = 1(|∇| ≥ γ), of equal 
 passes (``random_label``) and the defaults are the code's: learning rate 0.013, 10 epochs.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.rival import Settings, Task
+from negmerge.rival import SGD, Settings, Task
 from negmerge.rivals.random_label import Passes
 from negmerge.sgd import descend
 
-DEFAULTS = Settings(learning_rate=0.013, strength=0.5)
+
+@dataclass(frozen=True)
+class Shared(Settings):
+    """Settings whose strength is a share. Raises SpecError for one above 1."""
+
+    def __post_init__(self) -> None:
+        if self.strength > 1:
+            message = f"is the share of the weights that may move, and {self.strength:g} is more than 1"
+            raise SpecError([FieldError("/rivals/salun/strength", message)])
+
+
+DEFAULTS = Shared(learning_rate=0.013, strength=0.5)
+READS = SGD | {"strength"}
 
 
 def unlearn(task: Task) -> None:
-    """Random labels, and after every update the weights outside the mask go back to θ₀.
-
-    Raises SpecError for a strength above 1.
-    """
+    """Random labels, and after every update the weights outside the mask go back to θ₀."""
     model = task.model
-    if task.settings.strength > 1:
-        message = f"is the share of the weights that may move, and {task.settings.strength:g} is more than 1"
-        raise SpecError([FieldError("/rivals/salun/strength", message)])
     masks = saliency(task)
     originals = [parameter.detach().clone() for parameter in model.parameters()]
 
