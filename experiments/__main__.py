@@ -44,15 +44,15 @@ def main(names: list[str]) -> None:
             made[experiment.name] = experiment.make(data, on_stage(f"{experiment.name}: the base model"))
             console.print(f"{experiment.name}: {made[experiment.name].note}", highlight=False)
         with running(HERE / "service", fresh=False) as client:
-            jobs = {experiment.name: _submit(client, experiment, made[experiment.name]) for experiment in chosen}
-            for name, job in jobs.items():
+            for name, material in made.items():
+                job = _submit(client, EXPERIMENTS[name], material)  # not before: it would run beside a curve
                 _follow(client, name, job, on_stage)
                 folder = HERE / name / job
                 document = _fetch(client, job, folder)
                 console.print(result_table(document))
                 load = partial(_vector, client, job, folder)
                 spec, kept = parse(EXPERIMENTS[name].spec()), folder / "subsets.json"
-                curve = subsets.curve(spec, made[name].datasets, load, kept, on_stage(f"{name}: the curve over N"))
+                curve = subsets.curve(spec, material.datasets, load, kept, on_stage(f"{name}: the curve over N"))
                 pictures.draw(document, curve, PAGE.parent / "results", name)
                 results.insert(name, document, curve, machine())
                 console.print(f"{name}: {folder / 'report.html'}, {PAGE}", highlight=False)
