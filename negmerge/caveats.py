@@ -26,7 +26,7 @@ def of_result(document: Mapping[str, Any]) -> list[str]:
         found.append(
             f"The base model is right on {known['correct']} of {known['count']} kept validation samples, which is not "
             f"clearly more than guessing among {classes} classes gives: see that it is the right model, and that it "
-            "means these classes (a classifier's label_names, a zero-shot model's class words)."
+            "means these classes (a classifier's label_names, a zero-shot model's class words), or take more samples."
         )
     if document["nothing_unlearned"]:
         found.append(
@@ -56,7 +56,7 @@ def _duplicates(duplicates: Mapping[str, Any]) -> str:
     kept = "1 kept image is" if count == 1 else f"{count} kept images are"
     return (
         f"{kept} pixel for pixel also among the forgotten ones, first {first['retain']} as {first['forget']}: such a "
-        "picture is counted on both sides. Take it out of one of them."
+        "picture is counted on both sides. Take it out of one, or name one data set on both sides."
     )
 
 

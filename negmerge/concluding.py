@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from negmerge.comparison import Run
+from negmerge.duplicates import duplicates
 from negmerge.errors import MergeError
 from negmerge.greedy import greedy
 from negmerge.merging import SINGLE, Partial
@@ -82,7 +83,8 @@ def conclude(
             if method == spec.merge.method and repeat == 0:
                 vectors.append(merged.vector)
     consensus = evidence.partials[0].consensus()
-    concluded = Concluded(spec, job, prepared, base, results, consensus, evidence.points, evidence.rivals)
+    twice = duplicates(prepared.forget, prepared.retain, still(on_step, total - 1, total))
+    concluded = Concluded(spec, job, prepared, base, results, consensus, evidence.points, evidence.rivals, twice)
     document = write(concluded, model, vectors[0], folder)
     on_step(total, total, None)
     return document

@@ -23,9 +23,12 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def about(field: str, detail: str) -> PydanticCustomError:
-    """An error that a check of a whole part raises about one of its fields, for the pointer to end there."""
-    return PydanticCustomError("about_field", "{detail}", {"field": field, "detail": detail})
+def about(field: str, detail: str, *below: str) -> PydanticCustomError:
+    """An error that a check of a whole part raises about one of its fields, for the pointer to end there.
+
+    below: the way on from that field, where the error is about something in it.
+    """
+    return PydanticCustomError("about_field", "{detail}", {"fields": [field, *below], "detail": detail})
 
 
 def kind(value: Any) -> str:

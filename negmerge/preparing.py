@@ -22,7 +22,7 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
 
     The retain set's train part is decoded only where it comes from the forget set's own data set: a control set
     is there to be measured on, never trained on, and its train part may be ImageNet's.
-    Raises SpecError for a rival's option, SelectionError, DataError and ModelError.
+    Raises SpecError for a rival's value, SelectionError, DataError and ModelError.
     """
     rival_runs.check(spec)
     splits = split(spec.forget, spec.retain, forget.index, retain.index, spec.rivals_compared())

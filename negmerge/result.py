@@ -15,7 +15,6 @@ import negmerge
 from negmerge import caveats, report
 from negmerge.checkpoints import atomic_path, save
 from negmerge.comparison import Run, table, table_parts
-from negmerge.duplicates import duplicates
 from negmerge.merging import Consensus
 from negmerge.network import Network
 from negmerge.prepared import Prepared
@@ -46,6 +45,7 @@ class Concluded:
     consensus: Consensus
     points: Sequence[Mapping[str, Any]]
     rivals: Sequence[Mapping[str, Any]]
+    duplicates: Mapping[str, Any]
 
 
 def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
         "left_out": [point["index"] for point in concluded.points if point["state"] != "folded"],
         "splits": prepared.splits,
         "data": prepared.data,
-        "duplicates": duplicates(prepared.forget, prepared.retain),
+        "duplicates": dict(concluded.duplicates),
         "digests": dict(digests),
     }
     return document | {"warnings": caveats.of_result(document)}

@@ -1,7 +1,8 @@
 """What every rival has: its task, its settings, and how it is run. The rivals are in ``rivals``, one file each.
 
-A rival's file has ``DEFAULTS`` (Settings), ``READS``, the names of the settings that it reads, and ``unlearn(task)``,
-which changes ``task.model.module`` in place. Its name in a job is the file's; nothing else has to know of it.
+A rival's file has ``DEFAULTS`` (Settings), ``READS``, the names of the settings that it reads
+(``rival_spec.options_read``), and ``unlearn(task)``, which changes ``task.model.module`` in place. Its name in a job is
+the file's; nothing else has to know of it.
 """
 
 import importlib
@@ -22,10 +23,6 @@ from negmerge.training import seeded
 
 State = dict[str, Tensor]
 """Every tensor of a module's state dict, parameters and buffers, on the CPU."""
-
-
-SGD = frozenset({"learning_rate", "epochs", "batch_size", "weight_decay", "momentum", "crop_flip"})
-"""The settings that ``sgd.descend`` reads."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +69,9 @@ def find(name: str) -> Rival:
 def settings_of(name: str, options: RivalOptions) -> Settings:
     """The rival's settings, with what a job says in their place.
 
-    Raises SpecError: no such rival, an option that it does not read, or a value that its file has no use for.
+    Raises SpecError: no such rival, or a value that its file has no use for.
     """
-    rival = find(name)
-    given = options.model_dump(exclude_none=True)
-    unread = sorted(given.keys() - rival.READS)
-    if unread:
-        detail = f"{name} does not read it: leave it out; it reads {listed(sorted(rival.READS))}"
-        raise SpecError([FieldError(f"/rivals/{name}/{option}", detail) for option in unread])
-    return replace(rival.DEFAULTS, **given)
+    return replace(find(name).DEFAULTS, **options.model_dump(exclude_none=True))
 
 
 def run(
@@ -111,5 +102,6 @@ def run(
         model.restore()
     for tensor, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise DivergedError(f"{name}: {tensor} is not finite; lower the learning rate")
+            step = "learning rate" if "learning_rate" in rival.READS else "strength"
+            raise DivergedError(f"{name}: {tensor} is not finite; lower the {step}")
     return state

@@ -15,7 +15,7 @@ from negmerge.standing import assess
 
 
 def check(spec: JobSpec) -> None:
-    """Raise SpecError where a rival of the job cannot do what the job tells it (``rival.settings_of``)."""
+    """Raise SpecError for a value that a rival of the job has no use for (``rival.settings_of``)."""
     for name in spec.rivals_compared():
         settings_of(name, spec.rivals.get(name, RivalOptions()))
 

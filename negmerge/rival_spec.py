@@ -1,5 +1,6 @@
 """The rivals of a job as a spec names them. No torch: the rivals themselves are in ``rivals``, one file each."""
 
+import ast
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,11 @@ from pydantic import Field
 
 from negmerge.fields import NonNegative, Spec
 from negmerge.sweep import BatchSize, Epochs, LearningRate
+
+_FOLDER = Path(__file__).parent / "rivals"
+
+SGD = frozenset({"learning_rate", "epochs", "batch_size", "weight_decay", "momentum", "crop_flip"})
+"""The options that ``sgd.descend`` reads."""
 
 RETRAIN = "retrain"
 """The rival that all others are compared with."""
@@ -41,5 +47,20 @@ class RivalRun:
 @cache
 def rival_names() -> tuple[str, ...]:
     """All rivals, by the names of their files."""
-    files = (Path(__file__).parent / "rivals").glob("*.py")
+    files = _FOLDER.glob("*.py")
     return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))
+
+
+@cache
+def options_read(name: str) -> frozenset[str]:
+    """The options that a rival reads: ``READS`` of its file, which is read and not imported, for that loads torch.
+
+    ``READS`` is ``SGD``, literals of strings, or a union of these.
+    """
+    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    [value] = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READS"
+    ]
+    found = {node.value for node in ast.walk(value) if isinstance(node, ast.Constant)}
+    shared = any(isinstance(node, ast.Name) and node.id == "SGD" for node in ast.walk(value))
+    return frozenset(map(str, found)) | (SGD if shared else frozenset())

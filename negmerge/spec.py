@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, fiel
 from negmerge.datasets.catalog import KNOWN, unknown
 from negmerge.errors import FieldError, SpecError
 from negmerge.fields import Accuracy, Seed, Share, Spec, Text, about, kind, listed
-from negmerge.rival_spec import RETRAIN, RivalOptions, RivalRun, rival_names
+from negmerge.rival_spec import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
 from negmerge.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
 
 Method = Literal["negmerge", "relaxed", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
@@ -191,9 +191,12 @@ class JobSpec(Spec):
             raise about("compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out")
         if names and self.forget.source != self.retain.source:
             raise about("compare", f"{names[0]} trains on the retain set, which must be the forget set's own data set")
-        for name in self.rivals:
+        for name, options in self.rivals.items():
             if name not in names:
                 raise about("rivals", f"has options for {name!r}, which compare does not name")
+            for option in options.model_dump(exclude_none=True).keys() - options_read(name):
+                detail = f"is not read by {name}: leave it out; {name} reads {listed(sorted(options_read(name)))}"
+                raise about("rivals", detail, name, option)
         if self.scale_search.rule == "match_retrained" and RETRAIN not in names:
             raise about("compare", f"rule match_retrained compares with a retrained model: add {RETRAIN!r}")
         if count(self.sweep) * self.repeats > MAX_POINTS:
@@ -263,7 +266,7 @@ def _pointer(error: Any, document: Any) -> str:
         elif error["type"] == "missing" and part is error["loc"][-1]:
             parts.append(part)
     if error["type"] == "about_field":
-        parts.append(error["ctx"]["field"])
+        parts += error["ctx"]["fields"]
     elif error["type"].startswith("union_tag"):
         parts.append("family")
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

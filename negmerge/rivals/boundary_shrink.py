@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from negmerge.data import Decoded
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings(strength=0.1)

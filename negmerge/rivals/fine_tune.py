@@ -4,7 +4,8 @@
 10 epochs.
 """
 
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings()

@@ -7,7 +7,8 @@ epochs); the loss has no upper bound, so a smaller rate is often needed.
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings()

@@ -8,7 +8,8 @@ strength: γ at the beginning (5e-4; the code leaves it to the caller).
 import torch
 from torch import Tensor
 
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings(strength=5e-4)

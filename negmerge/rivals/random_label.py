@@ -11,7 +11,8 @@ from dataclasses import replace
 import torch
 
 from negmerge.data import Decoded
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.sgd import descend
 
 DEFAULTS = Settings()

@@ -6,7 +6,8 @@ decay 5e-4, batch 256, 182 epochs, the learning rate 0.1 cut to a tenth at a hal
 """
 
 from negmerge import classifiers
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.sgd import always, descend
 
 DEFAULTS = Settings(learning_rate=0.1, epochs=182, batch_size=256)

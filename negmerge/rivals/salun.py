@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.rival import SGD, Settings, Task
+from negmerge.rival import Settings, Task
+from negmerge.rival_spec import SGD
 from negmerge.rivals.random_label import Passes
 from negmerge.sgd import descend
 
 
 @dataclass(frozen=True)
-class Shared(Settings):
+class SalunSettings(Settings):
     """Settings whose strength is a share. Raises SpecError for one above 1."""
 
     def __post_init__(self) -> None:
@@ -32,7 +33,7 @@ class Shared(Settings):
             raise SpecError([FieldError("/rivals/salun/strength", message)])
 
 
-DEFAULTS = Shared(learning_rate=0.013, strength=0.5)
+DEFAULTS = SalunSettings(learning_rate=0.013, strength=0.5)
 READS = SGD | {"strength"}
 
 
