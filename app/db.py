@@ -8,6 +8,7 @@ nothing for ``idle_seconds``, so a process that stopped in the middle of one let
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -152,9 +153,25 @@ def _postgresql_options(url: URL, idle_seconds: float) -> dict[str, Any]:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     """Transactions begin where SQLAlchemy says, readers do not block the writer, foreign keys hold."""
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")  # a job that was answered with 202 survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turn on the write-ahead log, once for the life of the file.
+
+    While another process writes to a new file, SQLite refuses this at once, whatever the timeout: so wait here.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,10 +1,12 @@
 """Transactions on both databases: they wait for each other, they roll back, and one clock measures them."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
@@ -162,3 +164,24 @@ def test_ids_sort_by_the_time_of_their_making() -> None:
         made.append(new_id("job"))
         time.sleep(0.0001)
     assert made == sorted(made)
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    """Its write-ahead log is not on yet, and turning that on is what SQLite would refuse at once."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE anything (x)")
+    other.execute("BEGIN IMMEDIATE")
+    database = Database(f"sqlite:///{path}")
+
+    def mode() -> str:
+        with database.connect() as connection:
+            return str(connection.execute(text("PRAGMA journal_mode")).scalar_one())
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(mode)
+        time.sleep(0.2)
+        other.execute("ROLLBACK")
+        assert asking.result() == "wal"
+    database.dispose()
+    other.close()
