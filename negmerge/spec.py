@@ -194,7 +194,7 @@ class JobSpec(Spec):
         for name, options in self.rivals.items():
             if name not in names:
                 raise about("rivals", f"has options for {name!r}, which compare does not name")
-            for option in options.model_dump(exclude_none=True).keys() - options_read(name):
+            for option in sorted(options.model_dump(exclude_none=True).keys() - options_read(name)):
                 detail = f"is not read by {name}: leave it out; {name} reads {listed(sorted(options_read(name)))}"
                 raise about("rivals", detail, name, option)
         if self.scale_search.rule == "match_retrained" and RETRAIN not in names:
