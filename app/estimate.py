@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.states import JobState, StepKind
 from app.tables import Job, Step
-from negmerge.selection import Splits
-from negmerge.spec import JobSpec
-from negmerge.sweep import HyperParameters
+from negmerge.data.selection import Splits
+from negmerge.spec.job import JobSpec
+from negmerge.spec.sweep import HyperParameters
 
 EARLIER_JOBS = 20
 """So many of the tenant's latest succeeded jobs are looked at."""

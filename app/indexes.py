@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 from app.artifacts import Store
 from app.tables import Dataset
-from negmerge.archives import Index
+from negmerge.data.archives import Index
 
 MAX_SAMPLES = 200_000
 """Samples of all cached indexes together: some tens of megabytes."""

@@ -20,7 +20,7 @@ from app.lifecycle import lock, record_event, settle, transition
 from app.progress import progress, queue_position
 from app.states import TERMINAL, JobState, StepKind, StepState
 from app.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
-from negmerge.spec import JobSpec
+from negmerge.spec.job import JobSpec
 
 __all__ = [
     "Created",

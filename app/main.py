@@ -20,7 +20,7 @@ from app.indexes import Indexes
 from app.registration import DatasetIn, ModelIn, Registrar
 from app.settings import Settings
 from app.telemetry import CountRequests, Telemetry
-from negmerge.spec import JobSpec
+from negmerge.spec.job import JobSpec
 
 DESCRIPTION = """Machine unlearning as a service: upload a model and a data set, say what must be forgotten,
 get the unlearned weights with the figures that show it (NegMerge, arXiv 2410.05583).

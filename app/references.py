@@ -1,6 +1,6 @@
 """What a job's spec refers to: does it exist for this tenant, is it allowed, and can the job be made of it?
 
-The spec's shape has been judged before (``negmerge.spec``). Whatever can be known without reading data is said
+The spec's shape has been judged before (``negmerge.spec.job``). Whatever can be known without reading data is said
 here, at submission, with a JSON pointer; what only the data can tell, the worker says in prepare.
 """
 
@@ -13,12 +13,12 @@ from app.errors import InvalidSpec, NotFound
 from app.indexes import Indexes
 from app.settings import Settings
 from app.tables import Dataset, Model
+from negmerge.data.prompts import class_words
+from negmerge.data.selection import Splits, split
 from negmerge.errors import DataError, FieldError, ModelError, SelectionError
-from negmerge.families import FAMILIES
-from negmerge.prompts import class_words
-from negmerge.selection import Splits, split
-from negmerge.spec import DatasetRef, JobSpec
-from negmerge.timm_config import outputs_of
+from negmerge.formats.families import FAMILIES
+from negmerge.formats.timm_config import outputs_of
+from negmerge.spec.job import DatasetRef, JobSpec
 
 
 @dataclass

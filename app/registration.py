@@ -18,9 +18,9 @@ from app.errors import Invalid, InvalidDataset, InvalidModel
 from app.settings import Settings
 from app.tables import Dataset, Model
 from app.uploads import Upload
-from negmerge.archives import Index, Limits, index_archive
+from negmerge.data.archives import Index, Limits, index_archive
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
-from negmerge.families import family_of
+from negmerge.formats.families import family_of
 
 Row = TypeVar("Row", Dataset, Model)
 

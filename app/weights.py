@@ -18,12 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from app import strict_json, zoo
+from negmerge.data.members import Limits, Meter
+from negmerge.data.tars import tar_members
+from negmerge.data.zips import zip_members
 from negmerge.errors import CheckpointError, ModelError
-from negmerge.families import FAMILIES, OPEN_CLIP, Family, family_of
-from negmerge.headers import Header, check_finite, read_header
-from negmerge.members import Limits, Meter
-from negmerge.tars import tar_members
-from negmerge.zips import zip_members
+from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
+from negmerge.formats.headers import Header, check_finite, read_header
 
 MAX_CONFIG_BYTES = 2**20
 MAX_FILES = 10_000

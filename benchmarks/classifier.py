@@ -21,15 +21,15 @@ from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
-from negmerge import classifiers
-from negmerge.allocation import keep_freed_memory
-from negmerge.classifiers import Classifier
-from negmerge.data import Decoded, decode, open_archive
-from negmerge.merging import Partial
-from negmerge.spec import Merge
-from negmerge.sweep import Point, Sweep, expand
-from negmerge.training import fine_tune
-from negmerge.vectors import task_vector
+from negmerge.decoding.dataset import Decoded, decode, open_archive
+from negmerge.memory import keep_freed_memory
+from negmerge.merging.methods import Partial
+from negmerge.merging.vectors import task_vector
+from negmerge.models import classifiers
+from negmerge.models.classifiers import Classifier
+from negmerge.spec.job import Merge
+from negmerge.spec.sweep import Point, Sweep, expand
+from negmerge.training.fine_tune import fine_tune
 
 PER_CLASS = {"train": 500}
 EPOCHS = 2

@@ -21,10 +21,11 @@ from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
-from negmerge import checkpoints, classifiers
-from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
-from negmerge.timm_config import CONFIG_FILE as TIMM_CONFIG_FILE
-from negmerge.timm_config import WEIGHTS_FILE as TIMM_WEIGHTS_FILE
+from negmerge.checkpoints import files as checkpoints
+from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.formats.timm_config import CONFIG_FILE as TIMM_CONFIG_FILE
+from negmerge.formats.timm_config import WEIGHTS_FILE as TIMM_WEIGHTS_FILE
+from negmerge.models import classifiers
 
 PER_CLASS = {"train": 20, "test": 5}
 FORGET = "truck"

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from benchmarks.timing import spread
 from demo.machine import machine
-from negmerge.checkpoints import load, save
-from negmerge.filemerge import merge_files
+from negmerge.checkpoints.files import load, save
+from negmerge.merging.files import merge_files
 
 ELEMENTS = 87_849_216
 TUNED = 8

@@ -25,13 +25,14 @@ from benchmarks.timing import spread
 from demo.__main__ import FORGET, SWEEP
 from demo.digits import Digits, make_digits
 from demo.machine import machine
-from negmerge import pipeline, tuning
-from negmerge.local import open_datasets, open_model
-from negmerge.prepared import measure
+from negmerge.data.selection import Splits, split
+from negmerge.evaluation.prepared import measure
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline import tune as tuning
+from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.progress import ignore
-from negmerge.selection import Splits, split
-from negmerge.spec import JobSpec, parse
-from negmerge.sweep import HyperParameters, Point, expand
+from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.sweep import HyperParameters, Point, expand
 
 RUNS = 3
 SCALES = [i / 20 for i in range(21)]

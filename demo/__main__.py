@@ -17,9 +17,9 @@ from rich.console import Console
 
 from demo.digits import Digits, make_digits
 from demo.service import ENDINGS, download, events, running, submit, upload
-from negmerge import pipeline
-from negmerge.console import following, result_table
+from negmerge.pipeline import run as pipeline
 from negmerge.progress import OnStep, ignore
+from negmerge.report.console import following, result_table
 
 HERE = Path("var/demo")
 FORGET = "seven"

@@ -20,17 +20,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from demo.made import Made
-from negmerge import checkpoints
-from negmerge.batching import batches
-from negmerge.crop_flip import crop_and_flip
-from negmerge.data import Dataset, decode, open_archive
-from negmerge.metrics import evaluate
-from negmerge.models import load_zero_shot
-from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.checkpoints import files as checkpoints
+from negmerge.data.selection import cut
+from negmerge.decoding.dataset import Dataset, decode, open_archive
+from negmerge.evaluation.metrics import evaluate
+from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.models.loading import load_zero_shot
+from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.progress import OnStep, ignore
-from negmerge.selection import cut
-from negmerge.training import learning_rate
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.training.batching import batches
+from negmerge.training.crop_flip import crop_and_flip
+from negmerge.training.fine_tune import learning_rate
 
 CLASS_NAMES = {word: word for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")}
 TEMPLATES = ["a photo of the digit {}."]

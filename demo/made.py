@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from negmerge import checkpoints
+from negmerge.checkpoints import files as checkpoints
 
 
 class Made:

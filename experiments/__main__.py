@@ -21,11 +21,12 @@ from experiments import pictures, results, subsets
 from experiments.catalog import EXPERIMENTS, HERE, SPECS, Experiment, Material
 from experiments.data import data_root
 from experiments.results import PAGE
-from negmerge import checkpoints, pipeline
-from negmerge.console import following, result_table
+from negmerge.checkpoints import files as checkpoints
+from negmerge.merging.vectors import TaskVector
+from negmerge.pipeline import run as pipeline
 from negmerge.progress import OnStep, ignore
-from negmerge.spec import parse
-from negmerge.vectors import TaskVector
+from negmerge.report.console import following, result_table
+from negmerge.spec.job import parse
 
 
 def main(names: list[str]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from demo import digits
 from experiments import cifar10, clip_domain
 from experiments.data import CIFAR10
-from negmerge import open_clip_config
-from negmerge.data import Dataset, open_archive
+from negmerge.decoding.dataset import Dataset, open_archive
+from negmerge.formats import open_clip_config
+from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.progress import OnStep
-from negmerge.timm_config import CONFIG_FILE, WEIGHTS_FILE
 
 SPECS = Path(__file__).parent
 HERE = Path("var/experiments")

@@ -19,13 +19,15 @@ import torch
 from experiments.catalog import EXPERIMENTS
 from experiments.data import data_root
 from experiments.results import PAGE
-from negmerge import local, preparing, rival
-from negmerge.network import Network
-from negmerge.prepared import Prepared, measure
+from negmerge.evaluation.prepared import Prepared, measure
+from negmerge.models.network import Network
+from negmerge.pipeline import local
+from negmerge.pipeline import prepare as preparing
 from negmerge.progress import ignore
-from negmerge.rival_spec import RivalOptions
-from negmerge.spec import JobSpec, parse
-from negmerge.sweep import repeat_seed
+from negmerge.rivals import _base as rival
+from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.rivals import RivalOptions
+from negmerge.spec.sweep import repeat_seed
 
 PROCESSES = 2
 VALUES: dict[str, tuple[str, Sequence[float]]] = {

@@ -13,15 +13,15 @@ import torch
 
 from demo.made import Made
 from experiments.subset import write_subset
-from negmerge import classifiers
-from negmerge.classifiers import Classifier
-from negmerge.data import Dataset, decode, open_archive
-from negmerge.metrics import evaluate
+from negmerge.data.selection import cut
+from negmerge.decoding.dataset import Dataset, decode, open_archive
+from negmerge.evaluation.metrics import evaluate
+from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.models import classifiers
+from negmerge.models.classifiers import Classifier
 from negmerge.progress import OnStep, ignore
-from negmerge.rival import run
-from negmerge.rival_spec import RivalOptions
-from negmerge.selection import cut
-from negmerge.timm_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.rivals._base import run
+from negmerge.spec.rivals import RivalOptions
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 PER_CLASS = {"train": 1000, "test": 250}

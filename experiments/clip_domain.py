@@ -20,14 +20,14 @@ from demo import digits
 from demo.made import Made
 from experiments.cifar10 import CLASSES, PER_CLASS
 from experiments.subset import write_subset
-from negmerge.batching import batches
-from negmerge.crop_flip import crop_and_flip
-from negmerge.data import Dataset, Decoded, decode, open_archive
-from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.data.selection import cut
+from negmerge.decoding.dataset import Dataset, Decoded, decode, open_archive
+from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
+from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.progress import OnStep, ignore
-from negmerge.selection import cut
-from negmerge.training import learning_rate
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.training.batching import batches
+from negmerge.training.crop_flip import crop_and_flip
+from negmerge.training.fine_tune import learning_rate
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from experiments.subsets import Merged
-from negmerge.plots import STYLE, singles_beside_merged
+from negmerge.report.plots import STYLE, singles_beside_merged
 
 
 def draw(document: Mapping[str, Any], curve: Sequence[Merged], folder: Path, name: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.subsets import Merged
-from negmerge.summary import LABELS, compared, singles
+from negmerge.report.summary import LABELS, compared, singles
 
 PAGE = Path("docs/results.md")
 

@@ -5,7 +5,7 @@ import zipfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
-from negmerge.checkpoints import atomic_path
+from negmerge.checkpoints.files import atomic_path
 
 
 def write_subset(source: Path, target: Path, sizes: dict[str, int]) -> None:

@@ -11,18 +11,19 @@ from dataclasses import asdict, dataclass
 from math import comb
 from pathlib import Path
 
-from negmerge import local, preparing
-from negmerge.checkpoints import atomic_path
-from negmerge.comparison import table_parts
-from negmerge.data import Dataset
-from negmerge.merging import Partial
-from negmerge.network import Network
-from negmerge.prepared import Prepared, measure
+from negmerge.checkpoints.files import atomic_path
+from negmerge.decoding.dataset import Dataset
+from negmerge.evaluation.prepared import Prepared, measure
+from negmerge.merging.methods import Partial
+from negmerge.merging.vectors import TaskVector
+from negmerge.models.network import Network
+from negmerge.pipeline import local
+from negmerge.pipeline import prepare as preparing
+from negmerge.pipeline.tune import choose_scale, load_at
 from negmerge.progress import OnStep, still
-from negmerge.spec import JobSpec
-from negmerge.sweep import count
-from negmerge.tuning import choose_scale, load_at
-from negmerge.vectors import TaskVector
+from negmerge.report.comparison import table_parts
+from negmerge.spec.job import JobSpec
+from negmerge.spec.sweep import count
 
 SUBSETS = 3
 """Of each size, where there are so many."""

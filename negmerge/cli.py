@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from negmerge.errors import CheckpointError, DataError, ModelError, NegmergeError, SpecError
-from negmerge.spec import MAX_SCALE
+from negmerge.spec.job import MAX_SCALE
 
 T = TypeVar("T")
 
@@ -53,9 +53,10 @@ def run(
 
     import torch
 
-    from negmerge import local, pipeline
-    from negmerge.allocation import keep_freed_memory
-    from negmerge.console import following, result_table, show
+    from negmerge.memory import keep_freed_memory
+    from negmerge.pipeline import local
+    from negmerge.pipeline import run as pipeline
+    from negmerge.report.console import following, result_table, show
 
     spec = local.read_spec(spec_file)
     keep_freed_memory()
@@ -93,8 +94,8 @@ def merge(
             raise CheckpointError(f"--out {out} would take the place of {given}, which is read: name another --out")
     _check_parent(out)
 
-    from negmerge.console import following
-    from negmerge.filemerge import merge_files
+    from negmerge.merging.files import merge_files
+    from negmerge.report.console import following
 
     options = {"scale": scale, "agreement": agreement, "density": density}
     with following(Console(stderr=True)) as on_stage:
@@ -116,11 +117,11 @@ def evaluate(
     if not model.is_dir():
         raise ModelError(f"{model} is no folder: give a model's folder in open_clip's or timm's format")
 
-    from negmerge import local
-    from negmerge.console import following
-    from negmerge.prepared import as_json
-    from negmerge.preparing import prepare
-    from negmerge.spec import ScaleSearch
+    from negmerge.evaluation.prepared import as_json
+    from negmerge.pipeline import local
+    from negmerge.pipeline.prepare import prepare
+    from negmerge.report.console import following
+    from negmerge.spec.job import ScaleSearch
 
     spec = local.read_spec(spec_file)
     spec = spec.model_copy(update={"scale_search": ScaleSearch(rule="lowest_forget")})  # no λ, so nothing to match
@@ -142,7 +143,7 @@ def convert(
     """Write a model's folder from a state dict that was trained elsewhere; no code in it is run."""
     _check_new(out)
 
-    from negmerge.convert import convert
+    from negmerge.models.convert import convert
 
     typer.echo(f"{convert(file, config, out)}  {out}")
 
@@ -152,8 +153,8 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A safetensors file, such as a task vector.")],
 ) -> None:
     """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
-    from negmerge.console import show
-    from negmerge.filemerge import inspect_file
+    from negmerge.merging.files import inspect_file
+    from negmerge.report.console import show
 
     table = Table("tensor", "type", "shape")
     table.add_column("non-zero", justify="right")
@@ -236,7 +237,7 @@ def _lies_in(out: Path, given: Path) -> bool:
 
 def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str] | None]:
     """The class words and templates that the command line names, checked for their shape; None leaves a set's own."""
-    from negmerge.prompts import check_templates
+    from negmerge.data.prompts import check_templates
 
     words = _read(class_names, dict[str, str], '{"n01440764": "tench"}') if class_names else {}
     prompts = check_templates(_read(templates, list[str], '["a photo of a {}."]')) if templates else None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from negmerge.archives import Index, Limits, index_archive
+from negmerge.data.archives import Index, Limits, index_archive
 from negmerge.errors import ArchiveError
 
 Files = dict[str, bytes]

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from negmerge.data import Dataset, open_torchvision
+from negmerge.decoding.dataset import Dataset, open_torchvision
 from tests.archive_files import write_folder
 
 TINY_WNIDS = ("n01443537", "n01629819")

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from negmerge.data import Decoded
-from negmerge.network import Network, Outputs
-from negmerge.preprocess import Preprocess
+from negmerge.decoding.dataset import Decoded
+from negmerge.decoding.preprocess import Preprocess
+from negmerge.models.network import Network, Outputs
 from negmerge.progress import OnStep, ignore
-from negmerge.rival import State, find, run
-from negmerge.rival_spec import RivalOptions
+from negmerge.rivals._base import State, find, run
+from negmerge.spec.rivals import RivalOptions
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 MEAN, STD = 0.5, 0.25

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from negmerge import pipeline
-from negmerge.local import open_datasets, open_model
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.progress import ignore
-from negmerge.spec import parse
+from negmerge.spec.job import parse
 from tests import pico
 
 KEEP = 0.8

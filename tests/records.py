@@ -12,7 +12,7 @@ from app.db import Database
 from app.ids import new_id
 from app.steps import Arithmetic, Claim, WorkerIdentity
 from app.tables import Job, Step
-from negmerge.spec import JobSpec, parse
+from negmerge.spec.job import JobSpec, parse
 
 T = TypeVar("T")
 

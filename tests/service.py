@@ -27,7 +27,7 @@ from app.settings import Settings
 from app.states import JobState, StepKind
 from app.tables import Artifact, Job, Step, Worker
 from app.uploads import Upload
-from negmerge.spec import parse
+from negmerge.spec.job import parse
 from tests import pico
 
 CALLER = Principal("key_test", "acme", frozenset({"write"}))

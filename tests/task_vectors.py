@@ -8,9 +8,9 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from negmerge import spec
-from negmerge.merging import Partial, Single
-from negmerge.vectors import TaskVector, digest
+from negmerge.merging.methods import Partial, Single
+from negmerge.merging.vectors import TaskVector, digest
+from negmerge.spec import job as spec
 
 METHODS = ["negmerge", "uniform", "task_arithmetic", "magmax", "ties"]
 SHAPES = {"visual.w": (2, 3), "visual.b": (4,), "visual.scale": (), "visual.none": (0, 3)}

@@ -20,8 +20,10 @@ import torch
 import pytest
 
 import negmerge
-from negmerge import classifiers, rival, rival_spec, spec
-from negmerge.data import Decoded
+from negmerge.decoding.dataset import Decoded
+from negmerge.models import classifiers
+from negmerge.rivals import _base as rival
+from negmerge.spec import job as spec, rivals as rival_spec
 
 job = spec.parse({
     "base_model": {"family": "timm", "weights": "model"},

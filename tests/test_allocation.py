@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource
 from concurrent.futures import ThreadPoolExecutor
-from negmerge.allocation import keep_freed_memory
+from negmerge.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

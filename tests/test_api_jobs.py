@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.settings import Settings
 from app.tables import Job, Step
-from negmerge import caveats
+from negmerge.spec import caveats
 from tests import records
 from tests.api_client import Api, assert_problem, pointers, serving
 

@@ -18,8 +18,8 @@ import uvicorn
 from app import errors, steps
 from app.main import create_app
 from app.settings import Settings
-from negmerge.rival_spec import rival_names
-from negmerge.spec import METHODS
+from negmerge.spec.job import METHODS
+from negmerge.spec.rivals import rival_names
 from tests import records
 from tests.api_client import Api, assert_problem, serving
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from negmerge.archives import Index, Sample, index_archive, read_samples
+from negmerge.data.archives import Index, Sample, index_archive, read_samples
 from tests.archive_files import PAIR, WRITERS, Files, folders, ids, png, refusal, write_folder, write_tar, write_zip
 
 # What is read
@@ -103,7 +103,7 @@ def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_indexing_needs_no_torch() -> None:
-    code = "import sys, negmerge.archives, negmerge.selection; sys.exit('torch' in sys.modules)"
+    code = "import sys, negmerge.data.archives, negmerge.data.selection; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from timm.data.auto_augment import NAME_TO_OP
 from torch import Tensor
 
-from negmerge.augment import OPERATIONS, rand_augment
-from negmerge.sweep import RandAugment
+from negmerge.spec.sweep import RandAugment
+from negmerge.training.augment import OPERATIONS, rand_augment
 from tests import pico
 
 GREY = (128, 128, 128)

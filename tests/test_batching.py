@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.batching import batch_sizes, batches
+from negmerge.training.batching import batch_sizes, batches
 
 COUNTS, SIZES = st.integers(0, 300), st.integers(1, 50)
 

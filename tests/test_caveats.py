@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from negmerge import caveats
-from negmerge.spec import parse
+from negmerge.spec import caveats
+from negmerge.spec.job import parse
 from tests import local_job
 
 ONE = {"points": [{"learning_rate": 1e-3, "epochs": 2, "batch_size": 16}]}

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from negmerge.checkpoints import DTYPES, atomic_path, layout, load, save, sha256
+from negmerge.checkpoints.files import DTYPES, atomic_path, layout, load, save, sha256
 from negmerge.errors import CheckpointError, TensorError
-from negmerge.vectors import digest
+from negmerge.merging.vectors import digest
 
 WEIGHTS = {
     "visual.w": torch.randn(3, 5, generator=torch.Generator().manual_seed(0)),

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from negmerge.batching import batch_sizes
 from negmerge.errors import DataError, ModelError
-from negmerge.models import load_model
-from negmerge.network import Network
-from negmerge.sweep import HyperParameters
-from negmerge.timm_config import check_config
-from negmerge.training import Tuned, fine_tune
+from negmerge.formats.timm_config import check_config
+from negmerge.models.loading import load_model
+from negmerge.models.network import Network
+from negmerge.spec.sweep import HyperParameters
+from negmerge.training.batching import batch_sizes
+from negmerge.training.fine_tune import Tuned, fine_tune
 from tests import pico, pico_timm
 
 ARCHITECTURES = list(pico_timm.CONFIGS)

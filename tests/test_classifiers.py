@@ -18,11 +18,11 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from negmerge.errors import CheckpointError, DataError, ModelError, TensorError
-from negmerge.models import load_model, load_tag
-from negmerge.network import Network
-from negmerge.sweep import HyperParameters
-from negmerge.timm_config import CONFIG_FILE, WEIGHTS_FILE, check_config, outputs_of
-from negmerge.training import fine_tune
+from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE, check_config, outputs_of
+from negmerge.models.loading import load_model, load_tag
+from negmerge.models.network import Network
+from negmerge.spec.sweep import HyperParameters
+from negmerge.training.fine_tune import fine_tune
 from tests import pico, pico_timm
 
 ARCHITECTURES = list(pico_timm.CONFIGS)

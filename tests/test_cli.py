@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from negmerge import caveats, cli
-from negmerge.checkpoints import sha256
+from negmerge import cli
+from negmerge.checkpoints.files import sha256
+from negmerge.spec import caveats
 from tests import local_job, pico_timm
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from negmerge.comparison import Run, table, table_parts
-from negmerge.data import Decoded
-from negmerge.local import open_datasets, open_model
-from negmerge.metrics import Count, Evaluation
-from negmerge.prepared import Prepared
-from negmerge.preparing import prepare
-from negmerge.spec import parse
-from negmerge.standing import Standing
+from negmerge.decoding.dataset import Decoded
+from negmerge.evaluation.assessment import Standing
+from negmerge.evaluation.metrics import Count, Evaluation
+from negmerge.evaluation.prepared import Prepared
+from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.prepare import prepare
+from negmerge.report.comparison import Run, table, table_parts
+from negmerge.spec.job import parse
 from tests import pico, pico_timm
 
 PARTS = {"forget": "train", "retain": "train", "test": "test"}

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from negmerge.checkpoints import sha256
-from negmerge.convert import convert, read_state, without_prefix
+from negmerge.checkpoints.files import sha256
 from negmerge.errors import CheckpointError, ModelError, TensorError
+from negmerge.models.convert import convert, read_state, without_prefix
 from tests import pico, pico_timm
 
 CONFIG = pico_timm.CONFIGS["resnet18"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from negmerge.crop_flip import crop_and_flip
+from negmerge.training.crop_flip import crop_and_flip
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from negmerge.archives import index_archive
-from negmerge.data import Dataset, decode, open_archive, open_torchvision
+from negmerge.data.archives import index_archive
+from negmerge.decoding.dataset import Dataset, decode, open_archive, open_torchvision
+from negmerge.decoding.preprocess import of_open_clip
 from negmerge.errors import ArchiveError, DataError, Interrupted
-from negmerge.preprocess import of_open_clip
 from tests.archive_files import PAIR, folders, png, write_tar, write_zip
 from tests.data_trees import TREES
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from negmerge.data import Decoded
-from negmerge.duplicates import duplicates
-from negmerge.prepared import Side
+from negmerge.decoding.dataset import Decoded
+from negmerge.evaluation.duplicates import duplicates
+from negmerge.evaluation.prepared import Side
 from tests import local_job
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.catalog import EXPERIMENTS
 from experiments.subset import write_subset
-from negmerge.spec import METHODS, parse
+from negmerge.spec.job import METHODS, parse
 from tests.archive_files import png
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").rglob("*.json"))

@@ -25,10 +25,10 @@ from experiments.cifar10 import CLASSES, PER_CLASS
 from experiments.clip_domain import Base, make_base, open_both
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
-from negmerge.models import load_zero_shot
-from negmerge.open_clip_config import WEIGHTS_FILE
-from negmerge.selection import cut
-from negmerge.spec import parse
+from negmerge.data.selection import cut
+from negmerge.formats.open_clip_config import WEIGHTS_FILE
+from negmerge.models.loading import load_zero_shot
+from negmerge.spec.job import parse
 from tests.archive_files import Files, write_zip
 
 REAL = data_root()

@@ -14,12 +14,13 @@ import pytest
 from experiments import pictures, results
 from experiments.choosing import Trial, choose
 from experiments.subsets import SUBSETS, Merged, curve, sizes, subsets
-from negmerge import checkpoints, pipeline
-from negmerge.data import Dataset
-from negmerge.local import open_datasets
+from negmerge.checkpoints import files as checkpoints
+from negmerge.decoding.dataset import Dataset
+from negmerge.merging.vectors import TaskVector
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.local import open_datasets
 from negmerge.progress import ignore
-from negmerge.spec import JobSpec, parse
-from negmerge.vectors import TaskVector
+from negmerge.spec.job import JobSpec, parse
 from tests import local_job, pico
 
 # Subsets of a pool.

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from negmerge import filemerge, spec
-from negmerge.checkpoints import load, save, sha256
+from negmerge.checkpoints.files import load, save, sha256
 from negmerge.errors import CheckpointError, Interrupted, MergeError, NegmergeError, TensorError
-from negmerge.filemerge import TensorSummary, inspect_file, merge_files
-from negmerge.merging import Partial
-from negmerge.vectors import apply_scale, digest, is_buffer, task_vector
+from negmerge.merging import files as filemerge
+from negmerge.merging.files import TensorSummary, inspect_file, merge_files
+from negmerge.merging.methods import Partial
+from negmerge.merging.vectors import apply_scale, digest, is_buffer, task_vector
+from negmerge.spec import job as spec
 
 Weights = dict[str, Tensor]
 
@@ -315,7 +316,7 @@ def test_memory_does_not_grow_with_the_models(tmp_path: Path) -> None:
     code = f"""
 import resource
 from pathlib import Path
-from negmerge.filemerge import merge_files
+from negmerge.merging.files import merge_files
 folder = Path({str(tmp_path)!r})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 merge_files(folder / "base.safetensors", [folder / f"{{i}}.safetensors" for i in range(8)], folder / "out.safetensors")

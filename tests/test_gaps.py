@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.gaps import FourFigures, average_gap
-from negmerge.metrics import Count
+from negmerge.evaluation.gaps import FourFigures, average_gap
+from negmerge.evaluation.metrics import Count
 
 # Percentages that somebody else published with their average gap. They are second-hand, and stand here only as sums
 # to check the arithmetic by: nothing of ours is compared with them. Order: retain, forget, test, membership, gap.

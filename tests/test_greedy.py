@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.greedy import greedy
-from negmerge.search import Choice
-from negmerge.vectors import TaskVector
+from negmerge.evaluation.search import Choice
+from negmerge.merging.vectors import TaskVector
+from negmerge.pipeline.greedy import greedy
 
 
 def points(*ranks: int) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from negmerge.errors import CheckpointError, TensorError
-from negmerge.headers import ITEM_BYTES, check_finite, encode_header, read_header
+from negmerge.formats.headers import ITEM_BYTES, check_finite, encode_header, read_header
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -190,7 +190,7 @@ def test_the_largest_finite_values_and_all_integers_pass(tmp_path: Path) -> None
 
 
 def test_reading_headers_loads_neither_torch_nor_numpy() -> None:
-    code = "import sys, negmerge.headers; print({'torch', 'numpy'} & set(sys.modules))"
+    code = "import sys, negmerge.formats.headers; print({'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from negmerge.archives import Limits, index_archive, read_samples
+from negmerge.data.archives import Limits, index_archive, read_samples
 from negmerge.errors import ArchiveError
 from tests.archive_files import (
     PAIR,

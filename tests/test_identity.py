@@ -6,10 +6,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.archives import Index, Sample
-from negmerge.data import open_torchvision
-from negmerge.identity import identity, ids_digest
-from negmerge.spec import DatasetRef
+from negmerge.data.archives import Index, Sample
+from negmerge.data.identity import identity, ids_digest
+from negmerge.decoding.dataset import open_torchvision
+from negmerge.spec.job import DatasetRef
 from tests.data_trees import flat, published_folders
 
 IMAGENET = published_folders(".", ("train", "val"), "n01440764", "n03773504")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch.nn import functional
 
-from negmerge.classifiers import Classifier
-from negmerge.data import Decoded
-from negmerge.network import Network
+from negmerge.decoding.dataset import Decoded
+from negmerge.models.classifiers import Classifier
+from negmerge.models.network import Network
 from negmerge.progress import ignore
-from negmerge.rival import Settings, Task
+from negmerge.rivals._base import Settings, Task
 from negmerge.rivals.influence import MAX_ITERATIONS, TOLERANCE, fisher_product, solve
 from tests import pico, pico_timm
 from tests.linear import Linear, Vector, gradients, random_samples, random_theta

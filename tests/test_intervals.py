@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.intervals import Spread, spread, wilson
-from negmerge.metrics import Count
+from negmerge.evaluation.intervals import Spread, spread, wilson
+from negmerge.evaluation.metrics import Count
 
 TWO_DEVIATIONS = math.erf(2 / math.sqrt(2))
 """The confidence at which z = 2, so that the examples work out on paper."""

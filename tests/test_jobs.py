@@ -21,7 +21,7 @@ from app.jobs import JobState
 from app.lifecycle import lock
 from app.steps import Arithmetic
 from app.tables import Artifact, Event, Job, JobMetadata, Partial, Step, StoredObject
-from negmerge.spec import parse
+from negmerge.spec.job import parse
 from tests.records import (
     CPU,
     claim,

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge import local
-from negmerge.linearised import LinearisedModel
-from negmerge.models import load_model, load_zero_shot
-from negmerge.prepared import as_json
-from negmerge.preparing import prepare
-from negmerge.spec import parse
-from negmerge.sweep import HyperParameters
-from negmerge.training import fine_tune
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.evaluation.prepared import as_json
+from negmerge.models.linearised import LinearisedModel
+from negmerge.models.loading import load_model, load_zero_shot
+from negmerge.models.zero_shot import ZeroShotModel
+from negmerge.pipeline import local
+from negmerge.pipeline.prepare import prepare
+from negmerge.spec.job import parse
+from negmerge.spec.sweep import HyperParameters
+from negmerge.training.fine_tune import fine_tune
 from tests import local_job, pico
 
 

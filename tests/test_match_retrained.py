@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from negmerge import pipeline
 from negmerge.cli import app
 from negmerge.errors import DivergedError
-from negmerge.local import open_datasets, open_model
-from negmerge.prepared import Prepared
+from negmerge.evaluation.prepared import Prepared
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.progress import OnStep, ignore
-from negmerge.spec import parse
+from negmerge.spec.job import parse
 from tests import pico, pico_timm
 
 RETRAIN = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "crop_flip": False}

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from negmerge.errors import DataError, DivergedError, ModelError
-from negmerge.membership import (
+from negmerge.evaluation.membership import (
     Values,
     equal_sides,
     membership_inference,
@@ -21,7 +21,7 @@ from negmerge.membership import (
     threshold_inference,
     true_label_confidence,
 )
-from negmerge.metrics import Count
+from negmerge.evaluation.metrics import Count
 
 probabilities = st.floats(0, 1, width=32)
 

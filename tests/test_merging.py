@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from negmerge import spec
-from negmerge.accumulators import PARTS, mean
-from negmerge.merging import Consensus, Partial
-from negmerge.vectors import apply_scale, task_vector
+from negmerge.merging.accumulators import PARTS, mean
+from negmerge.merging.methods import Consensus, Partial
+from negmerge.merging.vectors import apply_scale, task_vector
+from negmerge.spec import job as spec
 from tests.task_vectors import BASE, METHODS, PLAIN, SHAPES, SIZE, flat, folded, keys, same_bits, single, sweeps, vector
 
 # The methods, said again in plain Python.

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from negmerge.errors import Interrupted
-from negmerge.metrics import Count, Evaluation, evaluate
-from negmerge.models import load_zero_shot
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.evaluation.metrics import Count, Evaluation, evaluate
+from negmerge.models.loading import load_zero_shot
+from negmerge.models.zero_shot import ZeroShotModel
 from tests import pico
 
 CLASSES = list(pico.CLASS_WORDS)

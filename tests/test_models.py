@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.checkpoints import sha256
+from negmerge.checkpoints.files import sha256
 from negmerge.errors import CheckpointError, DataError, ModelError, TensorError
-from negmerge.models import load_tag, load_zero_shot
-from negmerge.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
+from negmerge.models.loading import load_tag, load_zero_shot
+from negmerge.models.zero_shot import ZeroShotModel
 from tests import pico
 
 CLASSES = list(pico.CLASS_WORDS)

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from torchvision import datasets as theirs
 
-from negmerge.archives import Index
-from negmerge.data import open_torchvision
-from negmerge.datasets.catalog import KNOWN, Reader
-from negmerge.datasets.reading import READERS
+from negmerge.data.archives import Index
+from negmerge.data.published.reading import READERS
+from negmerge.data.selection import cut
+from negmerge.decoding.dataset import open_torchvision
 from negmerge.errors import DataError
-from negmerge.selection import cut
+from negmerge.spec.published_sets import KNOWN, Reader
 from tests.archive_files import write_folder
 from tests.data_trees import TREES, flat, lines, opened, pickled, published_folders, tree, write_images
 
@@ -46,7 +46,7 @@ def test_every_reader_that_a_layout_may_name_is_there() -> None:
 
 
 def test_the_names_and_what_they_need_are_known_without_torch_or_numpy() -> None:
-    code = "import sys, negmerge.spec; print(sorted({'torch', 'numpy', 'PIL', 'scipy'} & set(sys.modules)))"
+    code = "import sys, negmerge.spec.job; print(sorted({'torch', 'numpy', 'PIL', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

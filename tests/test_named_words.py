@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 
-from negmerge.data import open_torchvision
-from negmerge.datasets import words
-from negmerge.local import open_datasets
-from negmerge.spec import JobSpec, parse
+from negmerge.data.published import words
+from negmerge.decoding.dataset import open_torchvision
+from negmerge.pipeline.local import open_datasets
+from negmerge.spec.job import JobSpec, parse
 from tests.data_trees import opened, tree
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from negmerge import spec
-from negmerge.checkpoints import save
+from negmerge.checkpoints.files import save
 from negmerge.errors import CheckpointError, DivergedError, MergeError, TensorError
-from negmerge.merging import Partial
-from negmerge.trimming import kept, kth_magnitude
-from negmerge.vectors import TaskVector
+from negmerge.merging.methods import Partial
+from negmerge.merging.trimming import kept, kth_magnitude
+from negmerge.merging.vectors import TaskVector
+from negmerge.spec import job as spec
 from tests.task_vectors import (
     BASE,
     METHODS,

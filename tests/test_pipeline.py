@@ -8,14 +8,14 @@ import open_clip
 import pytest
 import torch
 
-from negmerge import pipeline
 from negmerge.errors import DivergedError, Interrupted, MergeError, SelectionError
-from negmerge.local import open_datasets, open_model
-from negmerge.models import load_model
-from negmerge.prepared import Prepared
+from negmerge.evaluation.prepared import Prepared
+from negmerge.models.loading import load_model
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.progress import OnStep, ignore
-from negmerge.spec import parse
-from negmerge.sweep import expand
+from negmerge.spec.job import parse
+from negmerge.spec.sweep import expand
 from tests import local_job, pico
 
 DIVERGING = {"learning_rate": 1e6, "epochs": 2, "batch_size": 8}

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from negmerge.presets import PRESETS
-from negmerge.sweep import Grid, HyperParameters, Sweep, count, expand
+from negmerge.spec.presets import PRESETS
+from negmerge.spec.sweep import Grid, HyperParameters, Sweep, count, expand
 
 # PAPER.md, "CLIP fine-tuning": data set → epochs of the fine-tuning, epochs of the pool of 30.
 PUBLISHED = {

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from negmerge import caveats, report, summary
-from negmerge.metrics import Count, Evaluation
+from negmerge.evaluation.metrics import Count, Evaluation
+from negmerge.report import pages as report
+from negmerge.report import summary
+from negmerge.spec import caveats
 from tests import local_job
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from negmerge import rival
-from negmerge.classifiers import Classifier, build
-from negmerge.data import Decoded
-from negmerge.rival import Settings, State
-from negmerge.rival_spec import RivalOptions, rival_names
+from negmerge.decoding.dataset import Decoded
+from negmerge.models.classifiers import Classifier, build
+from negmerge.rivals import _base as rival
+from negmerge.rivals._base import Settings, State
+from negmerge.spec.rivals import RivalOptions, rival_names
 from tests import pico_timm
 
 EVERY = pytest.mark.parametrize("name", rival_names())

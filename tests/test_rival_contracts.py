@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from negmerge.classifiers import Classifier
-from negmerge.data import Decoded
+from negmerge.decoding.dataset import Decoded
 from negmerge.errors import DivergedError, Interrupted, SpecError
+from negmerge.models.classifiers import Classifier
 from negmerge.progress import OnStep, ignore
-from negmerge.rival import State, find, run
-from negmerge.rival_spec import RivalOptions, rival_names
+from negmerge.rivals._base import State, find, run
+from negmerge.spec.rivals import RivalOptions, rival_names
 from tests import pico, pico_timm
 
 ALL = rival_names()

@@ -7,12 +7,13 @@ from typing import Any, NoReturn
 
 import pytest
 
-from negmerge import pipeline, rival
 from negmerge.errors import SpecError
-from negmerge.local import open_datasets, open_model
-from negmerge.rival import Settings, find, settings_of
-from negmerge.rival_spec import RivalOptions, options_read, rival_names
-from negmerge.spec import parse
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.rivals import _base as rival
+from negmerge.rivals._base import Settings, find, settings_of
+from negmerge.spec.job import parse
+from negmerge.spec.rivals import RivalOptions, options_read, rival_names
 from tests import local_job, pico_timm
 from tests.test_rival_contracts import unlearn
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from negmerge.data import Decoded
+from negmerge.decoding.dataset import Decoded
 from negmerge.rivals import influence
 from negmerge.rivals.retrain import cuts
 from tests.linear import (

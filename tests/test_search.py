@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negmerge.metrics import Count
-from negmerge.search import Choice, choose, choose_sparingly
-from negmerge.spec import ScaleSearch
+from negmerge.evaluation.metrics import Count
+from negmerge.evaluation.search import Choice, choose, choose_sparingly
+from negmerge.spec.job import ScaleSearch
 
 BASE = Count(80, 100)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negmerge.archives import Index, Sample
+from negmerge.data.archives import Index, Sample
+from negmerge.data.selection import Parts, Splits, cut, split
 from negmerge.errors import SelectionError
-from negmerge.selection import Parts, Splits, cut, split
-from negmerge.spec import DatasetRef
+from negmerge.spec.job import DatasetRef
 
 
 def index_of(*samples: tuple[str, str, str | None], root: str = "") -> Index:

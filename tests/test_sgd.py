@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from negmerge.crop_flip import crop_and_flip
-from negmerge.data import Decoded
+from negmerge.decoding.dataset import Decoded
 from negmerge.errors import DataError, DivergedError
 from negmerge.progress import OnStep, ignore
-from negmerge.rival import Settings, Task
-from negmerge.sgd import always, descend
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import always, descend
+from negmerge.training.crop_flip import crop_and_flip
 from tests import linear
 from tests.linear import Linear, Vector, flat, gradients, random_samples, random_theta, samples
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from negmerge.errors import SpecError
-from negmerge.fields import listed
-from negmerge.spec import MAX_SCALE, JobSpec, parse
+from negmerge.spec.fields import listed
+from negmerge.spec.job import MAX_SCALE, JobSpec, parse
 
 VALID: dict[str, Any] = {
     "base_model": {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"},
@@ -276,7 +276,7 @@ def test_no_names_are_listed_as_none() -> None:
 
 
 def test_the_spec_loads_neither_torch_nor_numpy() -> None:
-    script = "import sys, negmerge.spec; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    script = "import sys, negmerge.spec.job; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

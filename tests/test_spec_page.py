@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from negmerge import spec, sweep
-from negmerge.fields import Spec
-from negmerge.rival import find
-from negmerge.rival_spec import RivalOptions, options_read, rival_names
+from negmerge.rivals._base import find
+from negmerge.spec import job as spec
+from negmerge.spec import sweep
+from negmerge.spec.fields import Spec
+from negmerge.spec.rivals import RivalOptions, options_read, rival_names
 
 PAGE = (Path(__file__).parents[1] / "docs" / "spec.md").read_text()
 SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))

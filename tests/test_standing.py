@@ -20,15 +20,15 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.svm import SVC
 
-from negmerge.gaps import FourFigures
-from negmerge.local import open_datasets, open_model
-from negmerge.membership import equal_sides
-from negmerge.metrics import Count, Evaluation
-from negmerge.network import Network
-from negmerge.prepared import PARTS, Prepared, measure
-from negmerge.preparing import prepare
-from negmerge.spec import parse
-from negmerge.standing import Standing, assess, membership
+from negmerge.evaluation.assessment import Standing, assess, membership
+from negmerge.evaluation.gaps import FourFigures
+from negmerge.evaluation.membership import equal_sides
+from negmerge.evaluation.metrics import Count, Evaluation
+from negmerge.evaluation.prepared import PARTS, Prepared, measure
+from negmerge.models.network import Network
+from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.prepare import prepare
+from negmerge.spec.job import parse
 from tests import pico, pico_timm
 from tests.archive_files import write_zip
 

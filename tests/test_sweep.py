@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from negmerge.sweep import MAX_POINTS, HyperParameters, Sweep, count, expand, point_seed
+from negmerge.spec.sweep import MAX_POINTS, HyperParameters, Sweep, count, expand, point_seed
 
 
 def sweep(**parts: Any) -> Sweep:

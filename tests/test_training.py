@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.batching import batches
 from negmerge.errors import DataError, DivergedError, Interrupted
-from negmerge.models import load_zero_shot
-from negmerge.sweep import HyperParameters, RandAugment
-from negmerge.training import Tuned, fine_tune, learning_rate, warmup_steps
-from negmerge.zero_shot import ZeroShotModel
+from negmerge.models.loading import load_zero_shot
+from negmerge.models.zero_shot import ZeroShotModel
+from negmerge.spec.sweep import HyperParameters, RandAugment
+from negmerge.training.batching import batches
+from negmerge.training.fine_tune import Tuned, fine_tune, learning_rate, warmup_steps
 from tests import pico
 
 CLASSES = list(pico.CLASS_WORDS)

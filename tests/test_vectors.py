@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from negmerge.errors import DivergedError, MergeError, TensorError
-from negmerge.vectors import apply_scale, check, digest, is_buffer, rounded_away, task_vector, unlearned
+from negmerge.merging.vectors import apply_scale, check, digest, is_buffer, rounded_away, task_vector, unlearned
 
 TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 finite = st.floats(-4, 4, width=32)

@@ -14,9 +14,9 @@ from app.db import Database
 from app.settings import Settings
 from app.states import StepKind, StepState
 from app.steps import Claim, WorkerIdentity
-from negmerge.merging import Partial
-from negmerge.pipeline import TunedPoint
-from negmerge.spec import Merge
+from negmerge.merging.methods import Partial
+from negmerge.pipeline.run import TunedPoint
+from negmerge.spec.job import Merge
 from tests import records
 from worker.fold import Fold
 from worker.held import Held

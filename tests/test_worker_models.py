@@ -14,9 +14,9 @@ from app.db import Database
 from app.registration import ModelIn, Registrar
 from app.settings import Settings
 from negmerge.errors import ModelError
-from negmerge.network import Network
+from negmerge.models.network import Network
 from negmerge.progress import ignore
-from negmerge.spec import parse
+from negmerge.spec.job import parse
 from tests import pico_timm, records
 from tests.service import CALLER
 from worker import resolve

@@ -16,13 +16,13 @@ from app.artifacts import Store
 from app.registration import Registrar
 from app.settings import Settings
 from app.uploads import Upload
-from negmerge import pipeline
-from negmerge.archives import Sample
-from negmerge.local import open_datasets, open_model
-from negmerge.models import load_model
+from negmerge.data.archives import Sample
+from negmerge.data.selection import Splits, split
+from negmerge.models.loading import load_model
+from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.progress import ignore
-from negmerge.selection import Splits, split
-from negmerge.spec import JobSpec, parse
+from negmerge.spec.job import JobSpec, parse
 from tests import pico, pico_timm
 from tests.api_client import sha256, zipped
 from tests.service import CALLER, Service, running

@@ -16,8 +16,8 @@ from app.artifacts import Store
 from app.db import Database
 from app.settings import Settings
 from app.steps import Arithmetic, WorkerIdentity
-from negmerge.allocation import keep_freed_memory
-from negmerge.local import device_of
+from negmerge.memory import keep_freed_memory
+from negmerge.pipeline.local import device_of
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
 from worker.held import Held

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.steps import Claim
-from negmerge import spec as job_spec
 from negmerge.errors import ModelError
-from negmerge.network import Network
-from negmerge.pipeline import Prepared
+from negmerge.merging.vectors import digest
+from negmerge.models.network import Network
+from negmerge.pipeline.run import Prepared
 from negmerge.progress import OnStep
-from negmerge.spec import JobSpec
-from negmerge.sweep import count
-from negmerge.vectors import digest
+from negmerge.spec import job as job_spec
+from negmerge.spec.job import JobSpec
+from negmerge.spec.sweep import count
 from worker import resolve
 from worker.station import Station
 

@@ -2,9 +2,9 @@
 
 from app import steps
 from app.steps import Claim
-from negmerge import rival_runs
+from negmerge.pipeline import rivals as rival_runs
 from negmerge.progress import OnStep
-from negmerge.rival_spec import RivalRun
+from negmerge.spec.rivals import RivalRun
 from worker.bench import Bench
 from worker.station import Station
 

@@ -7,10 +7,11 @@ from typing import Any
 from app import steps
 from app.artifacts import ArtifactFile
 from app.steps import Claim, CommittedPartial
-from negmerge import checkpoints, pipeline
-from negmerge.merging import Partial
+from negmerge.checkpoints import files as checkpoints
+from negmerge.merging.methods import Partial
+from negmerge.merging.vectors import TaskVector
+from negmerge.pipeline import run as pipeline
 from negmerge.progress import OnStep
-from negmerge.vectors import TaskVector
 from worker.bench import Bench
 from worker.station import Station
 

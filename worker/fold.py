@@ -13,8 +13,8 @@ import structlog
 from app import db, steps
 from app.artifacts import ObjectMissing, StoreUnavailable
 from app.steps import Claim, FlushOutcome
-from negmerge.merging import Partial
-from negmerge.pipeline import TunedPoint
+from negmerge.merging.methods import Partial
+from negmerge.pipeline.run import TunedPoint
 from worker.held import Held
 from worker.station import Station
 

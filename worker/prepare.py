@@ -2,9 +2,9 @@
 
 from app import steps
 from app.steps import Claim
-from negmerge import pipeline
-from negmerge import spec as job_spec
+from negmerge.pipeline import run as pipeline
 from negmerge.progress import OnStep
+from negmerge.spec import job as job_spec
 from worker import resolve
 from worker.bench import Bench, prepared_name
 from worker.station import Station

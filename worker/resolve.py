@@ -21,17 +21,17 @@ from app.steps import Claim
 from app.tables import Dataset as DatasetRow
 from app.tables import Job
 from app.tables import Model as ModelRow
-from negmerge import checkpoints
-from negmerge.archives import Index, Limits
-from negmerge.data import Dataset, open_archive, open_torchvision
+from negmerge.checkpoints import files as checkpoints
+from negmerge.data.archives import Index, Limits
+from negmerge.data.prompts import DEFAULT_TEMPLATES
+from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
-from negmerge.families import FAMILIES
-from negmerge.local import as_asked
-from negmerge.models import load_model, load_tag
-from negmerge.network import Network
+from negmerge.formats.families import FAMILIES
+from negmerge.models.loading import load_model, load_tag
+from negmerge.models.network import Network
+from negmerge.pipeline.local import as_asked
 from negmerge.progress import OnStep
-from negmerge.prompts import DEFAULT_TEMPLATES
-from negmerge.spec import DatasetRef, JobSpec
+from negmerge.spec.job import DatasetRef, JobSpec
 from worker.station import Station
 
 

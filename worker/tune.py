@@ -4,11 +4,12 @@ from typing import Any
 
 from app import steps
 from app.steps import Claim
-from negmerge import checkpoints, pipeline
+from negmerge.checkpoints import files as checkpoints
 from negmerge.errors import DivergedError
+from negmerge.merging.vectors import TaskVector
+from negmerge.pipeline import run as pipeline
 from negmerge.progress import OnStep
-from negmerge.sweep import HyperParameters, Point
-from negmerge.vectors import TaskVector
+from negmerge.spec.sweep import HyperParameters, Point
 from worker.bench import Bench
 from worker.causes import cause_of
 from worker.fold import Fold

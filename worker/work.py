@@ -14,9 +14,9 @@ from app import db, steps
 from app.artifacts import StoreUnavailable
 from app.states import StepKind
 from app.steps import Claim, LostClaim
-from negmerge import pipeline
 from negmerge.errors import NegmergeError
-from negmerge.merging import Partial
+from negmerge.merging.methods import Partial
+from negmerge.pipeline import run as pipeline
 from worker import resolve
 from worker.bench import Bench, set_up
 from worker.causes import cause_of, may_pass

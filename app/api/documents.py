@@ -11,7 +11,7 @@ from starlette.requests import Request
 from app import strict_json
 from app.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
 from negmerge.errors import FieldError
-from negmerge.spec import field_errors
+from negmerge.spec.job import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
 

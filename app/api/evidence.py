@@ -17,7 +17,7 @@ from app.api.problems import documented
 from app.errors import Malformed, NoResult, ResultNotReady
 from app.states import JobState
 from app.tables import Artifact, Job
-from negmerge.sweep import MAX_POINTS
+from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(prefix="/v1", tags=["evidence"])
 

@@ -18,10 +18,10 @@ from app.errors import Invalid, InvalidSpec, JobDeleted
 from app.estimate import estimate
 from app.states import JobState
 from app.tables import IdempotencyRecord
-from negmerge import caveats
+from negmerge.data.selection import Splits
 from negmerge.errors import FieldError, SpecError
-from negmerge.selection import Splits
-from negmerge.spec import JobSpec, parse
+from negmerge.spec import caveats
+from negmerge.spec.job import JobSpec, parse
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -172,7 +172,7 @@ def _resource(session: Session, job: tables.Job) -> Job:
 def _metadata(request: Request) -> dict[str, str]:
     """The query's ``metadata.KEY=VALUE`` filters. Every other unknown parameter is none of ours."""
     wanted: dict[str, str] = {}
-    most = 16  # a job has no more (negmerge.spec)
+    most = 16  # a job has no more (negmerge.spec.job)
     for name, value in request.query_params.multi_items():
         key = name.removeprefix("metadata.")
         if key == name:

@@ -18,11 +18,11 @@ from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
 from app.telemetry import workers_alive
-from negmerge.families import FAMILIES
-from negmerge.presets import PRESETS
-from negmerge.rival_spec import rival_names
-from negmerge.spec import Method
-from negmerge.sweep import MAX_POINTS
+from negmerge.formats.families import FAMILIES
+from negmerge.spec.job import Method
+from negmerge.spec.presets import PRESETS
+from negmerge.spec.rivals import rival_names
+from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(tags=["system"])
 

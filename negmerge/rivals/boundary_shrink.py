@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.data import Decoded
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
-from negmerge.sgd import always, descend
+from negmerge.decoding.dataset import Decoded
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import always, descend
+from negmerge.spec.rivals import SGD
 
 DEFAULTS = Settings(strength=0.1)
 READS = SGD | {"strength"}

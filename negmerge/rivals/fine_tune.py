@@ -4,9 +4,9 @@
 10 epochs.
 """
 
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
-from negmerge.sgd import always, descend
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import always, descend
+from negmerge.spec.rivals import SGD
 
 DEFAULTS = Settings()
 READS = SGD

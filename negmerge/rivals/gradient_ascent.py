@@ -7,9 +7,9 @@ epochs); the loss has no upper bound, so a smaller rate is often needed.
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
-from negmerge.sgd import always, descend
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import always, descend
+from negmerge.spec.rivals import SGD
 
 DEFAULTS = Settings()
 READS = SGD

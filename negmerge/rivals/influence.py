@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from negmerge.data import Decoded
+from negmerge.decoding.dataset import Decoded
 from negmerge.errors import DivergedError
 from negmerge.progress import still
-from negmerge.rival import Settings, Task
+from negmerge.rivals._base import Settings, Task
 
 DEFAULTS = Settings(strength=1.0, batch_size=250)
 READS = frozenset({"batch_size", "strength"})

@@ -8,9 +8,9 @@ strength: γ at the beginning (5e-4; the code leaves it to the caller).
 import torch
 from torch import Tensor
 
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
-from negmerge.sgd import always, descend
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import always, descend
+from negmerge.spec.rivals import SGD
 
 DEFAULTS = Settings(strength=5e-4)
 READS = SGD | {"strength"}

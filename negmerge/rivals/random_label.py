@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import torch
 
-from negmerge.data import Decoded
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
-from negmerge.sgd import descend
+from negmerge.decoding.dataset import Decoded
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import descend
+from negmerge.spec.rivals import SGD
 
 DEFAULTS = Settings()
 READS = SGD

@@ -5,10 +5,10 @@ decay 5e-4, batch 256, 182 epochs, the learning rate 0.1 cut to a tenth at a hal
 91 and 136); random crops and flips.
 """
 
-from negmerge import classifiers
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
-from negmerge.sgd import always, descend
+from negmerge.models import classifiers
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import always, descend
+from negmerge.spec.rivals import SGD
 
 DEFAULTS = Settings(learning_rate=0.1, epochs=182, batch_size=256)
 READS = SGD

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.rival import Settings, Task
-from negmerge.rival_spec import SGD
+from negmerge.rivals._base import Settings, Task
+from negmerge.rivals._sgd import descend
 from negmerge.rivals.random_label import Passes
-from negmerge.sgd import descend
+from negmerge.spec.rivals import SGD
 
 
 @dataclass(frozen=True)

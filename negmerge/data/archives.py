@@ -1,0 +1,152 @@
+"""From an archive or a folder to its index: which samples it holds, of which class, in which part. No torch.
+
+Read here: zip, tar, tar.gz and plain folders, with a folder per class at the root or below ``train/``, ``val/``,
+``test/``; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or ``KEY.json``). A single folder around
+everything is stripped. All is read as a stream, nothing is extracted, no link is followed.
+"""
+
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from negmerge.data.images import IMAGE_SUFFIXES, check_image
+from negmerge.data.layout import LABEL_SUFFIXES, label_of, lay_out, suffix
+from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, shown
+from negmerge.data.tars import tar_members
+from negmerge.data.zips import zip_members
+from negmerge.errors import ArchiveError
+
+__all__ = ["Index", "Limits", "Sample", "index_archive", "read_samples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image: ``id`` is its path in the archive, ``part`` is train, validation, test, or None (not said)."""
+
+    id: str
+    class_name: str
+    part: str | None
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a data set holds: samples sorted by id, class names sorted, both by code point.
+
+    root: the single folder around everything, which the ids go without ("" where there is none).
+    most_cut: most samples that may be cut from train for another part, over all classes; None sets no bound. Only
+    published data sets have one, which are never stored, so it is no part of the JSON.
+    """
+
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    root: str = ""
+    most_cut: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        rows = [[sample.id, numbers[sample.class_name], sample.part] for sample in self.samples]
+        return {"classes": list(self.classes), "root": self.root, "samples": rows}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """What ``as_json`` made."""
+        classes = tuple(document["classes"])
+        rows = document["samples"]
+        return cls(tuple(Sample(row[0], classes[row[1]], row[2]) for row in rows), classes, document["root"])
+
+
+def index_archive(path: Path, limits: Limits = Limits(), verify: bool = True) -> Index:  # noqa: B008 - frozen
+    """The index of an archive or a folder.
+
+    verify: read every file, and check that each image is one. Without it the names alone are looked at (and a
+    WebDataset's labels), which is enough for what was verified before.
+    Raises ArchiveError, naming the file and what to do: cut off, damaged, unsafe, over a limit, encrypted, not
+    images, the same name twice, one class only, or nothing at all.
+    """
+    names: set[str] = set()
+    labels: dict[str, str | None] = {}
+    for member in _members(path, limits):
+        if member.name in names:
+            raise ArchiveError(f"{shown(member.name)} is in the archive twice: remove one of them")
+        names.add(member.name)
+        ending = suffix(member.name)
+        if ending in LABEL_SUFFIXES:
+            labels[member.name] = label_of(member.name, member.read())
+        elif verify:
+            content = member.read()
+            if ending in IMAGE_SUFFIXES:
+                check_image(member.name, content, limits.pixels)
+    root, found = lay_out(names, labels)
+    samples = tuple(Sample(*row) for row in sorted(found))
+    classes = tuple(sorted({sample.class_name for sample in samples}))
+    if len(classes) < 2:
+        raise ArchiveError(
+            f"the data set holds one class only ({shown(classes[0])}): put each class in a folder of its own"
+        )
+    return Index(samples, classes, root)
+
+
+def read_samples(
+    path: Path,
+    ids: Collection[str],
+    root: str = "",
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[tuple[str, bytes]]:
+    """The images with these ids, in the archive's order, in one pass. ``root`` is the index's.
+
+    Raises ArchiveError where one of them is not there any more, or cannot be read.
+    """
+    wanted = set(ids)
+    prefix = f"{root}/" if root else ""
+    for member in _members(path, limits) if wanted else ():
+        sample_id = member.name.removeprefix(prefix)
+        if member.name.startswith(prefix) and sample_id in wanted:
+            wanted.remove(sample_id)
+            yield sample_id, member.read()
+            if not wanted:
+                return
+    if wanted:
+        raise ArchiveError(f"{shown(min(wanted))} is not in the archive any more: it was changed since")
+
+
+def _members(path: Path, limits: Limits) -> Iterator[Member]:
+    if path.is_dir():
+        return _folder_members(path, limits)
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic in (b"PK\x03\x04", b"PK\x05\x06"):
+        return zip_members(path, limits)
+    return tar_members(path, limits)
+
+
+def _folder_members(folder: Path, limits: Limits) -> Iterator[Member]:
+    """Each file below the folder, sorted by name; a link or a device among them is an error."""
+    meter = Meter(limits)
+
+    def read(path: Path, name: str, size: int) -> bytes:
+        meter.check_file(name, size)
+        meter.count_bytes(size)
+        with path.open("rb") as file:
+            content = file.read(size + 1)
+        if len(content) != size:
+            raise ArchiveError(f"{shown(name)} was changed while it was read: wait until it is written")
+        return content
+
+    def walk(inner: Path) -> Iterator[Member]:
+        for path in sorted(inner.iterdir()):
+            name = safe_name(path.relative_to(folder).as_posix())
+            if ignored(name):
+                continue
+            meter.count_member()
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                yield from walk(path)
+            elif stat.S_ISREG(status.st_mode):
+                yield Member(name, partial(read, path, name, status.st_size))
+            else:
+                raise ArchiveError(f"{shown(name)} is a link or a device: copy the file itself")
+
+    return walk(folder)

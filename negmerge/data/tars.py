@@ -1,0 +1,167 @@
+"""The members of a tar or tar.gz, strictly front to back. No torch.
+
+``tarfile`` reads a header of any size into memory, keeps every member, and takes a damaged header for the end
+of the archive, so that a loss would go unnoticed. Here only its header parser is used.
+"""
+
+import gzip
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, shown
+from negmerge.errors import ArchiveError
+
+_BLOCK = tarfile.BLOCKSIZE
+_CHUNK = 256 * 2**10
+_MAX_EXTENSION = 64 * 2**10
+"""Largest extended header (a long name, pax records)."""
+
+_CUT_OFF = "the archive is cut off or damaged: pack or send it again"
+_NO_ARCHIVE = "the file is not an archive that can be read: pack the folder as zip, tar or tar.gz"
+_DIRECTORIES = (tarfile.DIRTYPE, b"D")
+
+
+def tar_members(path: Path, limits: Limits) -> Iterator[Member]:
+    """Each regular file in turn. Raises ArchiveError for anything else but folders, and for damage."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = _Stream(file, packed, Meter(limits))
+        name, size = None, None  # from an extended header, for the next member
+        while header := stream.header():
+            if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+                name, size = _pax(stream.extension(header.size), name, size)
+            elif header.type == tarfile.XGLTYPE:
+                stream.extension(header.size)  # git's commit id and the like
+            elif header.type == tarfile.GNUTYPE_LONGNAME:
+                name = stream.extension(header.size).split(b"\0", 1)[0].decode(errors="surrogateescape")
+            else:
+                header.name = header.name if name is None else name
+                header.size = header.size if size is None else size
+                name, size = None, None
+                yield from _member(header, stream)
+        stream.finish()
+
+
+def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
+    """The member that the header announces, if it is a file that counts; leaves the stream behind its data."""
+    stream.meter.count_member()
+    name = safe_name(header.name)
+    if header.type in _DIRECTORIES:
+        stream.skip_padded(header.size)
+    elif header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
+        raise ArchiveError(f"{shown(name)} is a link, a device or a sparse file: pack plain files only")
+    elif not name:
+        raise ArchiveError("the archive holds a file without a name: pack it again")
+    else:
+        stream.open_data(header.size)
+        if not ignored(name):
+            yield Member(name, partial(stream.read_data, name))
+        stream.close_data()
+
+
+class _Stream:
+    """Reads a tar's blocks in order, and counts every byte that comes out of the packing."""
+
+    def __init__(self, file: BinaryIO, packed: bool, meter: Meter) -> None:
+        self.meter = meter
+        self._file = file
+        self._source = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+        self._packed = packed
+        self._begun = False
+        self._left = 0  # data of the current member that was not read yet
+        self._padding = 0
+
+    def header(self) -> tarfile.TarInfo | None:
+        """The next header, or None at the end mark."""
+        block = self._exactly(_BLOCK)
+        if block.count(0) == _BLOCK:
+            return None
+        try:
+            return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except (tarfile.HeaderError, ValueError):
+            raise ArchiveError(_CUT_OFF if self._begun else _NO_ARCHIVE) from None
+        finally:
+            self._begun = True
+
+    def extension(self, size: int) -> bytes:
+        """The content of an extended header."""
+        self.meter.count_member()
+        if not 0 <= size <= _MAX_EXTENSION:
+            raise ArchiveError(f"the archive has an extended header of {size} bytes: pack it again")
+        data = self._exactly(size)
+        self._exactly(-size % _BLOCK)
+        return data
+
+    def open_data(self, size: int) -> None:
+        if size < 0:
+            raise ArchiveError(_CUT_OFF)
+        self._left, self._padding = size, -size % _BLOCK
+
+    def read_data(self, name: str) -> bytes:
+        """The current member's content."""
+        self.meter.check_file(name, self._left)
+        size, self._left = self._left, 0
+        return self._exactly(size)
+
+    def close_data(self) -> None:
+        """Pass over what is left of the current member."""
+        while self._left:
+            self._left -= len(self._exactly(min(_CHUNK, self._left)))
+        self._exactly(self._padding)
+
+    def skip_padded(self, size: int) -> None:
+        self.open_data(size)
+        self.close_data()
+
+    def finish(self) -> None:
+        """Read what follows the end mark: zeros only, and the packing's own checksum."""
+        while rest := self._some(_CHUNK):
+            if rest.count(0) != len(rest):
+                raise ArchiveError("the archive goes on after its end mark: pack everything as one tar")
+
+    def _exactly(self, size: int) -> bytes:
+        """``size`` bytes, in chunks that are counted before the next is read."""
+        chunks = []
+        while size:
+            chunk = self._some(min(_CHUNK, size))
+            if not chunk:
+                raise ArchiveError(_CUT_OFF)
+            size -= len(chunk)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _some(self, size: int) -> bytes:
+        try:
+            chunk = self._source.read(size)
+        except (EOFError, OSError, zlib.error):  # gzip's BadGzipFile is an OSError
+            raise ArchiveError(_CUT_OFF) from None
+        self.meter.count_bytes(len(chunk), self._file.tell() if self._packed else None)
+        return chunk
+
+
+def _pax(data: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
+    """The path and size among pax records (``length key=value\\n``, POSIX.1-2001), else those given."""
+    position = 0
+    while position < len(data):
+        match = re.match(rb"(\d{1,6}) ([^=\n]+)=", data[position : position + 256])
+        length = int(match[1]) if match else 0
+        record = data[position : position + length]
+        if match is None or length <= match.end() or len(record) < length or record[-1:] != b"\n":
+            raise ArchiveError(_CUT_OFF)
+        key, value = match[2], record[match.end() : -1]
+        if key == b"path":
+            name = value.decode(errors="surrogateescape")
+        elif key == b"size":
+            if not re.fullmatch(rb"\d{1,19}", value):
+                raise ArchiveError(_CUT_OFF)
+            size = int(value)
+        elif key.startswith(b"GNU.sparse"):
+            raise ArchiveError("the archive holds a sparse file: pack it without --sparse")
+        position += length
+    return name, size

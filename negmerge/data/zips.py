@@ -1,0 +1,150 @@
+"""The members of a zip, in the order in which they lie in the file. No torch.
+
+``zipfile`` reads them; but it builds its whole list before anybody can count it, and (before 3.11.8) lets entries
+share their bytes. So the directory is walked first, and the entries are checked to lie one behind the other.
+"""
+
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, shown
+from negmerge.errors import ArchiveError
+
+_FILE_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
+_CHUNK = 256 * 2**10
+_MAX_RECORD = 4 * 2**10
+"""Largest name, extra field and comment of one entry, together."""
+
+_CUT_OFF = "the archive is cut off or damaged: pack or send it again"
+_ERRORS = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,  # a method or a version that zipfile does not know
+    OSError,
+    RuntimeError,
+    ValueError,  # offsets before the file's beginning; names that are not UTF-8
+    struct.error,
+    zlib.error,
+)
+
+
+def zip_members(path: Path, limits: Limits) -> Iterator[Member]:
+    """Each regular file in turn. Raises ArchiveError for anything else but folders, and for damage."""
+    with path.open("rb") as file:
+        _check_directory(file, limits)
+        try:
+            archive = zipfile.ZipFile(file)
+        except _ERRORS:
+            raise ArchiveError(_CUT_OFF) from None
+        with archive:
+            meter = Meter(limits)
+            entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+            _check_apart(entries, archive.start_dir)
+            packed = 0
+            for entry in entries:
+                meter.count_member()
+                name = _checked(entry)
+                packed += entry.compress_size
+                if not entry.is_dir() and not ignored(name):
+                    yield Member(name, partial(_read, archive, entry, name, meter, packed))
+
+
+def _checked(entry: zipfile.ZipInfo) -> str:
+    """The entry's name, if it is a plain file or a folder that can be read."""
+    name = safe_name(_decoded_name(entry))
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ArchiveError(f"{shown(name)} is a link or a device: pack plain files only")
+    if entry.flag_bits & 0x2041:  # encrypted, strongly encrypted, encrypted directory (APPNOTE 4.4.4)
+        raise ArchiveError(f"{shown(name)} is encrypted: pack it without a password")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArchiveError(f"{shown(name)} is packed in a way that is not read here: use deflate or store")
+    if not name and not entry.is_dir():
+        raise ArchiveError("the archive holds a file without a name: pack it again")
+    return name
+
+
+def _decoded_name(entry: zipfile.ZipInfo) -> str:
+    """The name as packed: zipfile's own stops at a NUL, and takes unmarked UTF-8 (macOS) for code page 437."""
+    name = entry.orig_filename
+    if not entry.flag_bits & 0x800:
+        try:
+            return name.encode("cp437").decode()
+        except UnicodeError:
+            pass
+    return name
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter, packed: int) -> bytes:
+    """The entry's content. Its size and CRC must be what the directory says."""
+    chunks, size = [], 0
+    try:
+        with archive.open(entry) as content:
+            while chunk := content.read(_CHUNK):
+                size += len(chunk)
+                meter.check_file(name, size)
+                meter.count_bytes(len(chunk), packed)
+                chunks.append(chunk)
+    except _ERRORS:
+        size = -1
+    if size != entry.file_size:
+        raise ArchiveError(f"{shown(name)} is damaged in the archive: pack or send it again")
+    return b"".join(chunks)
+
+
+def _check_apart(entries: list[zipfile.ZipInfo], end: int) -> None:
+    """Each entry's bytes end before the next entry (or the directory) begins: no two unpack the same bytes."""
+    starts = [entry.header_offset for entry in entries[1:]] + [end]
+    for entry, start in zip(entries, starts, strict=False):
+        if entry.header_offset + _FILE_HEADER + entry.compress_size > start:
+            raise ArchiveError(f"{shown(entry.filename)} overlaps another file in the archive: pack it again")
+
+
+def _check_directory(file: BinaryIO, limits: Limits) -> None:
+    """Walk the directory record by record, so that one over the limits is never loaded."""
+    start, end = _directory(file)
+    file.seek(start)
+    count = 0
+    while file.tell() < end:
+        record = file.read(46)
+        if len(record) < 46 or record[:4] != b"PK\x01\x02":
+            raise ArchiveError(_CUT_OFF)
+        extra = sum(struct.unpack("<3H", record[28:34]))
+        count += 1
+        if count > limits.files:
+            raise ArchiveError(f"the archive holds more than {limits.files} files: split it")
+        if extra > _MAX_RECORD:
+            raise ArchiveError("the archive has a file whose name and notes are too long: pack it again")
+        file.seek(extra, 1)
+
+
+def _directory(file: BinaryIO) -> tuple[int, int]:
+    """Where the directory begins and ends, found as zipfile finds it (APPNOTE 4.3.14 to 4.3.16)."""
+    size = file.seek(0, 2)
+    tail_start = max(0, size - 22 - 65535 - 76)
+    file.seek(tail_start)
+    tail = file.read()
+    plain = len(tail) - 22
+    if plain >= 0 and tail[plain : plain + 4] == b"PK\x05\x06" and tail[-2:] == b"\0\0":
+        position = plain
+    else:
+        position = tail.rfind(b"PK\x05\x06")
+    if position < 0 or len(tail) < position + 22:
+        raise ArchiveError(_CUT_OFF)
+    (length,) = struct.unpack_from("<L", tail, position + 12)
+    end = position
+    if position >= 76 and tail[position - 20 : position - 16] == b"PK\x06\x07":
+        record = position - 76
+        if tail[record : record + 4] == b"PK\x06\x06":
+            (length,) = struct.unpack_from("<Q", tail, record + 40)
+            end = record
+    start = tail_start + end - length
+    if start < 0:
+        raise ArchiveError(_CUT_OFF)
+    return start, tail_start + end

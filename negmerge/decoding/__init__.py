@@ -1,0 +1,1 @@
+"""From pictures to pixels: each image is decoded once, as the model's own library prepares it."""

@@ -1,0 +1,88 @@
+"""Top-1 accuracies, kept as integer counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from negmerge.evaluation.intervals import wilson
+from negmerge.models.network import Network
+from negmerge.progress import OnStep, ignore
+
+
+@dataclass(frozen=True)
+class Count:
+    """``correct`` out of ``count`` samples. There is no count of no samples: a part without any has no figure."""
+
+    correct: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.count or self.count == 0:
+            raise ValueError(f"{self.correct} correct out of {self.count} samples is no figure")
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct samples, in [0, 1]."""
+        return self.correct / self.count
+
+    def as_json(self) -> dict[str, float | int]:
+        return {"accuracy": self.accuracy, "correct": self.correct, "count": self.count}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Count":
+        return cls(document["correct"], document["count"])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Top-1 counts over all samples, and by class for those classes that have samples."""
+
+    total: Count
+    per_class: dict[str, Count]
+
+    def as_json(self, per_class: bool = True) -> dict[str, Any]:
+        """The total's fields, and ``per_class`` with a count by class name; each with its 95 % ``interval``."""
+        classes = {name: _with_interval(count) for name, count in self.per_class.items()}
+        return _with_interval(self.total) | ({"per_class": classes} if per_class else {})
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Evaluation":
+        per_class = {name: Count.from_json(count) for name, count in document.get("per_class", {}).items()}
+        return cls(Count.from_json(document), per_class)
+
+
+def _with_interval(count: Count) -> dict[str, Any]:
+    return count.as_json() | {"interval": list(wilson(count.correct, count.count))}
+
+
+@torch.no_grad()
+def evaluate(
+    model: Network,
+    images: Tensor,
+    labels: Tensor,
+    head: Tensor,
+    classes: Sequence[str],
+    on_step: OnStep = ignore,
+    batch: int = 256,
+) -> Evaluation:
+    """Measure the model as it stands, in float32 and eval mode.
+
+    images: uint8 [N, 3, S, S], N ≥ 1. labels: int64 [N], into ``classes`` and the rows of ``head``
+    (float32 [C, D]). on_step is called after each ``batch`` of images. Ties go to the first class.
+    """
+    model.module.eval()
+    hits = []
+    for start in range(0, len(images), batch):
+        right = labels[start : start + batch].to(model.device)
+        hits.append(model.logits(images[start : start + batch], head).argmax(dim=1) == right)
+        on_step(start // batch + 1, -(-len(images) // batch), None)
+    hit = torch.cat(hits).cpu()
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    corrects = torch.bincount(labels[hit], minlength=len(classes)).tolist()
+    per_class = {
+        name: Count(correct, count) for name, correct, count in zip(classes, corrects, counts, strict=True) if count
+    }
+    return Evaluation(Count(sum(corrects), sum(counts)), per_class)

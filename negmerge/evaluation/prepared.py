@@ -1,0 +1,145 @@
+"""What a job computes with: decoded images, labels and frozen heads of both sides, and the base model's figures.
+
+``preparing.prepare`` makes it once per job; ``save`` and ``load`` carry it to other workers as one safetensors file,
+whose images are mapped from disk, not read.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from negmerge.checkpoints.files import save as save_tensors
+from negmerge.decoding.dataset import Decoded
+from negmerge.errors import CheckpointError
+from negmerge.evaluation.metrics import Count, Evaluation, evaluate
+from negmerge.models.network import Network
+from negmerge.progress import OnStep, Stages, ignore
+
+PARTS = ("train", "validation", "test")
+
+Figures = dict[str, dict[str, Evaluation]]
+"""part → side → evaluation; a part without samples of a side has no entry for it."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The forget set or the retain set: its decoded parts and what judges them (``network.Outputs``).
+
+    classes: a name for each column of the logits, which the labels of ``parts`` count through. head: float32 [C, D]
+    of a zero-shot model, empty for a classifier.
+    """
+
+    classes: tuple[str, ...]
+    head: torch.Tensor
+    parts: dict[str, Decoded]
+
+    def samples(self, part: str) -> Decoded | None:
+        """The part, if it was decoded and holds anything."""
+        decoded = self.parts.get(part)
+        return decoded if decoded is not None and decoded.ids else None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Both sides of a job, how many samples each part has, and what the base model scores on them.
+
+    data: what each side's data set is (``identity``), for the record.
+    reference: the forget accuracy that λ should match, where the rule says so. retrained: the row of the retrained
+    model (``rival_runs.run``), where that is what λ should match.
+    """
+
+    forget: Side
+    retain: Side
+    splits: dict[str, dict[str, int]]
+    data: dict[str, dict[str, Any]]
+    base: Figures
+    reference: Count | None = None
+    retrained: dict[str, Any] | None = None
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        return {"forget": self.forget, "retain": self.retain}
+
+    @property
+    def forget_search_part(self) -> str:
+        """Where forgetting is measured while λ is chosen.
+
+        A forgotten class has validation samples; forgotten training samples are measured themselves.
+        """
+        return "validation" if self.forget.samples("validation") else "train"
+
+    def save(self, path: Path) -> str:
+        """Write all of it as one file; returns the file's digest."""
+        tensors: dict[str, torch.Tensor] = {}
+        document: dict[str, Any] = {
+            "splits": self.splits,
+            "data": self.data,
+            "base": as_json(self.base),
+            "reference": self.reference.as_json() if self.reference else None,
+            "retrained": self.retrained,
+            "sides": {},
+        }
+        for side_name, side in self.sides.items():
+            tensors[f"{side_name}.head"] = side.head.cpu().contiguous()
+            ids = {}
+            for part_name, part in side.parts.items():
+                tensors[f"{side_name}.{part_name}.images"] = part.images
+                tensors[f"{side_name}.{part_name}.labels"] = part.labels
+                ids[part_name] = list(part.ids)
+            document["sides"][side_name] = {"classes": list(side.classes), "ids": ids}
+        return save_tensors(tensors, path, {"prepared": json.dumps(document)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Prepared":
+        """Read what ``save`` wrote. Raises CheckpointError where the file is something else."""
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if "prepared" not in metadata:
+                raise CheckpointError(f"{path.name} does not hold a prepared job")
+            document = json.loads(metadata["prepared"])
+            sides = {}
+            for side_name, kept in document["sides"].items():
+                parts = {
+                    part: Decoded(
+                        file.get_tensor(f"{side_name}.{part}.images"),
+                        file.get_tensor(f"{side_name}.{part}.labels"),
+                        tuple(ids),
+                    )
+                    for part, ids in kept["ids"].items()
+                }
+                sides[side_name] = Side(tuple(kept["classes"]), file.get_tensor(f"{side_name}.head"), parts)
+        reference = Count.from_json(document["reference"]) if document["reference"] else None
+        base = from_json(document["base"])
+        counted, data = document["splits"], document["data"]
+        return cls(sides["forget"], sides["retain"], counted, data, base, reference, document["retrained"])
+
+
+def measure(model: Network, sides: Mapping[str, Side], parts: Sequence[str], on_step: OnStep = ignore) -> Figures:
+    """Evaluate the model as it stands on the named parts of the given sides."""
+    held = [(part, name, side) for part in parts for name, side in sides.items() if side.samples(part)]
+    stages = Stages(on_step, sum(len(side.parts[part].ids) for part, _, side in held))
+    figures: Figures = {}
+    for part, name, side in held:
+        samples = side.parts[part]
+        on_batch = stages.next(len(samples.ids))
+        figures.setdefault(part, {})[name] = evaluate(
+            model, samples.images, samples.labels, side.head, side.classes, on_batch
+        )
+    return figures
+
+
+def as_json(figures: Figures, per_class: bool = True) -> dict[str, Any]:
+    """part → side → {"accuracy", "correct", "count", "interval", and per class where asked for}."""
+    return {part: {side: found.as_json(per_class) for side, found in sides.items()} for part, sides in figures.items()}
+
+
+def from_json(document: Mapping[str, Any]) -> Figures:
+    """What ``as_json`` wrote."""
+    return {
+        part: {side: Evaluation.from_json(found) for side, found in sides.items()} for part, sides in document.items()
+    }

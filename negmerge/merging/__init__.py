@@ -1,0 +1,1 @@
+"""The heart: task vectors, exact accumulators, the merge methods, and the merge of files."""

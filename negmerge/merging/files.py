@@ -1,0 +1,251 @@
+"""Merging weight files: ``negmerge merge``. Streamed, so memory does not grow with the models.
+
+All files are read side by side, one piece of one tensor at a time; each piece is folded, merged, applied and
+written by the same functions as a job's (``accumulators``, ``merging``, ``vectors.apply_scale``), so the bits are
+the same too.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from negmerge.checkpoints.files import atomic_path, writing
+from negmerge.checkpoints.streams import ModelReader, check_same, in_order
+from negmerge.errors import CheckpointError, MergeError, TensorError
+from negmerge.formats.headers import encode_header
+from negmerge.memory import keep_freed_memory
+from negmerge.merging.accumulators import CHUNK, Array, State, chunks, empty, fold
+from negmerge.merging.methods import SINGLE, Consensus, Method, NegMerge, consensus_of, rule
+from negmerge.merging.trimming import kept, kth_magnitude
+from negmerge.merging.vectors import LIMIT, apply_scale, float32, is_buffer, is_finite, raw_bytes, reaches_limit
+from negmerge.progress import OnStep, Stages, ignore
+from negmerge.spec import job as spec
+from negmerge.spec.sweep import MAX_POINTS
+
+Piece = tuple[str, slice]
+"""A tensor's name and a span of its elements."""
+
+PIECE = 2 * CHUNK
+"""Elements merged at once: numpy's calls are then so long that threads seldom wait for each other in between."""
+
+_AHEAD = 8  # pieces that may wait to be written: enough to keep all threads busy
+_BURST_BYTES = 8 << 20  # what is sent to disk at once
+
+
+@dataclass(frozen=True)
+class FileMerge:
+    """What a merge of files gave: ``sha256:…`` of the file, and for negmerge how far the models agreed."""
+
+    digest: str
+    consensus: Consensus | None
+
+
+@dataclass(frozen=True)
+class TensorSummary:
+    """One tensor of a file; ``nonzero`` is the share of elements that are not 0, ``norm`` the Euclidean norm."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nonzero: float
+    norm: float
+
+
+def merge_files(
+    base: Path,
+    tuned: Sequence[Path],
+    out: Path,
+    *,
+    method: str = "negmerge",
+    scale: float = 1.0,
+    agreement: float = 1.0,
+    density: float = 0.2,
+    on_step: OnStep = ignore,
+) -> FileMerge:
+    """Write θ₀ − λ·τ* of the fine-tuned models as one safetensors file, with θ₀'s types and metadata.
+
+    One pass over all files (ties: four), in constant memory; the process keeps what it frees from then on
+    (``allocation``), so that a piece's arrays take the room of the last piece's. Buffers are copied from the base
+    model. ``out`` is written atomically, and not touched where anything is wrong: TensorError names a tensor that is
+    missing, extra, misshapen, not finite or has a |τ| ≥ 8; CheckpointError a file that cannot be read or written;
+    MergeError a method, an option or a number of models that cannot be merged.
+    """
+    _check_options(method, len(tuned), scale, agreement, density)
+    if method == "relaxed":
+        raise MergeError("relaxed is negmerge with an agreement below 1: give that")
+    merging = None if method == SINGLE else rule(method, spec.Merge(agreement=agreement, density=density))
+    if out.is_dir():
+        raise CheckpointError(f"{out} is a folder: name the file to write")
+    with ExitStack() as stack:
+        models = [stack.enter_context(ModelReader(path)) for path in (base, *tuned)]
+        for model in models[1:]:
+            check_same(models[0], model)
+        keep_freed_memory()
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        merge = _Merge(models[0], models[1:], merging, scale)
+        size = len(merge.pieces())
+        stages = Stages(on_step, 4 * size if method == "ties" else size)
+        if method == "ties":
+            merge.survey(pool, density, stages.next(2 * size), stages.next(size))
+        return merge.write(out, pool, stages.next(size))
+
+
+def inspect_file(path: Path) -> list[TensorSummary]:
+    """Each tensor's type, shape, share of non-zeros and norm, in the file's order; streamed.
+
+    Raises CheckpointError and TensorError as reading its header does.
+    """
+    summaries = []
+    with ModelReader(path) as model:
+        for name, shape in model.shapes.items():
+            nonzero, square, size = 0, 0.0, model.sizes[name]
+            for span in chunks(size):
+                values = model.read(name, span).to(torch.float64).numpy()
+                nonzero += int(np.count_nonzero(values))
+                square += float(values @ values)
+            share = nonzero / max(size, 1)
+            summaries.append(TensorSummary(name, model.stored(name), shape, share, math.sqrt(square)))
+    return summaries
+
+
+class _Merge:
+    """One merge of open files. merging: None where the only fine-tuned model's τ is τ* (task arithmetic)."""
+
+    def __init__(self, base: ModelReader, tuned: Sequence[ModelReader], merging: Method | None, scale: float) -> None:
+        self._base = base
+        self._tuned = tuned
+        self._merging = merging
+        self._scale = scale
+        self._floors = [np.float32(0)] * len(tuned)
+        self._balance = 0
+        self._sizes = {name: size for name, size in base.sizes.items() if not is_buffer(name, base.dtype(name))}
+        types = {name: (base.stored(name), shape) for name, shape in base.shapes.items()}
+        self._start, self._infos = encode_header(types, base.metadata)
+
+    def pieces(self) -> list[Piece]:
+        """All of the output, in the order of its bytes."""
+        sizes = self._base.sizes
+        return [(name, span) for name in self._infos for span in chunks(sizes[name], PIECE)]
+
+    def survey(self, pool: Executor, density: float, on_model: OnStep, on_piece: OnStep) -> None:
+        """What TIES must know of whole models before it merges a piece: each one's floor, and the balance."""
+        keep = kept(density, sum(self._sizes.values()))
+        moving = [(name, span) for name, span in self.pieces() if name in self._sizes]
+
+        def floor(tuned: ModelReader) -> np.float32:
+            def read() -> Iterator[Array]:
+                return (self._tau(tuned, piece, self._base.read_float32(*piece)) for piece in moving)
+
+            return kth_magnitude(read, keep)
+
+        def balance(piece: Piece) -> int:
+            assert self._merging is not None
+            return self._merging.balance(self._state(self._merging, piece, self._base.read_float32(*piece)))
+
+        floors: list[np.float32] = []
+        for value in in_order(pool, floor, self._tuned, _AHEAD):
+            floors.append(value)
+            on_model(len(floors), len(self._tuned), None)
+        self._floors = floors
+        for step, elected in enumerate(in_order(pool, balance, moving, _AHEAD), start=1):
+            self._balance += elected
+            on_piece(step, len(moving), None)
+
+    def write(self, out: Path, pool: Executor, on_step: OnStep) -> FileMerge:
+        """Merge piece by piece into ``out``."""
+        pieces = self.pieces()
+        agreed = dict.fromkeys(self._sizes, 0)
+        state = hashlib.sha256(self._start)
+        sent = 0
+        with atomic_path(out) as temporary, temporary.open("wb") as file:
+            with writing(out):
+                file.write(self._start)
+            finished = in_order(pool, self._merged, pieces, _AHEAD)
+            for step, ((name, _), (theta, agreeing)) in enumerate(zip(pieces, finished, strict=True), start=1):
+                data = raw_bytes(theta)
+                with writing(out):
+                    file.write(data)
+                    sent = _send_to_disk(file, sent)
+                state.update(data)
+                if name in agreed:
+                    agreed[name] += agreeing
+                on_step(step, len(pieces), None)
+        consensus = consensus_of(agreed, self._sizes) if isinstance(self._merging, NegMerge) else None
+        return FileMerge(f"sha256:{state.hexdigest()}", consensus)
+
+    def _merged(self, piece: Piece) -> tuple[Tensor, int]:
+        """A piece of θ*, and how many of its elements are in consensus (negmerge)."""
+        name, span = piece
+        theta_0 = self._base.read_finite(name, span)
+        if name not in self._sizes:
+            for tuned in self._tuned:
+                tuned.read_finite(name, span)
+            return theta_0, 0
+        agreeing = 0
+        if self._merging is None:
+            merged = self._tau(self._tuned[0], piece, float32(theta_0))
+        else:
+            state = self._state(self._merging, piece, float32(theta_0))
+            if isinstance(self._merging, NegMerge):
+                consensus = self._merging.consensus(state, len(self._tuned))
+                agreeing = int(np.count_nonzero(consensus))
+                merged = self._merging.kept(state, consensus, len(self._tuned))
+            else:
+                merged = self._merging.merge(state, len(self._tuned), self._balance)
+        theta = apply_scale(theta_0, torch.from_numpy(merged), self._scale)
+        if not is_finite(theta):
+            raise TensorError(
+                name, f"leaves the range of {self._base.stored(name)} at scale {self._scale:g}; use a smaller one"
+            )
+        return theta, agreeing
+
+    def _state(self, merging: Method, piece: Piece, theta_0: Array) -> State:
+        """All models' τ on a piece, folded."""
+        state = empty(merging.parts, theta_0.size, len(self._tuned))
+        for tuned, floor in zip(self._tuned, self._floors, strict=True):
+            fold(state, self._tau(tuned, piece, theta_0), floor)
+        return state
+
+    def _tau(self, tuned: ModelReader, piece: Piece, theta_0: Array) -> Array:
+        """One model's τ on a piece, checked."""
+        tau = tuned.read_float32(*piece)
+        tau -= theta_0
+        if reaches_limit(tau):
+            raise TensorError(piece[0], f"is not finite in {tuned.path}, or is {LIMIT:g} or more from the base model")
+        return tau
+
+
+def _send_to_disk(file: BinaryIO, start: int) -> int:
+    """Have the system write to disk what follows ``start``, once it is much: the last sync then has little left.
+
+    Returns up to where it was told to. Pages stay in its cache, since none is on disk yet (posix_fadvise(2)).
+    """
+    end = file.tell()
+    if end - start < _BURST_BYTES:
+        return start
+    os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+    return end
+
+
+def _check_options(method: str, models: int, scale: float, agreement: float, density: float) -> None:
+    if models == 0:
+        raise MergeError("there is no fine-tuned model to merge: name at least one")
+    if models > MAX_POINTS:
+        raise MergeError(f"{models} models are more than the {MAX_POINTS} that can be added exactly")
+    if method == SINGLE and models != 1:
+        raise MergeError(f"{SINGLE} takes one fine-tuned model, not {models}: choose the best, or merge them")
+    if not math.isfinite(scale):
+        raise MergeError(f"the scale is {scale}: give a finite number")
+    for name, share in (("agreement", agreement), ("density", density)):
+        if not 0 < share <= 1:
+            raise MergeError(f"{name} is {share}: give a share above 0 and at most 1")

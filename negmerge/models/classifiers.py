@@ -1,0 +1,122 @@
+"""timm classifiers: everything that is trained takes part, the head too; BatchNorm's statistics never do (DESIGN §3).
+
+A folder is timm's own: ``config.json`` beside ``model.safetensors``, which ``timm.create_model("local-dir:…")`` loads
+as it is; only the 3×3 stem (``"stem": "cifar"``) is ours, because timm has none.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.data.config import resolve_data_config
+from torch import Tensor
+
+from negmerge.decoding.preprocess import of_timm
+from negmerge.errors import ModelError
+from negmerge.formats.timm_config import (
+    CIFAR_STEM,
+    CONFIG_FILE,
+    PREPROCESS,
+    WEIGHTS_FILE,
+    check_config,
+    label_names,
+    outputs_of,
+    preprocess_of,
+)
+from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
+
+
+class Classifier(Network):
+    """A timm classifier: its own head gives one logit for each class that it knows."""
+
+    family = "timm"
+    config_file = CONFIG_FILE
+    weights_file = WEIGHTS_FILE
+
+    def __init__(
+        self, module: torch.nn.Module, config: dict[str, Any], original: Mapping[str, Tensor], device: str
+    ) -> None:
+        if "pretrained_cfg" not in config:  # without it, timm would not read model_args
+            config = config | {"pretrained_cfg": {key: config[key] for key in PREPROCESS if key in config}}
+        module = module.to(memory_format=torch.channels_last)  # convolutions are half as fast again
+        super().__init__(module, config, original, of_timm(_data_config(module, config)), device)
+
+    def moves(self, name: str) -> bool:
+        return True
+
+    @property
+    def tuned(self) -> torch.nn.Module:
+        module: torch.nn.Module = self.module
+        return module
+
+    def outputs(self, classes: Sequence[str], class_words: Sequence[str], templates: Sequence[str]) -> Outputs:
+        """As ``timm_config.outputs_of``; the head is the module's own. Raises DataError."""
+        labels = torch.tensor(outputs_of(self.config, classes, class_words))
+        return Outputs(tuple(label_names(self.config) or classes), torch.zeros(0), labels)
+
+    def logits(self, images: Tensor, head: Tensor) -> Tensor:
+        """The module's own logits; ``head`` is not used."""
+        scores: Tensor = self.module(self.pixels(images).contiguous(memory_format=torch.channels_last))
+        return scores.to(torch.float32)
+
+
+def load_tag(architecture: str, tag: str, device: str = "cpu") -> Classifier:
+    """Load a timm architecture with the published weights of a tag, downloaded if need be.
+
+    Raises ModelError for an unknown name or tag, and where the weights cannot be had.
+    """
+    known = timm.list_pretrained(f"{architecture}.*") if timm.is_model(architecture) else []
+    if f"{architecture}.{tag}" not in known:
+        tags = ", ".join(name.partition(".")[2] for name in known) or "none"
+        raise ModelError(f"timm has no weights {architecture}.{tag}: known tags of {architecture} are {tags}")
+    try:
+        module: Any = timm.create_model(f"{architecture}.{tag}", pretrained=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the weights {architecture}.{tag} cannot be had here ({error}): "
+            "upload them as a model, or let this machine reach the registry"
+        ) from error
+    kept = {key: module.pretrained_cfg.get(key) for key in (*PREPROCESS, "label_names")}
+    cfg = {key: value for key, value in kept.items() if value is not None}
+    cfg |= {key: list(value) for key, value in cfg.items() if isinstance(value, tuple)}
+    config = {"architecture": architecture, "num_classes": module.num_classes, "pretrained_cfg": cfg}
+    check_config(config)
+    original = module.state_dict()
+    check_fit(original, original)
+    return Classifier(module, config, original, device)
+
+
+def build(config: Mapping[str, Any]) -> torch.nn.Module:
+    """The module with random weights, as ``timm.create_model`` makes it. Raises ModelError."""
+    architecture = config["architecture"]
+    if not timm.is_model(architecture):
+        raise ModelError(f"timm has no architecture {architecture!r}; see timm.list_models()")
+    arguments: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config.get("model_args", {}).items()
+    }
+    try:
+        with torch.random.fork_rng(devices=[]):
+            module: torch.nn.Module = timm.create_model(architecture, num_classes=config["num_classes"], **arguments)
+            if config.get("stem") == CIFAR_STEM:
+                _give_cifar_stem(module)
+    except UNBUILDABLE as error:
+        raise ModelError(f"no {architecture} can be built from the config: {error}") from error
+    return module
+
+
+def _give_cifar_stem(module: Any) -> None:
+    """A 3×3 convolution of stride 1 and no pooling in place of timm's stem for large images (He et al. 2016, §4.2)."""
+    stem = getattr(module, "conv1", None)
+    if not isinstance(stem, torch.nn.Conv2d) or not hasattr(module, "maxpool"):
+        raise ModelError(f'"stem": {CIFAR_STEM!r} is for ResNets with a plain stem: leave it out')
+    module.conv1 = torch.nn.Conv2d(3, stem.out_channels, kernel_size=3, padding=1, bias=False)
+    module.maxpool = torch.nn.Identity()
+
+
+def _data_config(module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """How images are prepared: what the config says, else what timm says of the architecture."""
+    size = config.get("model_args", {}).get("img_size")
+    fitting = {"input_size": [3, size, size]} if isinstance(size, int) else {}
+    resolve: Callable[..., dict[str, Any]] = resolve_data_config  # timm has it without types
+    return resolve({}, pretrained_cfg=dict(module.pretrained_cfg) | fitting | dict(preprocess_of(config)))

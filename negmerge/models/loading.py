@@ -1,0 +1,93 @@
+"""Models in: from a folder of either family, or by the tag of a registry."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from negmerge.checkpoints import files as checkpoints
+from negmerge.errors import ModelError
+from negmerge.formats import open_clip_config, timm_config
+from negmerge.formats.families import TIMM, family_of
+from negmerge.models import classifiers, zero_shot
+from negmerge.models.classifiers import Classifier
+from negmerge.models.network import Network, check_fit
+from negmerge.models.zero_shot import ZeroShotModel
+
+
+def load_model(folder: Path, device: str = "cpu") -> Network:
+    """Load a folder in open_clip's local-dir format, or in timm's.
+
+    Raises ModelError where the config is missing or describes no model that we can run, CheckpointError where
+    the weights cannot be read, TensorError where a tensor is missing, extra, misshapen or not finite.
+    """
+    if (folder / open_clip_config.CONFIG_FILE).exists() or not (folder / timm_config.CONFIG_FILE).exists():
+        return load_zero_shot(folder, device)
+    config = read_config(folder / timm_config.CONFIG_FILE, timm_config.check_config)
+    return _classifier(config, _weights(folder / timm_config.WEIGHTS_FILE), device)
+
+
+def of_tensors(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str = "cpu") -> Network:
+    """The model of a config of either family with these weights, of which none may lack or be too many.
+
+    Raises ModelError where the config describes no model that we can run, TensorError as ``load_model``.
+    """
+    if family_of(config) is TIMM:
+        return _classifier(config, tensors, device)
+    return _zero_shot(config, tensors, device)
+
+
+def load_zero_shot(folder: Path, device: str = "cpu") -> ZeroShotModel:
+    """Load a folder in open_clip's local-dir format. Raises as ``load_model``."""
+    config = read_config(folder / open_clip_config.CONFIG_FILE, open_clip_config.check_config)
+    return _zero_shot(config, _weights(folder / open_clip_config.WEIGHTS_FILE), device)
+
+
+def load_tag(family: str, architecture: str, tag: str, device: str = "cpu") -> Network:
+    """Load a library's own architecture with the weights of a tag, downloaded if need be. Raises ModelError."""
+    if family == "timm":
+        return classifiers.load_tag(architecture, tag, device)
+    return zero_shot.load_tag(architecture, tag, device)
+
+
+def read_config(path: Path, check: Callable[[Any], object]) -> dict[str, Any]:
+    """Read and judge a model's config. Raises ModelError."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.parent} has no {path.name}: give a folder as open_clip saves it, or timm with its config.json"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    check(config)
+    assert isinstance(config, dict)
+    return config
+
+
+def _weights(file: Path) -> dict[str, Tensor]:
+    """The file's tensors as they are stored."""
+    if not file.is_file():
+        raise ModelError(f"{file.parent} has no {file.name}: weights are safetensors under that name")
+    return checkpoints.load(file)
+
+
+def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:
+    return Classifier(_filled(tensors, lambda: classifiers.build(config)), config, tensors, device)
+
+
+def _zero_shot(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> ZeroShotModel:
+    return ZeroShotModel(_filled(tensors, lambda: zero_shot.build(config["model_cfg"])), config, tensors, device)
+
+
+def _filled(tensors: Mapping[str, Tensor], build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """The module with these weights."""
+    with torch.device("meta"):  # shapes without memory: a config alone must not be able to fill the machine
+        skeleton = build()
+    check_fit(tensors, skeleton.state_dict())
+    module = build()
+    module.load_state_dict(tensors)
+    return module

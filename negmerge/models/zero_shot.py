@@ -1,0 +1,136 @@
+"""open_clip models in the zero-shot setting.
+
+Only the image tower moves; the text tower and the head made from it stay frozen (DESIGN §3). A folder is
+open_clip's own: ``open_clip_config.json`` beside ``open_clip_model.safetensors``, which
+``open_clip.create_model("local-dir:…")`` loads as it is.
+
+Shapes: B images, C classes, D features, S pixels a side.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge.data.prompts import check_templates
+from negmerge.decoding.preprocess import of_open_clip
+from negmerge.errors import DataError, ModelError
+from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
+from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
+
+
+class ZeroShotModel(Network):
+    """A CLIP: features of an image times a head that is made from words."""
+
+    family = "open_clip"
+    config_file = CONFIG_FILE
+    weights_file = WEIGHTS_FILE
+
+    def __init__(
+        self, module: torch.nn.Module, config: dict[str, Any], original: Mapping[str, Tensor], device: str
+    ) -> None:
+        cfg = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
+        preprocess = of_open_clip(PreprocessCfg(**cfg | {"size": _image_size(module)}))
+        super().__init__(module, config, original, preprocess, device)
+
+    def moves(self, name: str) -> bool:
+        return name.startswith("visual.")
+
+    @property
+    def tuned(self) -> torch.nn.Module:
+        tower: torch.nn.Module = self.module.visual
+        return tower
+
+    def outputs(self, classes: Sequence[str], class_words: Sequence[str], templates: Sequence[str]) -> Outputs:
+        return Outputs(tuple(classes), self.head(class_words, templates), torch.arange(len(classes)))
+
+    def head(self, class_words: Sequence[str], templates: Sequence[str]) -> Tensor:
+        """The zero-shot head, float32 [C, D] on the CPU.
+
+        For each class the mean over templates of the normalised text features, normalised again, times
+        exp(logit_scale) (CLIP, arXiv 2103.00020, §3.1.4). A SigLIP's bias is left out: it is the same for
+        every class. Raises DataError without classes, or where a template has no ``{}`` for the class.
+        """
+        if not class_words:
+            raise DataError("a zero-shot head needs at least one class")
+        check_templates(templates)
+
+        def tokens(texts: list[str]) -> Tensor:
+            tokenized: Tensor = open_clip.tokenize(texts, context_length=self.module.context_length)
+            return tokenized
+
+        with torch.no_grad():
+            columns = open_clip.build_zero_shot_classifier(
+                self.module,
+                tokens,
+                class_words,
+                [lambda words, t=template: t.replace("{}", words) for template in templates],
+                device=self.device,
+            )
+            head: Tensor = (columns * self.module.logit_scale.exp()).T.float().cpu().contiguous()
+        return head
+
+    def logits(self, images: Tensor, head: Tensor) -> Tensor:
+        """Normalised features · head, as CLIP has it: head is float32 [C, D]."""
+        features = self.module.encode_image(self.pixels(images)).to(torch.float32)
+        with torch.autocast(self.device.type, enabled=False):
+            return functional.normalize(features, dim=-1) @ head.to(self.device).T
+
+
+def load_tag(architecture: str, tag: str, device: str = "cpu") -> ZeroShotModel:
+    """Load a built-in architecture with the weights of a tag of open_clip's registry, downloaded if need be.
+
+    Raises ModelError for an unknown name or tag, and where the weights cannot be had.
+    """
+    if architecture not in open_clip.list_models():
+        raise ModelError(f"open_clip has no architecture {architecture!r}; see open_clip.list_models()")
+    pretrained = open_clip.get_pretrained_cfg(architecture, tag)
+    if not pretrained:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
+        raise ModelError(f"{architecture} has no weights tagged {tag!r}; known tags are {known}")
+    # The tag knows with which activation it was trained; the bare architecture's name often says another.
+    model_cfg = open_clip.get_model_config(architecture) | {"quick_gelu": bool(pretrained.get("quick_gelu", False))}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": merge_preprocess_dict(PreprocessCfg(), pretrained)}
+    check_config(config)
+    module = build(model_cfg)
+    try:
+        open_clip.load_checkpoint(module, open_clip.download_pretrained(pretrained))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the weights {architecture}/{tag} cannot be had here ({error}): "
+            "upload them as a model, or let this machine reach the registry"
+        ) from error
+    original = module.state_dict()
+    check_fit(original, original)
+    return ZeroShotModel(module, config, original, device)
+
+
+def build(model_cfg: Mapping[str, Any]) -> torch.nn.Module:
+    """The module with random weights, as ``open_clip.create_model`` would make it.
+
+    Built here because create_model logs on the root logger, which sets up logging for the whole process.
+    """
+    arguments = deepcopy(dict(model_cfg))
+    kind = open_clip.CustomTextCLIP if arguments.pop("custom_text", False) else open_clip.CLIP
+    if "timm_model_name" in arguments["vision_cfg"]:
+        arguments["vision_cfg"]["timm_model_pretrained"] = False
+    try:
+        with torch.random.fork_rng(devices=[]):
+            module: torch.nn.Module = kind(**arguments)
+            _image_size(module)
+    except UNBUILDABLE as error:
+        raise ModelError(f"no model can be built from model_cfg: {error}") from error
+    return module
+
+
+def _image_size(module: Any) -> int:
+    size = module.visual.image_size
+    height, width = size if isinstance(size, tuple | list) else (size, size)
+    if height != width:
+        raise ModelError(f"the model takes images of {height}×{width} pixels; only square ones are served")
+    return int(height)

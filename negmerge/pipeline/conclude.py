@@ -1,0 +1,127 @@
+"""The last step of a job: merge, choose λ for every method, test once, compare, and write the artifacts."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from negmerge.errors import MergeError
+from negmerge.evaluation.assessment import Standing, assess, membership
+from negmerge.evaluation.duplicates import duplicates
+from negmerge.evaluation.prepared import Prepared
+from negmerge.evaluation.search import Choice
+from negmerge.merging.methods import SINGLE, Partial
+from negmerge.merging.vectors import TaskVector
+from negmerge.models.network import Network
+from negmerge.pipeline.greedy import greedy
+from negmerge.pipeline.tune import choose_scale, load_at
+from negmerge.progress import OnStep, ignore, still
+from negmerge.report.comparison import Run
+from negmerge.report.document import Concluded, MethodResult, write
+from negmerge.spec.job import JobSpec
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the earlier steps have made.
+
+    partials: one for each repeat of the sweep. points: one row for each point, in order: ``index``,
+    ``hyper_parameters``, ``state`` ("folded" or "diverged") and the outcome's fields. rivals: rows of
+    ``rival_runs.run``. load: the kept task vector of a point, for greedy.
+    """
+
+    partials: Sequence[Partial]
+    points: Sequence[Mapping[str, Any]]
+    rivals: Sequence[Mapping[str, Any]]
+    load: Callable[[int], TaskVector]
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """A method's τ*, the scale chosen for it, and what only greedy has: the points in it."""
+
+    vector: TaskVector
+    choice: Choice
+    points: list[int] | None = None
+
+
+def conclude(
+    spec: JobSpec,
+    model: Network,
+    prepared: Prepared,
+    evidence: Evidence,
+    folder: Path,
+    job: str | None = None,
+    on_step: OnStep = ignore,
+) -> dict[str, Any]:
+    """Merge each repeat by each method, and write the job's artifacts into ``folder``; the first repeat gives weights.
+
+    Returns the result document, which is also written as ``result.json``. Raises MergeError where every point of a
+    repeat diverged.
+    """
+    methods = spec.methods()
+    total = len(methods) * len(evidence.partials) + 1
+    model.restore()
+    base = Standing(prepared.base, membership(model, prepared, still(on_step, 0, total)))
+    results: dict[str, list[MethodResult]] = {method: [] for method in methods}
+    vectors: list[TaskVector] = []
+    for repeat, partial in enumerate(evidence.partials):
+        if not partial.points:
+            raise MergeError("every point of the sweep diverged: lower the learning rates")
+        rows = _rows_of(evidence.points, repeat, len(evidence.partials))
+        for i, method in enumerate(methods):
+            poll = still(on_step, repeat * len(methods) + i, total)
+            started = time.monotonic()
+            merged = _merge(spec, model, prepared, partial, method, rows, evidence.load, poll)
+            seconds = _pool_seconds(method, rows) + time.monotonic() - started
+            load_at(model, merged.vector, merged.choice.scale)
+            standing = assess(model, prepared, poll)
+            stored = _bytes_stored(method, partial, merged.vector)
+            run = Run(standing, round(seconds, 3), stored, merged.choice.scale)
+            results[method].append(MethodResult(merged.choice, run, merged.points))
+            if method == spec.merge.method and repeat == 0:
+                vectors.append(merged.vector)
+    consensus = evidence.partials[0].consensus()
+    twice = duplicates(prepared.forget, prepared.retain, still(on_step, total - 1, total))
+    concluded = Concluded(spec, job, prepared, base, results, consensus, evidence.points, evidence.rivals, twice)
+    document = write(concluded, model, vectors[0], folder)
+    on_step(total, total, None)
+    return document
+
+
+def _merge(
+    spec: JobSpec,
+    model: Network,
+    prepared: Prepared,
+    partial: Partial,
+    method: str,
+    rows: Sequence[Mapping[str, Any]],
+    load: Callable[[int], TaskVector],
+    on_step: OnStep,
+) -> _Merged:
+    def search(vector: TaskVector) -> Choice:
+        return choose_scale(spec, model, prepared, vector, on_step)
+
+    if method == "greedy":
+        return _Merged(*greedy([row for row in rows if row["state"] == "folded"], load, search))
+    vector = partial.result(method)
+    return _Merged(vector, search(vector))
+
+
+def _rows_of(points: Sequence[Mapping[str, Any]], repeat: int, repeats: int) -> Sequence[Mapping[str, Any]]:
+    """The rows of one repeat: points are numbered repeat after repeat."""
+    size = len(points) // repeats
+    return points[repeat * size : (repeat + 1) * size]
+
+
+def _pool_seconds(method: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """What training the pool took; where each single is searched on its own, with that."""
+    column = "seconds_to_scale" if method in (SINGLE, "greedy") else "training_seconds"
+    return sum(float(row.get(column, 0)) for row in rows)
+
+
+def _bytes_stored(method: str, partial: Partial, vector: TaskVector) -> int:
+    if method == "greedy":
+        return len(partial.points) * sum(4 * tau.numel() for tau in vector.values())
+    return partial.bytes_of(method)

@@ -1,0 +1,137 @@
+"""A spec's references on this machine: folders and archives, torchvision roots, registry tags. No service."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
+from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
+from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
+from negmerge.models.linearised import LinearisedModel
+from negmerge.models.loading import load_model, load_tag
+from negmerge.models.network import Network
+from negmerge.spec.fields import listed
+from negmerge.spec.job import DatasetRef, JobSpec, OpenClipModel, parse
+
+
+def read_spec(path: Path) -> JobSpec:
+    """The job spec in a JSON file. Raises SpecError, also where the file is missing or not a JSON object."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SpecError([FieldError("", f"{path} cannot be read: {error.strerror}")]) from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError([FieldError("", f"{path} is not a JSON document: {error}")]) from None
+    if not isinstance(document, dict):
+        raise SpecError([FieldError("", f"{path} should hold a JSON object: a job's spec")])
+    return parse(document)
+
+
+def device_of(name: str) -> str:
+    """The device to compute on: ``auto`` is CUDA where there is one, else the CPU. Raises ModelError."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise ModelError(f"there is no device {name} here, {there} CUDA devices in all: use auto or cpu")
+    return name
+
+
+def open_model(spec: JobSpec, device: str) -> Network:
+    """The base model: a local folder in open_clip's or timm's format, or an architecture with a registry tag."""
+    weights, architecture = spec.base_model.weights, spec.base_model.architecture
+    if Path(weights).is_dir():
+        return as_asked(load_model(Path(weights), device), spec)
+    if weights.startswith("mdl_") or "://" in weights:
+        raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
+    if not isinstance(architecture, str):
+        raise ModelError(
+            f"base_model.weights is {weights!r}, which is no folder here: give a model's folder in open_clip's or "
+            "timm's format, or base_model.architecture beside a registry tag"
+        )
+    return as_asked(load_tag(spec.base_model.family, architecture, weights, device), spec)
+
+
+def open_measured(folder: Path, spec: JobSpec, device: str) -> Network:
+    """A model that is to be measured on the spec's data, such as the job's result.
+
+    Where the spec's model is linearised this one is too, by its expansion around the spec's base model.
+    """
+    model = load_model(folder, device)
+    if not _linearised(spec):
+        return model
+    _check_family(model, spec)
+    base = open_model(spec, device)
+    return LinearisedModel(model.module, model.config, model.original, device, around=base.original)
+
+
+def as_asked(model: Network, spec: JobSpec) -> Network:
+    """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
+    _check_family(model, spec)
+    if _linearised(spec):
+        return LinearisedModel(model.module, model.config, model.original, str(model.device))
+    return model
+
+
+def _linearised(spec: JobSpec) -> bool:
+    return isinstance(spec.base_model, OpenClipModel) and spec.base_model.linearised
+
+
+def _check_family(model: Network, spec: JobSpec) -> None:
+    asked = spec.base_model.family
+    if model.family != asked:
+        raise ModelError(f"base_model.family is {asked}, but the weights are of {model.family}")
+
+
+def open_datasets(
+    spec: JobSpec,
+    class_names: Mapping[str, str] | None = None,
+    templates: Sequence[str] | None = None,
+) -> tuple[Dataset, Dataset]:
+    """The forget and the retain data set; the same object where both references mean the same.
+
+    class_names: class → words of the prompt, for the classes of either; a class that is not named keeps the data set's
+    own words. templates: for both; None leaves each with its own. Raises DataError, also for a name that neither has.
+    """
+    words = class_names or {}
+    forget = open_dataset(spec.forget, templates)
+    retain = forget if spec.retain.source == spec.forget.source else open_dataset(spec.retain, templates)
+    if unknown := words.keys() - {*forget.index.classes, *retain.index.classes}:
+        raise DataError(f"no data set has a class named {listed(sorted(unknown))}: check the class names")
+    named = _named(forget, words)
+    return named, named if retain is forget else _named(retain, words)
+
+
+def open_dataset(ref: DatasetRef, templates: Sequence[str] | None = None) -> Dataset:
+    """A data set reference: ``uri`` is a local archive or folder, or ``torchvision`` with its root.
+
+    Raises DataError, and ArchiveError where the archive cannot be used.
+    """
+    if ref.torchvision is not None and ref.root is not None:
+        return open_torchvision(ref.torchvision, Path(ref.root), templates=templates)
+    if ref.uri is None:
+        raise DataError(f"{ref.dataset} is the service's: here, give uri (a local path) or torchvision")
+    local = ref.uri.removeprefix("file://")
+    if "://" in local:
+        raise DataError(f"{local} is not on this machine: fetch it first, then give its path as uri")
+    path = Path(local)
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    try:
+        return open_archive(path, templates=DEFAULT_TEMPLATES if templates is None else templates)
+    except ArchiveError as error:
+        raise ArchiveError(f"{path}: {error}") from None
+
+
+def _named(dataset: Dataset, class_names: Mapping[str, str]) -> Dataset:
+    own = {name: words for name, words in class_names.items() if name in dataset.index.classes}
+    called = dict(zip(dataset.index.classes, dataset.class_words, strict=True)) | own
+    return replace(dataset, class_words=class_words(dataset.index.classes, called))

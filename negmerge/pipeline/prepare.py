@@ -1,0 +1,91 @@
+"""The first step of a job: cut the data sets, decode every image once, make the heads, measure the base model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from negmerge.data.archives import Sample
+from negmerge.data.identity import identity
+from negmerge.data.selection import split
+from negmerge.decoding.dataset import Dataset, Decoded, decode
+from negmerge.errors import DivergedError, SelectionError
+from negmerge.evaluation.metrics import Count, evaluate
+from negmerge.evaluation.prepared import PARTS, Prepared, Side, measure
+from negmerge.models.network import Network, Outputs
+from negmerge.pipeline import rivals as rival_runs
+from negmerge.progress import OnStep, Stages, ignore, still
+from negmerge.spec.job import JobSpec
+from negmerge.spec.rivals import RETRAIN, RivalRun
+
+
+def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_step: OnStep = ignore) -> Prepared:
+    """Cut both data sets, decode every image once, compute the heads, and measure the base model.
+
+    The retain set's train part is decoded only where it comes from the forget set's own data set: a control set
+    is there to be measured on, never trained on, and its train part may be ImageNet's.
+    Raises SpecError for a rival's value, SelectionError, DataError and ModelError.
+    """
+    rival_runs.check(spec)
+    splits = split(spec.forget, spec.retain, forget.index, retain.index, spec.rivals_compared())
+    one_data_set = spec.forget.source == spec.retain.source
+    taken = {
+        "forget": {part: getattr(splits.forget, part) for part in PARTS},
+        "retain": {part: getattr(splits.retain, part) for part in (PARTS if one_data_set else PARTS[1:])},
+    }
+    half = sum(len(samples) for parts in taken.values() for samples in parts.values())
+    stages = Stages(on_step, 2 * half)
+    forget_outputs = _outputs(model, forget)
+    retain_outputs = forget_outputs if one_data_set else _outputs(model, retain)
+    forget_side = _side(model, forget, forget_outputs, taken["forget"], stages)
+    retain_side = _side(model, retain, retain_outputs, taken["retain"], stages)
+    model.restore()
+    base = measure(model, {"forget": forget_side, "retain": retain_side}, PARTS, stages.next(half))
+    data = {"forget": identity(spec.forget, forget.index), "retain": identity(spec.retain, retain.index)}
+    prepared = Prepared(forget_side, retain_side, splits.counts(), data, base)
+    if spec.scale_rule == "match_unseen":
+        unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, still(on_step, 0, 1))
+        return replace(prepared, reference=unseen)
+    if spec.scale_rule == "match_retrained":
+        return _with_retrained(spec, model, prepared, on_step)
+    return prepared
+
+
+def _with_retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep) -> Prepared:
+    """λ is to match a retrained model, so that is trained before any point is."""
+    row = rival_runs.run(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step)
+    if row["state"] != "done":
+        raise DivergedError(f"the retrained model, which λ is to match, diverged: {row['cause']}")
+    reference = Count.from_json(row[prepared.forget_search_part]["forget"])
+    return replace(prepared, reference=reference, retrained=row)
+
+
+def _unseen(
+    model: Network, forget: Dataset, side: Side, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep
+) -> Count:
+    """What the base model scores on validation samples of the forget set's data set that stay."""
+    if not samples:
+        raise SelectionError(
+            "match_unseen compares with unseen samples of the forget set's data set, and there are none: "
+            "choose another rule",
+            "/scale_search/rule",
+        )
+    decoded = _decoded(model, forget, outputs, samples, on_step)
+    return evaluate(model, decoded.images, decoded.labels, side.head, side.classes, on_step).total
+
+
+def _outputs(model: Network, dataset: Dataset) -> Outputs:
+    return model.outputs(dataset.index.classes, dataset.class_words, dataset.templates)
+
+
+def _side(
+    model: Network, dataset: Dataset, outputs: Outputs, parts: Mapping[str, Sequence[Sample]], stages: Stages
+) -> Side:
+    decoded = {
+        name: _decoded(model, dataset, outputs, samples, stages.next(len(samples))) for name, samples in parts.items()
+    }
+    return Side(outputs.classes, outputs.head, decoded)
+
+
+def _decoded(model: Network, dataset: Dataset, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep) -> Decoded:
+    """Pixels, with labels that count through the model's outputs instead of the data set's classes."""
+    decoded = decode(dataset, samples, model.preprocess, on_step)
+    return replace(decoded, labels=outputs.labels[decoded.labels])

@@ -1,0 +1,42 @@
+"""The rivals of a job: which runs there are, and one run with its figures. The rivals themselves are in ``rivals``."""
+
+import time
+from typing import Any
+
+from negmerge.errors import DivergedError, ModelError
+from negmerge.evaluation.assessment import assess
+from negmerge.evaluation.prepared import Prepared
+from negmerge.models.network import Network
+from negmerge.progress import OnStep, ignore, still
+from negmerge.rivals._base import run as unlearn
+from negmerge.rivals._base import settings_of
+from negmerge.spec.job import JobSpec
+from negmerge.spec.rivals import RivalOptions, RivalRun
+
+
+def check(spec: JobSpec) -> None:
+    """Raise SpecError for a value that a rival of the job has no use for (``rival.settings_of``)."""
+    for name in spec.rivals_compared():
+        settings_of(name, spec.rivals.get(name, RivalOptions()))
+
+
+def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_step: OnStep = ignore) -> dict[str, Any]:
+    """Train one rival from θ₀ on the train parts and measure it; the model is back at θ₀ afterwards.
+
+    Returns its row: ``rival``, ``repeat``, ``seed``, ``state`` ("done", or "diverged" with its ``cause``), and then
+    ``seconds`` of the method itself and the figures. Raises what on_step raises.
+    """
+    row: dict[str, Any] = {"rival": run.name, "repeat": run.repeat, "seed": run.seed}
+    options = spec.rivals.get(run.name, RivalOptions())
+    train = prepared.forget.parts["train"], prepared.retain.parts["train"]
+    started = time.monotonic()
+    try:
+        state = unlearn(run.name, options, model, prepared.forget.head, *train, run.seed, on_step)
+        seconds = round(time.monotonic() - started, 3)
+        model.load_state(state)
+        standing = assess(model, prepared, still(on_step, 0, 1))
+    except (DivergedError, ModelError) as error:
+        return row | {"state": "diverged", "cause": str(error)}
+    finally:
+        model.restore()
+    return row | {"state": "done", "seconds": seconds} | standing.as_json()

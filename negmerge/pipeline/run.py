@@ -1,0 +1,102 @@
+"""A whole job in its steps: ``prepare``, ``tune`` for each point, ``rival_runs.run`` for each rival, ``conclude``.
+
+``run`` does them one after the other in this process; the workers of the service call the same.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from negmerge.checkpoints import files as checkpoints
+from negmerge.decoding.dataset import Dataset
+from negmerge.errors import DivergedError
+from negmerge.evaluation.prepared import Prepared
+from negmerge.merging.methods import Partial
+from negmerge.merging.vectors import TaskVector
+from negmerge.models.network import Network
+from negmerge.pipeline import rivals as rival_runs
+from negmerge.pipeline.conclude import Evidence, conclude
+from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.tune import TunedPoint, tune
+from negmerge.progress import OnStep
+from negmerge.spec.job import JobSpec
+from negmerge.spec.sweep import Point
+
+__all__ = [
+    "Evidence",
+    "OnStage",
+    "Prepared",
+    "TunedPoint",
+    "conclude",
+    "new_partial",
+    "prepare",
+    "run",
+    "task_vector_path",
+    "tune",
+]
+
+OnStage = Callable[[str], OnStep]
+"""Called with a stage's name before it begins; returns the OnStep that follows it."""
+
+
+def new_partial(spec: JobSpec, model: Network) -> Partial:
+    """An empty partial for the job's methods, and for negmerge, because the consensus is always reported."""
+    added_up = [method for method in spec.methods() if method != "greedy"]
+    return Partial(list(dict.fromkeys([*added_up, "negmerge"])), model.base, spec.merge)
+
+
+def task_vector_path(index: int) -> str:
+    """Where a kept task vector lies among a job's artifacts."""
+    return f"points/{index}/task_vector.safetensors"
+
+
+def run(
+    spec: JobSpec,
+    model: Network,
+    forget: Dataset,
+    retain: Dataset,
+    folder: Path,
+    on_stage: OnStage,
+) -> dict[str, Any]:
+    """A whole job in this process; its artifacts go to ``folder``. Returns the result document.
+
+    on_stage: called with a stage's name before it begins, returns the OnStep that follows it.
+    """
+    prepared = prepare(spec, model, forget, retain, on_stage("prepare"))
+    partials = [new_partial(spec, model) for _ in range(spec.repeats)]
+    points = spec.points()
+    rows = []
+    for point in points:
+        on_step = on_stage(f"point {point.index + 1}/{len(points)}")
+        rows.append(_tuned(spec, model, prepared, point, partials[point.repeat], folder, on_step))
+    rivals = [] if prepared.retrained is None else [prepared.retrained]
+    for rival in spec.rival_runs():
+        rivals.append(rival_runs.run(spec, model, prepared, rival, on_stage(str(rival))))
+    evidence = Evidence(partials, rows, rivals, partial(_kept, folder))
+    return conclude(spec, model, prepared, evidence, folder, on_step=on_stage("conclude"))
+
+
+def _tuned(
+    spec: JobSpec, model: Network, prepared: Prepared, point: Point, partial: Partial, folder: Path, on_step: OnStep
+) -> dict[str, Any]:
+    """Tune one point and fold it; returns its row."""
+    row: dict[str, Any] = {
+        "index": point.index,
+        "hyper_parameters": point.hyper_parameters.model_dump(),
+        "seed": point.seed,
+    }
+    try:
+        tuned = tune(spec, model, prepared, point, on_step)
+        partial.add(point.index, tuned.vector, tuned.single)
+    except DivergedError as error:
+        if spec.sweep.on_diverged == "fail":
+            raise
+        return row | {"state": "diverged", "cause": str(error)}
+    if spec.keep_task_vectors:
+        checkpoints.save(tuned.vector, folder / task_vector_path(point.index))
+    return row | {"state": "folded"} | tuned.outcome
+
+
+def _kept(folder: Path, index: int) -> TaskVector:
+    return checkpoints.load(folder / task_vector_path(index))

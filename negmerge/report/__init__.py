@@ -1,0 +1,1 @@
+"""What a job leaves for people: the result document, the table, the plots, the pages, the terminal."""

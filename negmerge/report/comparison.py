@@ -1,0 +1,75 @@
+"""The one table of a job: every method and every rival beside the base model, on the same splits and seeds.
+
+Classifiers are compared as SalUn's protocol has it: retain and forget accuracy on what was trained on, test accuracy on
+what stays, membership inference, and the average gap to the retrained model where one was trained. A zero-shot model
+is compared on test data, whatever else it was measured on: the forget set's and the retain set's; forgotten training
+samples, which have no test data, are measured themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from negmerge.evaluation.assessment import Standing
+from negmerge.evaluation.gaps import average_gap
+from negmerge.evaluation.intervals import spread
+from negmerge.evaluation.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method in one repeat: what it scores, its seconds, and the bytes it stored besides θ₀ and its result."""
+
+    standing: Standing
+    seconds: float | None = None
+    bytes_stored: int | None = None
+    scale: float | None = None
+
+
+def table_parts(prepared: Prepared) -> dict[str, str]:
+    """Column → the part that it is measured on. A classifier is known by its empty head."""
+    retain = prepared.retain
+    classifier = retain.head.numel() == 0
+    if classifier and retain.samples("train") is not None and retain.samples("test") is not None:
+        return {"forget": "train", "retain": "train", "test": "test"}
+    return {"forget": "test" if prepared.forget.samples("test") else "train", "retain": "test"}
+
+
+def table(runs: Mapping[str, list[Run]], parts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each method: mean, sample deviation and number of repeats of each column, None where there is none.
+
+    Accuracies and membership are shares in [0, 1]; the gap is in percentage points.
+    """
+    retrained = [run.standing.four() for run in runs.get("retrain", [])]
+    rows = []
+    for method, repeats in runs.items():
+        compared = repeats * len(retrained) if method == "base" else repeats  # there is one base model
+        gaps = [
+            average_gap(four, reference)
+            for run, reference in zip(compared, retrained, strict=False)
+            if reference is not None and (four := run.standing.four()) is not None
+        ]
+        row: dict[str, Any] = {"method": method}
+        row["scale"] = _spread([run.scale for run in repeats])
+        row["forget"] = _accuracy(repeats, parts["forget"], "forget")
+        row["retain"] = _accuracy(repeats, parts["retain"], "retain")
+        row["test"] = _accuracy(repeats, parts["test"], "retain") if "test" in parts else None
+        row["membership"] = _spread([m.accuracy if (m := run.standing.membership) else None for run in repeats])
+        row["gap"] = _spread(gaps)
+        row["seconds"] = _spread([run.seconds for run in repeats])
+        row["bytes_stored"] = repeats[0].bytes_stored
+        rows.append(row)
+    return rows
+
+
+def _accuracy(repeats: Sequence[Run], part: str, side: str) -> dict[str, Any] | None:
+    found = [run.standing.figures.get(part, {}).get(side) for run in repeats]
+    return _spread([None if one is None else one.total.accuracy for one in found])
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, Any] | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    found = spread(known)
+    return {"mean": found.mean, "deviation": found.deviation, "repeats": found.repeats}

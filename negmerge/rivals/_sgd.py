@@ -1,0 +1,80 @@
+"""The training loop that the rivals share: plain SGD over batches of uint8 images, as SalUn's public code has it."""
+
+from collections.abc import Callable, Iterator
+from math import isfinite
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge.decoding.dataset import Decoded
+from negmerge.errors import DivergedError
+from negmerge.rivals._base import Task
+from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
+from negmerge.training.crop_flip import crop_and_flip
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits float32 [B, C], labels int64 [B]) → scalar."""
+
+
+def constant(epoch: int) -> float:
+    """The learning rate does not change."""
+    return 1.0
+
+
+def descend(
+    task: Task,
+    passes: Callable[[int], Iterator[Decoded]],
+    loss: Loss = functional.cross_entropy,
+    *,
+    factor: Callable[[int], float] = constant,
+    penalty: Callable[[float], Tensor] | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> None:
+    """Train the task's model in place: in each epoch, one shuffled pass over each of ``passes(epoch)``.
+
+    factor: epoch, from 0 → factor of the learning rate. penalty: share of the training that is done, in [0, 1) by
+    whole epochs → a term that is added to the loss. after_step: called after each update. Raises DivergedError where
+    the loss is not finite, DataError where a pass has no image, or one alone for BatchNorm.
+    """
+    settings, model = task.settings, task.model
+    alone = not has_batch_norm(model)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    an_epoch = 0
+    for one in passes(0):
+        check_images(model, one.images)
+        an_epoch += len(batch_sizes(len(one.images), settings.batch_size, alone))
+    total, step = an_epoch * settings.epochs, 0
+    model.tuned.train()
+    for epoch in range(settings.epochs):
+        done = epoch / settings.epochs
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(epoch)
+        for samples in passes(epoch):
+            for chosen in batches(len(samples.images), settings.batch_size, 1, task.generator, alone):
+                images = samples.images[chosen]
+                if settings.crop_flip:
+                    images = crop_and_flip(images, task.generator)
+                logits = model.logits(images, task.head)
+                value = loss(logits, samples.labels[chosen].to(model.device))
+                if penalty is not None:
+                    value = value + penalty(done)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward([value])
+                optimizer.step()
+                if after_step is not None:
+                    after_step()
+                step += 1
+                told = float(value.detach())
+                if not isfinite(told):
+                    raise DivergedError(f"the loss is {told} at step {step} of {total}; lower the learning rate")
+                task.on_step(step, total, told)
+
+
+def always(samples: Decoded) -> Callable[[int], Iterator[Decoded]]:
+    """One pass over the same samples in every epoch."""
+    return lambda epoch: iter([samples])

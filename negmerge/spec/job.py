@@ -1,0 +1,290 @@
+"""The job spec: what ``POST /v1/jobs`` and ``negmerge run`` take. pydantic only, no torch.
+
+``parse`` turns a document into a ``JobSpec`` or raises ``SpecError`` with every wrong field by JSON pointer.
+The sweep's part is in ``sweep``.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
+
+from negmerge.errors import FieldError, SpecError
+from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, about, kind, listed
+from negmerge.spec.published_sets import KNOWN, unknown
+from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
+from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
+
+Method = Literal["negmerge", "relaxed", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Rule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
+
+MAX_REPEATS = 10
+
+
+Architecture = Annotated[
+    Annotated[Text, Tag("other")] | Annotated[dict[str, JsonValue], Tag("object")], Discriminator(kind)
+]
+
+
+MAX_SCALE = 1000
+"""Largest fixed λ: as a |τ| is below 8, θ₀ − λ·τ then stays finite in every storage type, float16 too."""
+
+
+class OpenClipModel(Spec):
+    """A zero-shot model of open_clip; weights with their own config need no ``architecture``."""
+
+    family: Literal["open_clip"]
+    architecture: Architecture | None = Field(
+        None, description="A built-in name such as `ViT-B-32`, or a model's own config."
+    )
+    weights: Text = Field(description="A registry tag such as `openai`, a `mdl_…` id, a URI, or a local folder.")
+    linearised: bool = Field(
+        False, description="Work on the image tower's first-order expansion around its weights (NTK) instead of on it."
+    )
+
+
+class TimmModel(Spec):
+    """A classifier of timm; weights with their own config need no ``architecture``."""
+
+    family: Literal["timm"]
+    architecture: Architecture | None = Field(
+        None, description="A built-in name such as `resnet18`, or a model's own config."
+    )
+    weights: Text = Field(description="A registry tag such as `a1_in1k`, a `mdl_…` id, a URI, or a local folder.")
+
+
+BaseModelSpec = Annotated[OpenClipModel | TimmModel, Field(discriminator="family")]
+
+
+Names = Annotated[list[Text], Field(fail_fast=True)]
+"""A list that may be very long: its first wrong item is told, not a million of them."""
+
+
+class Select(Spec):
+    """Which samples of a data set: exactly one of ``classes``, ``ids`` and ``fraction``."""
+
+    classes: Names | None = Field(None, min_length=1)
+    ids: Names | None = Field(None, min_length=1)
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("classes", "ids", "fraction") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of classes, ids and fraction, not {listed(given)}")
+        return self
+
+    @property
+    def by_class(self) -> bool:
+        """True where the selection says what is forgotten (classes), False where it lists samples."""
+        return self.classes is not None
+
+
+class DatasetRef(Spec):
+    """A data set, and optionally a part of it: exactly one of ``dataset``, ``uri`` and ``torchvision``."""
+
+    dataset: Text | None = Field(None, description="A `ds_…` id of this service.")
+    uri: Text | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
+    torchvision: Text | None = Field(None, description=f"A published data set by name, with `root`: {listed(KNOWN)}.")
+    root: Text | None = Field(None, description="The folder that its files lie in, on the worker.")
+    select: Select | None = None
+
+    @field_validator("torchvision")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and (message := unknown(name)):
+            raise ValueError(message)
+        return name
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("dataset", "uri", "torchvision") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of dataset, uri and torchvision, not {listed(given)}")
+        if (self.torchvision is None) != (self.root is None):
+            raise about("root", "torchvision and root belong together: give both or neither")
+        return self
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """What identifies the data set itself, whatever is selected from it."""
+        return (self.dataset or "", self.uri or "", f"{self.torchvision or ''}:{self.root or ''}")
+
+
+class Merge(Spec):
+    """How the task vectors become one."""
+
+    method: Method = "negmerge"
+    agreement: Share = Field(1.0, description="Share of the points that must agree on a sign (negmerge).")
+    relaxed: Share = Field(0.8, description="The same share for the method `relaxed`: k of N instead of all.")
+    density: Share = Field(0.2, description="Share of each task vector that TIES keeps.")
+
+
+class ScaleSearch(Spec):
+    """How the scale λ is chosen, on validation data. ``rule`` defaults by how the forget set is selected."""
+
+    keep: Accuracy = Field(0.95, description="Share of the base model's retain accuracy that must remain.")
+    rule: Rule | None = None
+    target: Accuracy | None = Field(None, description="Forget accuracy to come nearest to (rule `target`).")
+    scale: Annotated[float, Field(ge=0, le=MAX_SCALE)] | None = Field(None, description="The λ to use (rule `fixed`).")
+    extend: bool = Field(True, description="Go on to 2, then 4, while the edge keeps enough and forgets too little.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for rule, field in (("target", "target"), ("fixed", "scale")):
+            if (self.rule == rule) != (getattr(self, field) is not None):
+                raise about(field, f"rule {rule!r} and the field {field!r} belong together")
+        return self
+
+
+class JobSpec(Spec):
+    """A whole unlearning job."""
+
+    base_model: BaseModelSpec
+    forget: DatasetRef
+    retain: DatasetRef
+    sweep: Sweep
+    merge: Merge = Merge()
+    scale_search: ScaleSearch = ScaleSearch()
+    compare: list[Text] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Other merge methods and, for classifiers, rivals such as `retrain` or `salun`.",
+    )
+    rivals: dict[Text, RivalOptions] = Field(
+        default_factory=dict, description="Options of rivals that `compare` names; each has its published defaults."
+    )
+    repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = Field(
+        1, description="Train the whole sweep and every rival so often, with other seeds, for mean and spread."
+    )
+    keep_task_vectors: bool = False
+    metadata: dict[
+        Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
+    ] = Field(default_factory=dict, max_length=16)
+
+    @field_validator("compare")
+    @classmethod
+    def _known_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names):
+            raise ValueError("names a method twice")
+        known = (*METHODS, *rival_names())
+        for number, name in enumerate(names):
+            if name not in known:
+                raise about(str(number), f"there is no method {name!r}: known are {listed(known)}")
+        return names
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "greedy" in self.methods() and not self.keep_task_vectors:
+            raise about("keep_task_vectors", "greedy re-reads every task vector: set this to true")
+        if self.forget.select is None and self.forget.source == self.retain.source:
+            raise about("forget", "takes the whole data set that retain names: add forget.select")
+        return self
+
+    @model_validator(mode="after")
+    def _rivals_fit(self) -> Self:
+        names = self.rivals_compared()
+        if names and self.base_model.family != "timm":
+            raise about("compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out")
+        if names and self.forget.source != self.retain.source:
+            raise about("compare", f"{names[0]} trains on the retain set, which must be the forget set's own data set")
+        for name, options in self.rivals.items():
+            if name not in names:
+                raise about("rivals", f"has options for {name!r}, which compare does not name")
+            for option in sorted(options.model_dump(exclude_none=True).keys() - options_read(name)):
+                detail = f"is not read by {name}: leave it out; {name} reads {listed(sorted(options_read(name)))}"
+                raise about("rivals", detail, name, option)
+        if self.scale_search.rule == "match_retrained" and RETRAIN not in names:
+            raise about("compare", f"rule match_retrained compares with a retrained model: add {RETRAIN!r}")
+        if count(self.sweep) * self.repeats > MAX_POINTS:
+            raise about("repeats", f"makes more than {MAX_POINTS} points in all: repeat fewer times")
+        return self
+
+    def methods(self) -> list[Method]:
+        """The job's merge method first, then those of ``compare``, each once."""
+        compared = [name for name in self.compare if name in METHODS]
+        return list(dict.fromkeys([self.merge.method, *compared]))
+
+    def rivals_compared(self) -> list[str]:
+        """Those of ``compare`` that are no merges, but train in their own way."""
+        return [name for name in self.compare if name not in METHODS]
+
+    def points(self) -> list[Point]:
+        """All points of the sweep, repeat after repeat."""
+        return expand(self.sweep, self.repeats)
+
+    def rival_runs(self) -> list[RivalRun]:
+        """What has to be trained besides the points; the retrained model that λ is to match is trained beforehand."""
+        runs = [
+            RivalRun(name, repeat, repeat_seed(self.sweep.seed, repeat))
+            for repeat in range(self.repeats)
+            for name in self.rivals_compared()
+        ]
+        known = self.scale_rule == "match_retrained"
+        return [run for run in runs if not (known and run.name == RETRAIN and run.repeat == 0)]
+
+    @property
+    def scale_rule(self) -> Rule:
+        """The rule in force: ``lowest_forget`` for classes and whole sets, ``match_unseen`` for samples."""
+        if self.scale_search.rule is not None:
+            return self.scale_search.rule
+        select = self.forget.select
+        return "lowest_forget" if select is None or select.by_class else "match_unseen"
+
+
+def parse(document: Mapping[str, Any]) -> JobSpec:
+    """Check a document against the spec.
+
+    Raises SpecError with one FieldError for each field that is wrong.
+    """
+    try:
+        spec = JobSpec.model_validate(document)
+    except ValidationError as error:
+        raise SpecError(field_errors(error.errors(), document)) from None
+    return spec
+
+
+def field_errors(errors: list[Any], document: Any) -> list[FieldError]:
+    """pydantic's errors about ``document`` as FieldErrors: JSON pointers (RFC 6901) and plain messages."""
+    return [FieldError(_pointer(error, document), _message(error)) for error in errors]
+
+
+def _pointer(error: Any, document: Any) -> str:
+    """Where in the document the error is.
+
+    pydantic's location also names the branch of each union that it tried. Walking along the document tells
+    such a name from a field, even from one that is called the same.
+    """
+    parts, node = [], document
+    for part in error["loc"]:
+        if (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int)):
+            parts.append(part)
+            node = node[part]
+        elif error["type"] == "missing" and part is error["loc"][-1]:
+            parts.append(part)
+    if error["type"] == "about_field":
+        parts += error["ctx"]["fields"]
+    elif error["type"].startswith("union_tag"):
+        parts.append("family")
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _message(error: Any) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "unknown field: remove it, or check its spelling"
+        case "missing":
+            return "this field is required"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "should be an object"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return "should be open_clip or timm"
+        case "too_short":
+            return "the list is empty: give at least one value"
+        case "string_pattern_mismatch":
+            return "contains NUL characters: remove them"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,66 @@
+"""The rivals of a job as a spec names them. No torch: the rivals themselves are in ``rivals``, one file each."""
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from negmerge.spec.fields import NonNegative, Spec
+from negmerge.spec.sweep import BatchSize, Epochs, LearningRate
+
+_FOLDER = Path(__file__).parents[1] / "rivals"
+
+SGD = frozenset({"learning_rate", "epochs", "batch_size", "weight_decay", "momentum", "crop_flip"})
+"""The options that ``sgd.descend`` reads."""
+
+RETRAIN = "retrain"
+"""The rival that all others are compared with."""
+
+
+class RivalOptions(Spec):
+    """What a rival may be told; whatever is left out is as its file says, mostly as published."""
+
+    learning_rate: LearningRate | None = None
+    epochs: Epochs | None = None
+    batch_size: BatchSize | None = None
+    weight_decay: NonNegative | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    strength: NonNegative | None = Field(None, description="The one number that the rival has besides; see its file.")
+    crop_flip: bool | None = Field(None, description="Random crops and flips while training.")
+
+
+@dataclass(frozen=True)
+class RivalRun:
+    """One rival in one repeat, with its seed."""
+
+    name: str
+    repeat: int
+    seed: int
+
+    def __str__(self) -> str:
+        return self.name if self.repeat == 0 else f"{self.name}, repeat {self.repeat + 1}"
+
+
+@cache
+def rival_names() -> tuple[str, ...]:
+    """All rivals, by the names of their files."""
+    files = _FOLDER.glob("*.py")
+    return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))
+
+
+@cache
+def options_read(name: str) -> frozenset[str]:
+    """The options that a rival reads: ``READS`` of its file, which is read and not imported, for that loads torch.
+
+    ``READS`` is ``SGD``, literals of strings, or a union of these.
+    """
+    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    [value] = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READS"
+    ]
+    found = {node.value for node in ast.walk(value) if isinstance(node, ast.Constant)}
+    shared = any(isinstance(node, ast.Name) and node.id == "SGD" for node in ast.walk(value))
+    return frozenset(map(str, found)) | (SGD if shared else frozenset())

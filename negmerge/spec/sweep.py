@@ -1,0 +1,251 @@
+"""The sweep: its spec, its expansion into points, and each point's seed. No torch. ``presets`` has sweeps by name.
+
+Grids expand with keys sorted and the last varying fastest; a point's seed is the SHA-256 of the sweep's seed
+and the point's canonical hyper-parameters, so a point keeps its seed wherever it stands in a sweep.
+"""
+
+import hashlib
+import itertools
+import json
+import random
+from dataclasses import dataclass
+from math import exp, log, prod
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from negmerge.spec.fields import NonNegative, Seed, Spec, about, kind, listed
+from negmerge.spec.presets import PRESETS
+
+MAX_POINTS = 1023
+"""Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
+
+Value = TypeVar("Value")
+Values = Annotated[list[Value], Field(min_length=1, max_length=MAX_POINTS)]
+"""The values that a hyper-parameter takes, or is drawn from."""
+
+LearningRate = Annotated[float, Field(gt=0)]
+Epochs = Annotated[int, Field(ge=1, le=10_000)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+WarmupSteps = Annotated[int, Field(ge=0, le=10**9)]
+LabelSmoothing = Annotated[float, Field(ge=0, lt=1)]
+Optimizer = Literal["adamw", "sgd"]
+
+
+class RandAugment(Spec):
+    """RandAugment as timm's ``rand-m{magnitude}-n{operations}-mstd0.5`` means it."""
+
+    magnitude: Annotated[int, Field(ge=0, le=10)]
+    operations: Annotated[int, Field(ge=1, le=16)]
+
+
+class HyperParameters(Spec):
+    """One point's hyper-parameters. Defaults are the published CLIP ones."""
+
+    learning_rate: LearningRate = 1e-5
+    weight_decay: NonNegative = 0.1
+    epochs: Epochs = 1
+    batch_size: BatchSize = 128
+    warmup_steps: WarmupSteps | None = Field(
+        None, description="Steps of linear warm-up; by default min(500, 10 % of all steps)."
+    )
+    label_smoothing: LabelSmoothing = 0.0
+    optimizer: Optimizer = Field("adamw", description="`adamw`, or `sgd` with momentum 0.9.")
+    crop_flip: bool = Field(False, description="Random crops from a padded image (an eighth a side), random flips.")
+    randaugment: RandAugment | None = None
+    seed: Seed | None = Field(None, description="By default derived from the sweep's seed and this point.")
+
+
+class Grid(Spec):
+    """Values to combine, each with each. Keys are sorted and the last varies fastest."""
+
+    learning_rate: Values[LearningRate] | None = None
+    weight_decay: Values[NonNegative] | None = None
+    epochs: Values[Epochs] | None = None
+    batch_size: Values[BatchSize] | None = None
+    warmup_steps: Values[WarmupSteps | None] | None = None
+    label_smoothing: Values[LabelSmoothing] | None = None
+    optimizer: Values[Optimizer] | None = None
+    crop_flip: Values[bool] | None = None
+    randaugment: Values[RandAugment | None] | None = None
+    seed: Values[Seed] | None = None
+
+    @model_validator(mode="after")
+    def _expandable(self) -> Self:
+        if not self.axes():
+            raise ValueError("the grid is empty: give at least one hyper-parameter with its values")
+        if (size := self.size()) > MAX_POINTS:
+            raise ValueError(f"the grid has {size} points; at most {MAX_POINTS} can be merged exactly")
+        return self
+
+    def size(self) -> int:
+        """How many points the grid has, without making them."""
+        return prod(len(values) for values in self.axes().values())
+
+    def axes(self) -> dict[str, list[Any]]:
+        """The given hyper-parameters with their values, by sorted name."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set) if getattr(self, name)}
+
+
+class Interval(Spec):
+    """Real values between ``low`` and ``high``, uniform, or uniform in the logarithm."""
+
+    low: NonNegative
+    high: NonNegative
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise about("high", "must be above low")
+        if self.log and self.low == 0:
+            raise about("low", "a logarithmic interval cannot begin at 0")
+        return self
+
+
+Drawn = Annotated[Annotated[Values[Value], Tag("other")] | Annotated[Interval, Tag("object")], Discriminator(kind)]
+"""What a hyper-parameter is drawn from: a list of values, or an interval."""
+
+
+class RandomSweep(Spec):
+    """``count`` points drawn at random: each hyper-parameter from a list of values or an interval."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_POINTS)]
+    learning_rate: Drawn[LearningRate] | None = None
+    weight_decay: Drawn[NonNegative] | None = None
+    label_smoothing: Drawn[LabelSmoothing] | None = None
+    epochs: Values[Epochs] | None = None
+    batch_size: Values[BatchSize] | None = None
+    warmup_steps: Values[WarmupSteps | None] | None = None
+    optimizer: Values[Optimizer] | None = None
+    crop_flip: Values[bool] | None = None
+    randaugment: Values[RandAugment | None] | None = None
+
+    @model_validator(mode="after")
+    def _drawable(self) -> Self:
+        if not self.axes():
+            raise ValueError("nothing to draw: give at least one hyper-parameter")
+        for name, values in self.axes().items():
+            if isinstance(values, Interval):  # both ends must be values that a point may take
+                HyperParameters.model_validate({name: values.low})
+                HyperParameters.model_validate({name: values.high})
+        return self
+
+    def axes(self) -> dict[str, Any]:
+        """The given hyper-parameters with their lists or intervals, by sorted name."""
+        names = sorted(self.model_fields_set - {"count"})
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+class Sweep(Spec):
+    """The points to train: exactly one of ``grid``, ``points``, ``random`` and ``preset``."""
+
+    grid: Grid | None = None
+    points: list[HyperParameters] | None = Field(None, min_length=1, max_length=MAX_POINTS)
+    random: RandomSweep | None = None
+    preset: str | None = Field(None, description=f"A grid by name: {listed(PRESETS)}.")
+    seed: Seed = 0
+    on_diverged: Literal["leave_out", "fail"] = "leave_out"
+
+    @field_validator("preset")
+    @classmethod
+    def _published(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; known are {listed(PRESETS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        kinds = ("grid", "points", "random", "preset")
+        given = [name for name in kinds if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {listed(kinds)}, not {listed(given)}")
+        return self
+
+
+_LATER = {"optimizer": "adamw", "crop_flip": False}
+"""Hyper-parameters that came later count only where they are not the default: older points keep their seeds."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One hyper-parameter combination: where it stands, what it is, its 63-bit seed, and in which repeat it is."""
+
+    index: int
+    hyper_parameters: HyperParameters
+    seed: int
+    repeat: int = 0
+
+
+def count(sweep: Sweep) -> int:
+    """How many points the sweep has, without making them."""
+    if sweep.points is not None:
+        return len(sweep.points)
+    if sweep.random is not None:
+        return sweep.random.count
+    return _grid(sweep).size()
+
+
+def expand(sweep: Sweep, repeats: int = 1) -> list[Point]:
+    """All points of the sweep, in order, and all of them again in each repeat, with other seeds."""
+    if sweep.points is not None:
+        combinations = list(sweep.points)
+    elif sweep.random is not None:
+        combinations = _drawn(sweep.random, sweep.seed)
+    else:
+        axes = _grid(sweep).axes()
+        combinations = [
+            HyperParameters.model_validate(dict(zip(axes, values, strict=True)))
+            for values in itertools.product(*axes.values())
+        ]
+    size = len(combinations)
+    return [
+        Point(repeat * size + i, h, repeat_seed(point_seed(sweep.seed, h), repeat), repeat)
+        for repeat in range(repeats)
+        for i, h in enumerate(combinations)
+    ]
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """The seed itself in repeat 0, else 63 bits of SHA-256 over both."""
+    return seed if repeat == 0 else _seed_of(f"repeat {repeat}:{seed}")
+
+
+def point_seed(sweep_seed: int, hyper_parameters: HyperParameters) -> int:
+    """The point's own seed if it has one, else 63 bits of SHA-256 over the sweep's seed and the point."""
+    if hyper_parameters.seed is not None:
+        return hyper_parameters.seed
+    given = hyper_parameters.model_dump()
+    same = {name for name, default in _LATER.items() if given[name] == default}
+    canonical = json.dumps({k: v for k, v in given.items() if k not in same}, sort_keys=True, separators=(",", ":"))
+    return _seed_of(f"{sweep_seed}:{canonical}")
+
+
+def _seed_of(text: str) -> int:
+    """63 bits of the text's SHA-256."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _grid(sweep: Sweep) -> Grid:
+    if sweep.grid is not None:
+        return sweep.grid
+    assert sweep.preset is not None  # the spec holds exactly one of the four
+    return Grid.model_validate(PRESETS[sweep.preset])
+
+
+def _drawn(sweep: RandomSweep, seed: int) -> list[HyperParameters]:
+    generator = random.Random(seed)
+    axes = sweep.axes()
+    return [
+        HyperParameters.model_validate({name: _draw(generator, values) for name, values in axes.items()})
+        for _ in range(sweep.count)
+    ]
+
+
+def _draw(generator: random.Random, values: Any) -> Any:
+    if not isinstance(values, Interval):
+        return generator.choice(values)
+    if not values.log:
+        return generator.uniform(values.low, values.high)
+    drawn = exp(generator.uniform(log(values.low), log(values.high)))
+    return min(max(drawn, values.low), values.high)  # exp(log(x)) may miss x by a rounding

@@ -1,0 +1,149 @@
+"""Fine-tuning one point of the sweep on the forget set (DESIGN §3 "Training a point"; PAPER "CLIP fine-tuning").
+
+Of a zero-shot model only the image tower's parameters move, against the frozen head; of a classifier all do.
+Everything random comes from the point's seed, and the process's own random state is left as it was: the same seed on
+the same device with the same number of threads gives the same weights, to the bit.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import cos, isfinite, pi
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from negmerge.errors import DivergedError
+from negmerge.models.network import Network
+from negmerge.progress import OnStep, ignore
+from negmerge.spec.sweep import HyperParameters
+from negmerge.training.augment import rand_augment
+from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
+from negmerge.training.crop_flip import crop_and_flip
+
+MAX_GRADIENT_NORM = 1.0
+MAX_WARMUP_STEPS = 500
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned point: θᵢ (float32, CPU, by name), the last epoch's mean loss over samples, steps taken."""
+
+    state: dict[str, Tensor]
+    loss: float
+    steps: int
+
+
+def fine_tune(
+    model: Network,
+    images: Tensor,
+    labels: Tensor,
+    head: Tensor,
+    hyper: HyperParameters,
+    seed: int,
+    on_step: OnStep = ignore,
+) -> Tuned:
+    """Fine-tune the model from θ₀; the model itself is back at θ₀ afterwards, whatever happened.
+
+    images: uint8 [N, 3, S, S]. labels: int64 [N], columns of the logits that the model gives with ``head``.
+    Decay is on every parameter, the gradient norm clipped at 1.0; on CUDA under bf16 autocast.
+    Raises DivergedError as soon as a loss is not finite, DataError without images, and what on_step raises.
+    """
+    check_images(model, images)
+    model.restore()
+    parameters = model.parameters()
+    optimizer = _optimizer(parameters, hyper)
+    alone = not has_batch_norm(model)
+    an_epoch = len(batch_sizes(len(images), hyper.batch_size, alone))
+    steps = an_epoch * hyper.epochs
+    warmup = warmup_steps(steps) if hyper.warmup_steps is None else hyper.warmup_steps
+    head = head.to(model.device)
+    order = partial(batches, len(images), hyper.batch_size, hyper.epochs, alone=alone)
+    fill = [round(255 * mean) for mean in model.preprocess.mean]
+    loss_sum, seen = 0.0, 0
+    try:
+        with seeded(model.device, seed) as generator:
+            model.tuned.train()
+            for step, chosen in enumerate(order(generator)):
+                if step % an_epoch == 0:
+                    loss_sum, seen = 0.0, 0
+                batch = images[chosen].to(model.device)
+                if hyper.crop_flip:
+                    batch = crop_and_flip(batch, generator)
+                if hyper.randaugment is not None:
+                    batch = rand_augment(batch, hyper.randaugment, generator, fill)
+                optimizer.param_groups[0]["lr"] = learning_rate(step, steps, warmup, hyper.learning_rate)
+                loss = _step(model, optimizer, parameters, batch, labels[chosen], head, hyper.label_smoothing)
+                if not isfinite(loss):
+                    raise DivergedError(f"the loss is {loss} at step {step + 1} of {steps}; lower the learning rate")
+                loss_sum, seen = loss_sum + loss * len(chosen), seen + len(chosen)
+                on_step(step + 1, steps, loss)
+        state = {
+            name: parameter.detach().to("cpu", torch.float32, copy=True)
+            for name, parameter in zip(model.names, parameters, strict=True)
+        }
+        return Tuned(state, loss_sum / seen, steps)
+    finally:
+        optimizer.zero_grad(set_to_none=True)
+        model.module.eval()
+        model.restore()
+
+
+def warmup_steps(steps: int) -> int:
+    """Steps of warm-up where none are given: a tenth of all steps, at most 500."""
+    return min(MAX_WARMUP_STEPS, steps // 10)
+
+
+def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
+    """The rate of a step (from 0): linear from peak/warmup up to peak, then half a cosine towards zero.
+
+    As the released CLIP code has it (open_clip's cosine schedule).
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + cos(pi * (step - warmup) / (steps - warmup)))
+
+
+def _optimizer(parameters: list[torch.nn.Parameter], hyper: HyperParameters) -> torch.optim.Optimizer:
+    """AdamW with torch's own betas and eps, or SGD with momentum 0.9."""
+    rate, decay = hyper.learning_rate, hyper.weight_decay
+    if hyper.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+
+
+def _step(
+    model: Network,
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[torch.nn.Parameter],
+    images: Tensor,
+    labels: Tensor,
+    head: Tensor,
+    label_smoothing: float,
+) -> float:
+    """One update; returns the batch's mean loss from before it."""
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+        logits = model.logits(images, head)
+    loss = functional.cross_entropy(logits, labels.to(model.device), label_smoothing=label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward([loss])
+    torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+    optimizer.step()
+    return float(loss.detach())
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[torch.Generator]:
+    """A generator for order and augmentation; inside, the default generators too are seeded, then put back.
+
+    The default ones serve what a network draws itself (dropout, patch dropout).
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield torch.Generator().manual_seed(seed)
