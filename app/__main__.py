@@ -9,8 +9,8 @@ import typer
 
 from app import auth
 from app.auth import DEFAULT_TENANT, Scope
-from app.db import Database
 from app.errors import ServiceError
+from app.record.db import Database
 from app.settings import Settings
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -42,7 +42,7 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
 ) -> None:
     """Run the whole service here: broker, API and workers. Ctrl-C stops all of it."""
-    from app.up import UpError, run  # it needs what the other commands do not
+    from app.embedded.up import UpError, run  # it needs what the other commands do not
 
     try:
         run(data_dir.expanduser().absolute(), port, workers, _say)

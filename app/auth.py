@@ -15,8 +15,8 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import db, ids, tables
 from app.errors import Forbidden, NotFound, Unauthorized
+from app.record import db, ids, tables
 
 DEFAULT_TENANT = "default"
 _KEY = re.compile(r"nm_([0-9A-Za-z]{1,36})_([0-9A-Za-z]{16,128})")

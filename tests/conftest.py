@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from app.artifacts import Store
-from app.db import Database
-from app.ids import new_id
+from app.record.db import Database
+from app.record.ids import new_id
 from app.settings import Settings
+from app.store.objects import Store
 from tests import servers
 
 # Each test process and each worker that it starts computes on one thread: several that fight over two cores take

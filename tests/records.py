@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from app import artifacts, jobs, steps
-from app.artifacts import ArtifactFile
-from app.db import Database
-from app.ids import new_id
-from app.steps import Arithmetic, Claim, WorkerIdentity
-from app.tables import Job, Step
+from app.record import jobs, steps
+from app.record.db import Database
+from app.record.ids import new_id
+from app.record.steps import Arithmetic, Claim, WorkerIdentity
+from app.record.tables import Job, Step
+from app.store import objects as artifacts
+from app.store.objects import ArtifactFile
 from negmerge.spec.job import JobSpec, parse
 
 T = TypeVar("T")

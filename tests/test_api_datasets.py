@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from app.intake.uploads import remove_stale
+from app.record.tables import Dataset, StoredObject
 from app.settings import Settings
-from app.tables import Dataset, StoredObject
-from app.uploads import remove_stale
 from tests.api_client import Api, assert_problem, digits_zip, png, pointers, serving, sha256, zipped
 
 

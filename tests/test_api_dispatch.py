@@ -10,7 +10,7 @@ from redis import Redis
 
 from app.dispatch import TASK_WORK, Dispatcher, check_broker, queue_name
 from app.errors import Unavailable
-from app.ids import new_id
+from app.record.ids import new_id
 from app.settings import Settings
 from tests import servers
 from tests.api_client import serving

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import steps
+from app.record import steps
 from app.settings import Settings
 from tests import records
 from tests.api_client import CONFIG, Api, assert_problem, digits_zip, pointers, serving, weights, zipped

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from app.record.tables import Job, Step
 from app.settings import Settings
-from app.tables import Job, Step
 from negmerge.spec import caveats
 from tests import records
 from tests.api_client import Api, assert_problem, pointers, serving

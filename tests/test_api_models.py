@@ -11,9 +11,9 @@ import numpy as np
 import open_clip
 import pytest
 
-from app import zoo
+from app.intake import zoo
+from app.record.tables import Model
 from app.settings import Settings
-from app.tables import Model
 from tests.api_client import CONFIG, Api, assert_problem, pointers, serving, sha256, weights, zipped
 
 CONFIG_NAME = "open_clip_config.json"

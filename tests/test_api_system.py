@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app import errors, steps
+from app import errors
 from app.main import create_app
+from app.record import steps
 from app.settings import Settings
 from negmerge.spec.job import METHODS
 from negmerge.spec.rivals import rival_names

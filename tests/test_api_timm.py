@@ -10,9 +10,9 @@ import pytest
 import timm
 from safetensors.numpy import save
 
-from app import zoo
+from app.intake import zoo
+from app.record.tables import Model
 from app.settings import Settings
-from app.tables import Model
 from tests import api_client
 from tests.api_client import Api, assert_problem, pointers, serving, sha256, zipped
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app import uris
+from app.intake import uris
 from app.settings import Settings
 from negmerge.errors import DataError
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import obstore
 import pytest
 
-from app import artifacts, jobs, steps
-from app.artifacts import ObjectMissing, Store, StoreUnavailable, put_for
-from app.db import Database
-from app.garbage import collect
-from app.tables import StoredObject
+from app.record import jobs, steps
+from app.record.db import Database
+from app.record.tables import StoredObject
+from app.store import objects as artifacts
+from app.store.garbage import collect
+from app.store.objects import ObjectMissing, Store, StoreUnavailable, put_for
 from negmerge.progress import OnStep, ignore
 from tests.records import claim, make_finished_job, make_job, make_tuning_job, make_worker, register, train
 from tests.servers import free_port

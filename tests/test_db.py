@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
-from app import db
-from app.db import Database
-from app.ids import new_id
-from app.lifecycle import lock
-from app.tables import Event, Job, Worker
+from app.record import db
+from app.record.db import Database
+from app.record.ids import new_id
+from app.record.lifecycle import lock
+from app.record.tables import Event, Job, Worker
 from tests.records import make_job, read_job
 
 

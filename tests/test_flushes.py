@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from app import jobs, steps
-from app.db import Database
 from app.errors import InternalError
-from app.jobs import JobState, StepKind, StepState
-from app.steps import Claim, FlushOutcome, LostClaim
-from app.tables import Job, Partial, StoredObject
+from app.record import jobs, steps
+from app.record.db import Database
+from app.record.jobs import JobState, StepKind, StepState
+from app.record.steps import Claim, FlushOutcome, LostClaim
+from app.record.tables import Job, Partial, StoredObject
 from tests.records import (
     SHORT,
     at_the_same_moment,

@@ -6,8 +6,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app import artifacts, jobs, steps
-from app.db import Database
 from app.errors import (
     IdempotencyMismatch,
     InternalError,
@@ -17,10 +15,13 @@ from app.errors import (
     JobRunning,
     Malformed,
 )
-from app.jobs import JobState
-from app.lifecycle import lock
-from app.steps import Arithmetic
-from app.tables import Artifact, Event, Job, JobMetadata, Partial, Step, StoredObject
+from app.record import jobs, steps
+from app.record.db import Database
+from app.record.jobs import JobState
+from app.record.lifecycle import lock
+from app.record.steps import Arithmetic
+from app.record.tables import Artifact, Event, Job, JobMetadata, Partial, Step, StoredObject
+from app.store import objects as artifacts
 from negmerge.spec.job import parse
 from tests.records import (
     CPU,

@@ -5,11 +5,11 @@ from datetime import datetime
 import pytest
 from sqlalchemy import text
 
-from app import steps
-from app.db import Database
-from app.jobs import JobState, StepKind, StepState
-from app.lifecycle import lock
-from app.steps import Claim, LostClaim
+from app.record import steps
+from app.record.db import Database
+from app.record.jobs import JobState, StepKind, StepState
+from app.record.lifecycle import lock
+from app.record.steps import Claim, LostClaim
 from tests.records import (
     CPU,
     SHORT,

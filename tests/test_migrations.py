@@ -7,8 +7,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
-from app.db import Database, alembic_config
-from app.tables import Table
+from app.record.db import Database, alembic_config
+from app.record.tables import Table
 
 
 def test_the_revisions_make_exactly_the_tables_of_the_code(database: Database) -> None:

@@ -8,9 +8,9 @@ import yaml
 from typer.main import get_command
 
 from app.__main__ import cli
-from app.db import Database
+from app.api.telemetry import Telemetry
+from app.record.db import Database
 from app.settings import Settings
-from app.telemetry import Telemetry
 from tests.deployment import ROOT, services
 
 PAGE = (ROOT / "docs/operations.md").read_text()

@@ -4,12 +4,12 @@ from itertools import chain
 
 import pytest
 
-from app import steps
-from app.db import Database
 from app.errors import InternalError
-from app.jobs import JobState, StepKind, StepState
-from app.steps import Arithmetic, LostClaim
-from app.tables import Partial, Worker
+from app.record import steps
+from app.record.db import Database
+from app.record.jobs import JobState, StepKind, StepState
+from app.record.steps import Arithmetic, LostClaim
+from app.record.tables import Partial, Worker
 from tests.records import (
     CAUSE,
     CPU,

@@ -16,10 +16,10 @@ import httpx
 import pytest
 import torch
 
-from app import steps
-from app.db import Database
+from app.record import steps
+from app.record.db import Database
+from app.record.steps import Arithmetic
 from app.settings import Settings
-from app.steps import Arithmetic
 from tests import pico, records
 from tests.servers import free_port
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.record.states import StepKind, StepState
+from app.record.tables import Step
 from app.settings import Settings
-from app.states import StepKind, StepState
-from app.tables import Step
 from tests.conftest import new_prefix
 from tests.service import Service, WorkerProcess, new_postgres_database, running
 

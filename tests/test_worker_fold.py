@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from app import jobs, steps
-from app.artifacts import Store
-from app.db import Database
+from app.record import jobs, steps
+from app.record.db import Database
+from app.record.states import StepKind, StepState
+from app.record.steps import Claim, WorkerIdentity
 from app.settings import Settings
-from app.states import StepKind, StepState
-from app.steps import Claim, WorkerIdentity
+from app.store.objects import Store
 from negmerge.merging.methods import Partial
 from negmerge.pipeline.run import TunedPoint
 from negmerge.spec.job import Merge

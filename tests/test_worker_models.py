@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from app.artifacts import Store
-from app.db import Database
-from app.registration import ModelIn, Registrar
+from app.intake.registration import ModelIn, Registrar
+from app.record.db import Database
 from app.settings import Settings
+from app.store.objects import Store
 from negmerge.errors import ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, make_url
 
+from app.record.states import JobState, StepKind
 from app.settings import Settings
-from app.states import JobState, StepKind
 from tests import servers
 from tests.service import Service, WorkerProcess, in_the_middle, new_postgres_database, running
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.artifacts import Store
-from app.db import Database
+from app.record.db import Database
 from app.settings import Settings
+from app.store.objects import Store
 from negmerge.errors import ArchiveError, DataError
 from tests import records
 from worker import resolve

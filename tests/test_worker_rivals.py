@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from app.artifacts import Store
-from app.registration import Registrar
+from app.intake.registration import Registrar
+from app.intake.uploads import Upload
 from app.settings import Settings
-from app.uploads import Upload
+from app.store.objects import Store
 from negmerge.data.archives import Sample
 from negmerge.data.selection import Splits, split
 from negmerge.models.loading import load_model

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from app import jobs
+from app.record import jobs
+from app.record.states import JobState, StepKind, StepState
 from app.settings import Settings
-from app.states import JobState, StepKind, StepState
 from tests.service import CALLER, Service, in_the_middle, running
 
 LONG = 4000  # epochs of a point that is not to be finished

@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from celery.signals import setup_logging, worker_shutting_down
 
-from app import db, ids, steps
-from app.artifacts import Store
-from app.db import Database
+from app.record import db, ids, steps
+from app.record.db import Database
+from app.record.steps import Arithmetic, WorkerIdentity
 from app.settings import Settings
-from app.steps import Arithmetic, WorkerIdentity
+from app.store.objects import Store
 from negmerge.memory import keep_freed_memory
 from negmerge.pipeline.local import device_of
 from worker import logs

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.steps import Claim
+from app.record.steps import Claim
 from negmerge.errors import ModelError
 from negmerge.merging.vectors import digest
 from negmerge.models.network import Network

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from app import steps
-from app.artifacts import ArtifactFile
-from app.steps import Claim, CommittedPartial
+from app.record import steps
+from app.record.steps import Claim, CommittedPartial
+from app.store.objects import ArtifactFile
 from negmerge.checkpoints import files as checkpoints
 from negmerge.merging.methods import Partial
 from negmerge.merging.vectors import TaskVector

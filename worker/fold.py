@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from app import db, steps
-from app.artifacts import ObjectMissing, StoreUnavailable
-from app.steps import Claim, FlushOutcome
+from app.record import db, steps
+from app.record.steps import Claim, FlushOutcome
+from app.store.objects import ObjectMissing, StoreUnavailable
 from negmerge.merging.methods import Partial
 from negmerge.pipeline.run import TunedPoint
 from worker.held import Held

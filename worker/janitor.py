@@ -8,8 +8,9 @@ import threading
 
 import structlog
 
-from app import db, garbage
-from app.artifacts import StoreUnavailable
+from app.record import db
+from app.store import garbage
+from app.store.objects import StoreUnavailable
 from worker.held import Held
 from worker.station import Station
 

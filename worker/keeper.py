@@ -9,7 +9,7 @@ import time
 
 import structlog
 
-from app import db, steps
+from app.record import db, steps
 from worker.held import Held
 from worker.station import Station
 

@@ -1,7 +1,7 @@
 """The step ``prepare``: from references to decoded data in the store, and the base model's figures."""
 
-from app import steps
-from app.steps import Claim
+from app.record import steps
+from app.record.steps import Claim
 from negmerge.pipeline import run as pipeline
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec

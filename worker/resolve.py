@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import uris, weights
-from app.db import Database
+from app.intake import uris, weights
+from app.record.db import Database
+from app.record.states import TERMINAL
+from app.record.steps import Claim
+from app.record.tables import Dataset as DatasetRow
+from app.record.tables import Job
+from app.record.tables import Model as ModelRow
 from app.settings import Settings
-from app.states import TERMINAL
-from app.steps import Claim
-from app.tables import Dataset as DatasetRow
-from app.tables import Job
-from app.tables import Model as ModelRow
 from negmerge.checkpoints import files as checkpoints
 from negmerge.data.archives import Index, Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES

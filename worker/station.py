@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import artifacts
-from app.artifacts import Store
-from app.db import Database
+from app.record.db import Database
+from app.record.steps import Claim, WorkerIdentity
 from app.settings import Settings
-from app.steps import Claim, WorkerIdentity
+from app.store import objects as artifacts
+from app.store.objects import Store
 from negmerge.progress import OnStep, ignore
 from worker.scratch import Scratch
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from app import steps
-from app.steps import Claim
+from app.record import steps
+from app.record.steps import Claim
 from negmerge.checkpoints import files as checkpoints
 from negmerge.errors import DivergedError
 from negmerge.merging.vectors import TaskVector

@@ -1,4 +1,4 @@
-"""The loop of a worker: claim what is due, do it, fold it, until nothing is left. Read it after ``app.steps``.
+"""The loop of a worker: claim what is due, do it, fold it, until nothing is left. Read it after ``app.record.steps``.
 
 One thread computes, whoever wakes it: a message, or its own look at the record every ``poll_seconds``. So an
 empty broker, or none, costs a second and no job.
@@ -10,21 +10,21 @@ import time
 import structlog
 import torch
 
-from app import db, steps
-from app.artifacts import StoreUnavailable
-from app.states import StepKind
-from app.steps import Claim, LostClaim
+from app.record import db, steps
+from app.record.states import StepKind
+from app.record.steps import Claim, LostClaim
+from app.store.objects import StoreUnavailable
 from negmerge.errors import NegmergeError
 from negmerge.merging.methods import Partial
 from negmerge.pipeline import run as pipeline
 from worker import resolve
 from worker.bench import Bench, set_up
 from worker.causes import cause_of, may_pass
-from worker.compete import compete
 from worker.conclude import conclude
 from worker.fold import Fold
 from worker.held import Held, Reason, Stopped
 from worker.prepare import prepare
+from worker.rival import compete
 from worker.station import Station
 from worker.tune import tune
 

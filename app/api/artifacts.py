@@ -6,14 +6,15 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
-from app import errors, jobs
+from app import errors
 from app.api import schemas
 from app.api.deps import Caller, EntryId, Held
 from app.api.evidence import check_succeeded
 from app.api.files import FILE_RESPONSES, file_response, zip_response
 from app.api.problems import documented
 from app.errors import NotFound
-from app.tables import Artifact
+from app.record import jobs
+from app.record.tables import Artifact
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 

@@ -13,14 +13,14 @@ from fastapi.security import HTTPBearer
 
 from app import auth
 from app.api import documents
-from app.artifacts import Store
 from app.auth import Principal, Scope
-from app.db import Database
 from app.dispatch import Dispatcher
 from app.errors import Malformed, NotFound
-from app.indexes import Indexes
-from app.registration import Registrar
+from app.intake.registration import Registrar
+from app.record.db import Database
 from app.settings import Settings
+from app.store.indexes import Indexes
+from app.store.objects import Store
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
 _READING = frozenset({"GET", "HEAD"})

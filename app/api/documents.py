@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from app import strict_json
 from app.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
+from app.intake import strict_json
 from negmerge.errors import FieldError
 from negmerge.spec.job import field_errors
 

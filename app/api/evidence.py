@@ -8,15 +8,16 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from app import errors, jobs
+from app import errors
 from app.api import schemas
 from app.api.deps import Caller, Cursor, EntryId, Held, Limit, Services
 from app.api.files import file_response
 from app.api.job_schemas import Event, Point, Result
 from app.api.problems import documented
 from app.errors import Malformed, NoResult, ResultNotReady
-from app.states import JobState
-from app.tables import Artifact, Job
+from app.record import jobs
+from app.record.states import JobState
+from app.record.tables import Artifact, Job
 from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(prefix="/v1", tags=["evidence"])

@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.artifacts import Store
 from app.errors import RangeNotSatisfiable
-from app.tables import Artifact
+from app.record.tables import Artifact
+from app.store.objects import Store
 
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

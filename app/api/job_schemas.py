@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import tables
 from app.api.schemas import DIGEST, JOB_ID, MODEL_ID, TIME, example
-from app.estimate import Estimate
-from app.states import JobState
+from app.intake.estimate import Estimate
+from app.record import tables
+from app.record.states import JobState
 
 PARTS = ("train", "validation", "test")
 

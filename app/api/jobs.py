@@ -8,16 +8,18 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.orm import Session
 
-from app import errors, jobs, references, tables
+from app import errors
 from app.api import schemas
 from app.api.deps import Body, Caller, Cursor, EntryId, Held, IdempotencyKey, Limit, Services, request_body
 from app.api.job_schemas import DryRun, Job
 from app.api.problems import documented, of_library
 from app.auth import Principal
 from app.errors import Invalid, InvalidSpec, JobDeleted
-from app.estimate import estimate
-from app.states import JobState
-from app.tables import IdempotencyRecord
+from app.intake import references
+from app.intake.estimate import estimate
+from app.record import jobs, tables
+from app.record.states import JobState
+from app.record.tables import IdempotencyRecord
 from negmerge.data.selection import Splits
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec import caveats

@@ -3,11 +3,13 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app import catalog, errors, tables, uploads
+from app import errors
 from app.api import documents, schemas
 from app.api.deps import Caller, Cursor, EntryId, Held, Limit, request_body
 from app.api.problems import documented
-from app.registration import ModelIn
+from app.intake import uploads
+from app.intake.registration import ModelIn
+from app.record import catalog, tables
 
 router = APIRouter(prefix="/v1", tags=["models"])
 

@@ -5,7 +5,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import tables
+from app.record import tables
 
 Item = TypeVar("Item")
 

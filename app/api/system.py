@@ -14,10 +14,10 @@ from app import auth
 from app.api.deps import Held, Services
 from app.api.problems import documented
 from app.api.schemas import Health, Meta, Readiness
+from app.api.telemetry import workers_alive
 from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
-from app.telemetry import workers_alive
 from negmerge.formats.families import FAMILIES
 from negmerge.spec.job import Method
 from negmerge.spec.presets import PRESETS

@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from app import artifacts, db
 from app.errors import InternalError
-from app.states import JobState, StepState
-from app.tables import Event, Job, Step
+from app.record import db
+from app.record.states import JobState, StepState
+from app.record.tables import Event, Job, Step
+from app.store import objects as artifacts
 
 _ENDINGS = {JobState.FAILED, JobState.CANCELLED}
 _LEGAL: dict[JobState, set[JobState]] = {

@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import db
-from app.db import Database
-from app.states import JobState
-from app.tables import Job, Worker
+from app.record import db
+from app.record.db import Database
+from app.record.states import JobState
+from app.record.tables import Job, Worker
 
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 """Seconds. Answers take milliseconds, uploads as long as they take."""

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from app import db
-from app.states import JobState, StepKind, StepState
-from app.tables import Job, Step, Worker
+from app.record import db
+from app.record.states import JobState, StepKind, StepState
+from app.record.tables import Job, Step, Worker
 
 ALIVE_SECONDS = 30
 """A worker that was seen within this time is taken to be alive."""

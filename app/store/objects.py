@@ -22,11 +22,11 @@ from obstore.store import LocalStore, S3Store
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app import db
-from app.db import Database
 from app.errors import InternalError, Unavailable
-from app.ids import new_token
-from app.tables import Artifact, StoredObject
+from app.record import db
+from app.record.db import Database
+from app.record.ids import new_token
+from app.record.tables import Artifact, StoredObject
 from negmerge.progress import OnStep, ignore
 
 CHUNK = 8 * 2**20

@@ -7,8 +7,8 @@ import json
 import threading
 from collections import OrderedDict
 
-from app.artifacts import Store
-from app.tables import Dataset
+from app.record.tables import Dataset
+from app.store.objects import Store
 from negmerge.data.archives import Index
 
 MAX_SAMPLES = 200_000

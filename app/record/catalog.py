@@ -6,9 +6,10 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import artifacts, jobs
 from app.errors import InUse, NotFound
-from app.tables import Dataset, Model
+from app.record import jobs
+from app.record.tables import Dataset, Model
+from app.store import objects as artifacts
 
 Entry = TypeVar("Entry", Dataset, Model)
 

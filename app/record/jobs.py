@@ -14,12 +14,13 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import artifacts, db, ids
 from app.errors import IdempotencyMismatch, JobDeleted, JobFinished, JobNotFound, JobRunning, Malformed
-from app.lifecycle import lock, record_event, settle, transition
-from app.progress import progress, queue_position
-from app.states import TERMINAL, JobState, StepKind, StepState
-from app.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
+from app.record import db, ids
+from app.record.lifecycle import lock, record_event, settle, transition
+from app.record.progress import progress, queue_position
+from app.record.states import TERMINAL, JobState, StepKind, StepState
+from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
+from app.store import objects as artifacts
 from negmerge.spec.job import JobSpec
 
 __all__ = [

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.states import JobState, StepKind
-from app.tables import Job, Step
+from app.record.states import JobState, StepKind
+from app.record.tables import Job, Step
 from negmerge.data.selection import Splits
 from negmerge.spec.job import JobSpec
 from negmerge.spec.sweep import HyperParameters

@@ -10,12 +10,12 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
-from app import db
-from app.artifacts import Store
-from app.db import Database
-from app.lifecycle import lock
-from app.states import StepState
-from app.tables import Step, StoredObject
+from app.record import db
+from app.record.db import Database
+from app.record.lifecycle import lock
+from app.record.states import StepState
+from app.record.tables import Step, StoredObject
+from app.store.objects import Store
 
 
 def collect(database: Database, store: Store, upload_grace_seconds: float, limit: int = 200) -> int:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from app import catalog, uris, zoo
 from app.errors import InvalidSpec, NotFound
-from app.indexes import Indexes
+from app.intake import uris, zoo
+from app.record import catalog
+from app.record.tables import Dataset, Model
 from app.settings import Settings
-from app.tables import Dataset, Model
+from app.store.indexes import Indexes
 from negmerge.data.prompts import class_words
 from negmerge.data.selection import Splits, split
 from negmerge.errors import DataError, FieldError, ModelError, SelectionError

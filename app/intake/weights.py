@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from app import strict_json, zoo
+from app.intake import strict_json, zoo
 from negmerge.data.members import Limits, Meter
 from negmerge.data.tars import tar_members
 from negmerge.data.zips import zip_members

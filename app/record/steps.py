@@ -20,9 +20,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
 
-from app import artifacts, db
 from app.errors import InternalError
-from app.leases import (
+from app.record import db
+from app.record.leases import (
     Arithmetic,
     Claim,
     LostClaim,
@@ -36,9 +36,10 @@ from app.leases import (
     report_progress,
     step_of,
 )
-from app.lifecycle import lock, record_event, settle, transition
-from app.states import TERMINAL, JobState, StepKind, StepState
-from app.tables import Artifact, Job, Partial, Step, Worker
+from app.record.lifecycle import lock, record_event, settle, transition
+from app.record.states import TERMINAL, JobState, StepKind, StepState
+from app.record.tables import Artifact, Job, Partial, Step, Worker
+from app.store import objects as artifacts
 
 __all__ = [
     "Arithmetic",

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from app import db, ids
-from app.lifecycle import lock, record_event, transition
-from app.states import TERMINAL, JobState, StepKind, StepState
-from app.tables import Job, Partial, Step
+from app.record import db, ids
+from app.record.lifecycle import lock, record_event, transition
+from app.record.states import TERMINAL, JobState, StepKind, StepState
+from app.record.tables import Job, Partial, Step
 
 _TRAINING = (StepKind.POINT, StepKind.RIVAL)
 """What a tuning job consists of, in the order in which it is claimed."""

@@ -1,7 +1,7 @@
 """The step of one rival: train it in its own way, measure it, and write its figures into the record."""
 
-from app import steps
-from app.steps import Claim
+from app.record import steps
+from app.record.steps import Claim
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.progress import OnStep
 from negmerge.spec.rivals import RivalRun

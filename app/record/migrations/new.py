@@ -1,4 +1,4 @@
-"""``python -m app.migrations.new "what it does"``: write the next revision by comparing tables.py with a database.
+"""``python -m app.record.migrations.new "what it does"``: write the next revision, comparing tables.py with a database.
 
 The database is an empty SQLite file that all present revisions are applied to. Read what comes out before you
 commit it: a comparison sees neither renames nor data.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import command
 
-from app.db import Database, alembic_config
+from app.record.db import Database, alembic_config
 
 
 def new_revision(message: str) -> None:

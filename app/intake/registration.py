@@ -10,14 +10,16 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from app import artifacts, db, ids, uris, weights, zoo
-from app.artifacts import Store
 from app.auth import Principal
-from app.db import Database
 from app.errors import Invalid, InvalidDataset, InvalidModel
+from app.intake import uris, weights, zoo
+from app.intake.uploads import Upload
+from app.record import db, ids
+from app.record.db import Database
+from app.record.tables import Dataset, Model
 from app.settings import Settings
-from app.tables import Dataset, Model
-from app.uploads import Upload
+from app.store import objects as artifacts
+from app.store.objects import Store
 from negmerge.data.archives import Index, Limits, index_archive
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of

@@ -1,13 +1,13 @@
 """Alembic's entry: runs the revisions on the connection that ``Database.migrate`` hands over.
 
-There is no alembic.ini. A new revision is made with ``python -m app.migrations.new "what it does"``.
+There is no alembic.ini. A new revision is made with ``python -m app.record.migrations.new "what it does"``.
 """
 
 from typing import Any, Literal
 
 from alembic import context
 
-from app.tables import Instant, Table
+from app.record.tables import Instant, Table
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:

@@ -1,0 +1,1 @@
+"""`python -m app up`: broker, API and workers as children of one process."""
