@@ -13,7 +13,7 @@ from app.record.db import Database
 from app.record.ids import new_id
 from app.settings import Settings
 from app.store.objects import Store
-from tests import servers
+from tests.support import servers
 
 # Each test process and each worker that it starts computes on one thread: several that fight over two cores take
 # many times as long, and the same number everywhere gives the same bits.

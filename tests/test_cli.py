@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from negmerge import cli
 from negmerge.checkpoints.files import sha256
 from negmerge.spec import caveats
-from tests import local_job, pico_timm
+from tests.support import local_job, pico_timm
 
 
 @dataclass

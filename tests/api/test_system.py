@@ -1,0 +1,240 @@
+"""The process and its parts: alive, ready, measured, documented; light, and deaf to whoever has no key."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app import errors
+from app.main import create_app
+from app.record import steps
+from app.settings import Settings
+from negmerge.spec.job import METHODS
+from negmerge.spec.rivals import rival_names
+from tests.support import records
+from tests.support.api_client import Api, assert_problem, serving
+
+OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/v1/meta"}
+LIGHT = """
+import resource, sys
+from app.main import create_app
+from app.settings import Settings
+create_app(Settings())
+heavy = sorted({"torch", "torchvision", "open_clip", "numpy", "celery", "alembic", "sklearn"} & set(sys.modules))
+print(heavy)
+"""
+
+
+@pytest.fixture
+def both(settings: Settings) -> Iterator[Api]:
+    with serving(settings) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
+    with serving(Settings(data_dir=tmp_path_factory.mktemp("system"), broker_url=broker_url)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def document(api: Api) -> dict[str, Any]:
+    """The OpenAPI document, as a client gets it."""
+    found: dict[str, Any] = api.client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
+
+
+def test_the_api_loads_neither_torch_nor_numpy_nor_celery() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_health_needs_no_key_and_no_part(api: Api) -> None:
+    assert api.client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_meta_says_what_is_served_and_how_much(api: Api) -> None:
+    meta = api.client.get("/v1/meta").json()
+
+    assert meta["methods"] == [*METHODS, *rival_names()]
+    assert meta["limits"]["max_points"] == 1023
+
+
+def test_ready_names_every_part(both: Api) -> None:
+    with both.database.write() as session:
+        steps.seen(session, records.make_worker())
+
+    answer = both.client.get("/readyz")
+
+    assert answer.status_code == 200
+    parts = {"database": "ok", "store": "ok", "broker": "ok", "workers": "1"}
+    assert answer.json() == {"ready": True, "parts": parts}
+
+
+def test_only_with_sqlite_a_worker_belongs_to_what_must_be_ready(both: Api) -> None:
+    answer = both.client.get("/readyz")
+
+    assert answer.status_code == (503 if both.database.dialect == "sqlite" else 200)
+    assert answer.json()["parts"]["workers"] == "0"
+
+
+def test_a_missing_broker_is_not_ready_and_jobs_are_taken_all_the_same(tmp_path: Path) -> None:
+    with serving(Settings(data_dir=tmp_path)) as served:
+        assert served.client.get("/readyz").json()["parts"]["broker"] == "not ready: Unavailable"
+        assert served.post("/v1/jobs", json=served.spec()).status_code == 202
+
+
+def test_metrics_count_requests_by_route_and_jobs_by_state(api: Api) -> None:
+    records.make_job(api.database)
+    api.get("/v1/jobs/job_1")
+
+    text = api.get("/metrics").text
+
+    assert 'negmerge_http_requests_total{method="GET",route="/v1/jobs/{id}",status="404"}' in text
+    assert re.search(r'negmerge_jobs\{state="queued"\} [1-9]', text)
+    assert "negmerge_workers 0.0" in text
+
+
+def test_metrics_from_elsewhere_need_a_key(api: Api) -> None:
+    assert_problem(api.client.get("/metrics"), 401, "unauthorized")  # this client's address is no loopback
+    assert api.get("/metrics").status_code == 200
+
+
+def test_every_route_is_documented_and_needs_a_key(api: Api, document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        assert operation["summary"], path
+        assert operation["description"], path
+        answer = api.client.request(method, re.sub(r"\{.*?\}", "x", path))
+        if path in OPEN_PATHS:
+            assert answer.status_code != 404, path
+        else:
+            assert_problem(answer, 401, "unauthorized")
+            assert operation["security"], path
+            assert {"401", "403", "422"} <= operation["responses"].keys(), path
+
+
+def test_every_answer_has_a_schema_and_every_schema_an_example(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            for media, content in answer.get("content", {}).items():
+                if media == "application/json":
+                    assert content["schema"], (path, status)
+                if status[0] in "45" and status != "503":
+                    assert media == "application/problem+json", (path, status)
+    for name in ("Dataset", "Model", "Job", "DryRun", "Point", "Event", "Artifact", "Result", "Meta", "Problem"):
+        assert document["components"]["schemas"][name]["example"], name
+
+
+def test_every_reference_in_the_openapi_document_leads_somewhere(document: dict[str, Any]) -> None:
+    wanted = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+
+    assert wanted <= document["components"]["schemas"].keys()
+
+
+def test_every_error_of_the_service_is_a_named_kind() -> None:
+    kinds = errors.every()
+
+    assert len({kind.type for kind in kinds}) == len(kinds)
+    assert all(400 <= kind.status < 600 and kind.title for kind in kinds)
+
+
+def test_an_upload_without_a_key_is_refused_before_its_body_is_sent(served_port: int) -> None:
+    head = (
+        b"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n"
+    )
+
+    with closing(socket.create_connection(("127.0.0.1", served_port), 10)) as connection:
+        connection.sendall(head)
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+def test_metrics_are_open_on_this_machine(served_port: int) -> None:
+    answer = exchange(served_port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"negmerge_workers" in answer
+
+
+def test_metrics_through_a_proxy_on_this_machine_need_a_key(served_port: int) -> None:
+    head = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9\r\nConnection: close\r\n\r\n"
+
+    assert exchange(served_port, head).startswith(b"HTTP/1.1 401")
+
+
+def test_a_client_that_goes_away_in_an_upload_leaves_nothing_behind(
+    served_port: int, api: Api, served_folder: Path
+) -> None:
+    key = api.headers["Authorization"].encode()
+    head = (
+        b"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"Content-Length: 1000000\r\nAuthorization: " + key + b"\r\n\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nhalf of it'
+    )
+
+    with closing(socket.create_connection(("127.0.0.1", served_port), 10)) as connection:
+        connection.sendall(head)
+        wait_for(lambda: any(served_folder.glob("uploads/*")))
+
+    wait_for(lambda: not any(served_folder.glob("uploads/*")))
+
+
+@pytest.fixture(scope="module")
+def served_folder(api: Api) -> Path:
+    """The data folder of the application under uvicorn."""
+    return api.settings.data_dir
+
+
+@pytest.fixture(scope="module")
+def served_port(api: Api) -> Iterator[int]:
+    """The port of a real uvicorn with the application."""
+    with listening(api.settings) as port:
+        yield port
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[int]:
+    """uvicorn in a thread, with a socket that listens already."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    wait_for(lambda: server.started)
+    yield bound.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+    bound.close()
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """All that the server answers until it closes the connection."""
+    with closing(socket.create_connection(("127.0.0.1", port), 10)) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def wait_for(happened: Any) -> None:
+    """Until it happened, ten seconds at most."""
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.01)

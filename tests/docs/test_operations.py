@@ -1,0 +1,74 @@
+"""The operator's page: no setting without a word about it, and no word about what is not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from app.__main__ import cli
+from app.api.telemetry import Telemetry
+from app.record.db import Database
+from app.settings import Settings
+from tests.support.deployment import ROOT, services
+
+PAGE = (ROOT / "docs/operations.md").read_text()
+TABLE = dict(re.findall(r"^\| `NEGMERGE_([A-Z_]+)` \| (.+?) \| .+ \|$", PAGE, re.MULTILINE))
+
+
+def test_every_setting_is_explained_and_nothing_else_is() -> None:
+    assert list(TABLE) == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_defaults_on_the_page_are_the_codes() -> None:
+    fields = {name.upper(): field for name, field in Settings.model_fields.items()}
+    for name, default in TABLE.items():
+        if fields[name].default_factory is None:
+            assert default == f"`{fields[name].default}`", name
+        else:
+            assert default.endswith("in the data directory")
+
+
+def test_every_variable_and_file_on_the_page_exists() -> None:
+    assert set(re.findall(r"NEGMERGE_([A-Z_]+)", PAGE)) <= set(TABLE)
+    for path in re.findall(r"\bdeploy/[a-z.-]+[a-z]", PAGE):
+        assert (ROOT / path).is_file(), path
+
+
+def test_every_service_is_on_the_page() -> None:
+    parts = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", PAGE.split("## Deploy")[0], re.MULTILINE)
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(parts))) == set(services())
+
+
+@pytest.mark.parametrize("line", re.findall(r"python -m app ([^`\n]+)", PAGE))
+def test_every_command_on_the_page_is_understood(line: str) -> None:
+    command, words = get_command(cli), line.split()
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context("app", words)  # raises for an option that it does not know
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> str:
+    """What /metrics says after one request."""
+    database = Database(f"sqlite:///{tmp_path}/record.sqlite")
+    database.migrate()
+    telemetry = Telemetry(database, alive_seconds=15)
+    telemetry.count("POST", "/v1/jobs", 202, 0.01)
+    text = telemetry.text().decode()
+    database.dispose()
+    return text
+
+
+def test_every_metric_on_the_page_and_in_the_alerts_is_served(metrics: str) -> None:
+    alerts = yaml.safe_load((ROOT / "deploy/alerts.yml").read_text())["groups"][0]["rules"]
+    served = set(re.findall(r"^(negmerge_[a-z_]+)", metrics, re.MULTILINE))
+    served |= {name.removesuffix("_bucket") for name in served}
+    named = re.findall(r"\b(negmerge_[a-z_]+)", " ".join(rule["expr"] for rule in alerts) + PAGE)
+    assert set(named) <= served
+
+
+def test_every_state_that_an_alert_names_is_one(metrics: str) -> None:
+    named = re.findall(r'state="([a-z]+)"', (ROOT / "deploy/alerts.yml").read_text())
+    assert set(named) <= set(re.findall(r'state="([a-z]+)"', metrics))

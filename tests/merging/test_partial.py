@@ -1,0 +1,315 @@
+"""Partials: the laws of a commutative monoid, what they refuse, and their files."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from negmerge.checkpoints.files import save
+from negmerge.errors import CheckpointError, DivergedError, MergeError, TensorError
+from negmerge.merging.methods import Partial
+from negmerge.merging.trimming import kept, kth_magnitude
+from negmerge.merging.vectors import TaskVector
+from negmerge.spec import job as spec
+from tests.support.task_vectors import (
+    BASE,
+    METHODS,
+    PLAIN,
+    SIZE,
+    elements,
+    fingerprint,
+    folded,
+    keys,
+    single,
+    sweeps,
+    vector,
+)
+
+# The laws of a commutative monoid.
+
+
+@settings(max_examples=60)
+@given(taus=sweeps, data=st.data())
+def test_any_split_over_any_partials_in_any_order_gives_the_same_bits(
+    taus: list[list[float]], data: st.DataObject
+) -> None:
+    places = data.draw(st.lists(st.integers(0, 3), min_size=len(taus), max_size=len(taus)))
+    ranks = data.draw(st.lists(keys, min_size=len(taus), max_size=len(taus)))
+    merge = spec.Merge(agreement=0.6, density=0.4)
+    partials = [Partial(METHODS, BASE, merge) for _ in range(4)]
+    whole = Partial(METHODS, BASE, merge)
+    for i in range(len(taus)):
+        whole.add(i, vector(taus[i]), single(i, ranks[i]))
+    for i in data.draw(st.permutations(range(len(taus)))):
+        partials[places[i]].add(i, vector(taus[i]), single(i, ranks[i]))
+
+    while len(partials) > 1:
+        one = partials.pop(data.draw(st.integers(0, len(partials) - 1)))
+        partials[data.draw(st.integers(0, len(partials) - 1))].combine(one)
+
+    assert fingerprint(partials[0]) == fingerprint(whole)
+
+
+@settings(max_examples=50)
+@given(taus=sweeps, chunk=st.integers(1, 12))
+def test_the_size_of_chunks_changes_no_bit(taus: list[list[float]], chunk: int) -> None:
+    assert fingerprint(folded(taus, chunk=chunk)) == fingerprint(folded(taus))
+
+
+def test_more_points_than_eight_bits_count_give_the_same_bits_however_they_are_split() -> None:
+    generator = torch.Generator().manual_seed(0)
+    taus = torch.randn(300, 5, generator=generator) + 1.5
+    taus[:, 0] = taus[:, 0].abs() + 0.1
+    base = {"w": torch.zeros(5)}
+    partials = {size: [Partial(["negmerge", "ties"], base, PLAIN) for _ in range(300 // size)] for size in (300, 150)}
+    for size, (i, tau) in itertools.product(partials, enumerate(taus)):
+        partials[size][i // size].add(i, {"w": tau})
+    partials[150][1].combine(partials[150][0])
+
+    assert fingerprint(partials[150][1]) == fingerprint(partials[300][0])
+    assert partials[300][0].result("negmerge")["w"][0].item() == pytest.approx(taus[:, 0].mean().item(), rel=1e-5)
+
+
+def test_combining_leaves_the_other_partial_as_it_was() -> None:
+    one, other = Partial(METHODS, BASE, PLAIN), Partial(METHODS, BASE, PLAIN)
+    one.add(0, vector([1.0] * SIZE), single(0))
+    other.add(1, vector([-0.5] * SIZE), single(1))
+    before = fingerprint(other)
+
+    one.combine(other)
+
+    assert fingerprint(other) == before
+    assert one.points == [0, 1]
+
+
+def test_an_empty_partial_changes_nothing() -> None:
+    partial = folded([[0.5] * SIZE, [-0.25] * SIZE])
+    before = fingerprint(partial)
+    partial.combine(Partial(METHODS, BASE, PLAIN))
+    assert fingerprint(partial) == before
+
+
+def test_what_was_added_may_be_changed_afterwards() -> None:
+    tau = vector([0.5] * SIZE)
+    partial = Partial(METHODS, BASE, PLAIN)
+    partial.add(0, tau, single(0))
+    before = fingerprint(partial)
+    for tensor in tau.values():
+        tensor.zero_()
+    for tensor in partial.result("task_arithmetic").values():
+        tensor.zero_()
+    assert fingerprint(partial) == before
+
+
+def test_a_task_vector_in_another_memory_layout_is_the_same_point() -> None:
+    base = {"w": torch.zeros(2, 3, 4, 4)}
+    tau = torch.randn(2, 3, 4, 4)
+    plain, strided = Partial(["negmerge"], base, PLAIN), Partial(["negmerge"], base, PLAIN)
+    plain.add(0, {"w": tau})
+    strided.add(0, {"w": tau.to(memory_format=torch.channels_last)})
+    assert fingerprint(plain) == fingerprint(strided)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_task_vector_on_a_gpu_is_the_same_point() -> None:
+    tau = vector(np.linspace(-1, 1, SIZE).tolist())
+    partial = Partial(METHODS, BASE, PLAIN)
+    partial.add(0, {name: tensor.cuda() for name, tensor in tau.items()}, single(0))
+    assert fingerprint(partial) == fingerprint(folded([np.linspace(-1, 1, SIZE).tolist()]))
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("value", [8.0, -8.0, float("nan"), float("inf")])
+def test_a_diverged_point_is_refused_whole(value: float) -> None:
+    partial = folded([[0.5] * SIZE])
+    before = fingerprint(partial)
+
+    with pytest.raises(DivergedError, match=r"visual\.scale"):
+        partial.add(1, vector([0.25] * 10 + [value]), single(1))
+
+    assert fingerprint(partial) == before
+
+
+def tampered(name: str, tensor: Tensor | None) -> TaskVector:
+    tau = vector([0.5] * SIZE)
+    if tensor is None:
+        del tau[name]
+    else:
+        tau[name] = tensor
+    return tau
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("visual.b", None),
+        ("visual.extra", torch.ones(1)),
+        ("visual.b", torch.ones(5)),
+        ("visual.b", torch.ones(4, dtype=torch.float64)),
+    ],
+    ids=["missing", "extra", "misshapen", "not float32"],
+)
+def test_a_task_vector_that_does_not_fit_is_refused_by_name(name: str, tensor: Tensor | None) -> None:
+    partial = Partial(["negmerge"], BASE, PLAIN)
+    with pytest.raises(TensorError) as caught:
+        partial.add(0, tampered(name, tensor))
+    assert caught.value.tensor == name
+    assert partial.points == []
+
+
+def test_a_point_is_not_added_twice() -> None:
+    partial = folded([[0.5] * SIZE])
+    before = fingerprint(partial)
+    with pytest.raises(MergeError, match="point 0 would be merged twice"):
+        partial.add(0, vector([0.5] * SIZE), single(0))
+    assert fingerprint(partial) == before
+
+
+def test_partials_that_share_a_point_are_not_combined() -> None:
+    one, other = folded([[0.5] * SIZE]), folded([[0.5] * SIZE])
+    before = fingerprint(one)
+    with pytest.raises(MergeError, match="twice"):
+        one.combine(other)
+    assert fingerprint(one) == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Partial(["uniform"], BASE, PLAIN),
+        Partial(METHODS, BASE, spec.Merge(agreement=0.5)),
+        Partial(METHODS, {"w": torch.zeros(3)}, PLAIN),
+    ],
+    ids=["methods", "options", "shapes"],
+)
+def test_partials_of_different_merges_are_not_combined(other: Partial) -> None:
+    with pytest.raises(MergeError, match="different merges"):
+        folded([[0.5] * SIZE]).combine(other)
+
+
+def test_nothing_cannot_be_merged() -> None:
+    empty = Partial(METHODS, BASE, PLAIN)
+    for ask in (lambda: empty.result("negmerge"), empty.consensus):
+        with pytest.raises(MergeError, match="no task vector"):
+            ask()
+
+
+def test_a_method_that_was_not_asked_for_has_no_result() -> None:
+    with pytest.raises(MergeError, match="not made for 'ties', only for negmerge"):
+        folded([[0.5] * SIZE], ["negmerge"]).result("ties")
+
+
+def test_a_method_that_is_not_added_up_is_refused() -> None:
+    with pytest.raises(MergeError, match="'greedy' cannot be merged here: use negmerge, relaxed, uniform"):
+        Partial(["greedy"], BASE, PLAIN)
+
+
+def test_task_arithmetic_wants_each_points_own_search() -> None:
+    partial = Partial(METHODS, BASE, PLAIN)
+    with pytest.raises(MergeError, match="own scale search"):
+        partial.add(0, vector([0.5] * SIZE))
+    assert partial.points == []
+
+
+def test_no_more_points_are_added_than_are_exact() -> None:
+    partial = Partial(["uniform"], {"w": torch.zeros(1)}, PLAIN)
+    for i in range(1023):
+        partial.add(i, {"w": torch.ones(1)})
+    with pytest.raises(MergeError, match="1024 points"):
+        partial.add(1023, {"w": torch.ones(1)})
+
+
+# Trimming.
+
+
+@given(values=st.lists(elements, min_size=1, max_size=60), data=st.data())
+def test_the_kth_magnitude_is_exact(values: list[float], data: st.DataObject) -> None:
+    tau = np.array(values, np.float32)
+    k = data.draw(st.integers(1, len(tau)))
+    cut = data.draw(st.integers(0, len(tau)))
+    assert kth_magnitude(lambda: [tau[:cut], tau[cut:]], k) == sorted(np.abs(tau))[-k]
+
+
+@pytest.mark.parametrize(("density", "size", "expected"), [(0.2, 10, 2), (0.29, 100, 29), (0.01, 10, 1), (1.0, 7, 7)])
+def test_trimming_keeps_the_share_as_it_is_written(density: float, size: int, expected: int) -> None:
+    assert kept(density, size) == expected  # 0.29 · 100 is 28.999… in binary
+
+
+# On disk.
+
+
+@pytest.mark.parametrize("points", [0, 3, 300])
+def test_a_partial_comes_back_from_its_file_to_the_bit(tmp_path: Path, points: int) -> None:
+    merge = spec.Merge(agreement=0.7, density=0.35)
+    generator = np.random.default_rng(0)
+    taus = generator.standard_normal((points + 2, SIZE)).tolist()
+    partial = folded(taus[:points], merge=merge)
+    partial.save(tmp_path / "p.safetensors")
+
+    loaded = Partial.load(tmp_path / "p.safetensors", BASE, merge)
+
+    assert (loaded.points, loaded.methods) == (partial.points, partial.methods)
+    for one in (partial, loaded):  # both go on as if nothing had happened
+        for i in (points, points + 1):
+            one.add(i, vector(taus[i]), single(i))
+    assert fingerprint(loaded) == fingerprint(partial)
+
+
+def test_the_same_partial_is_the_same_file(tmp_path: Path) -> None:
+    taus = np.random.default_rng(0).standard_normal((4, SIZE)).tolist()
+    one = folded(taus)
+    other = Partial(METHODS, BASE, PLAIN)
+    for i in (2, 0, 3, 1):
+        other.add(i, vector(taus[i]), single(i))
+    assert one.save(tmp_path / "one.safetensors") == other.save(tmp_path / "other.safetensors")
+
+
+def test_a_partial_takes_the_room_of_its_parts_and_no_more(tmp_path: Path) -> None:
+    base = {"w": torch.zeros(10_000)}
+    partial = Partial(["negmerge", "uniform"], base, PLAIN)
+    partial.add(0, {"w": torch.ones(10_000)})
+    partial.save(tmp_path / "p.safetensors")
+    assert (tmp_path / "p.safetensors").stat().st_size < 10 * 10_000 + 1_000
+
+
+def test_a_loaded_partial_does_not_need_its_file_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    partial = folded([[0.5] * SIZE])
+    partial.save(path)
+    loaded = Partial.load(path, BASE, PLAIN)
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    assert fingerprint(loaded) == fingerprint(partial)
+
+
+def test_a_partial_made_with_other_options_is_refused(tmp_path: Path) -> None:
+    folded([[0.5] * SIZE]).save(tmp_path / "p.safetensors")
+    with pytest.raises(MergeError, match="other merge options"):
+        Partial.load(tmp_path / "p.safetensors", BASE, spec.Merge(density=0.5))
+
+
+def test_a_partial_of_another_model_is_refused_by_tensor(tmp_path: Path) -> None:
+    folded([[0.5] * SIZE]).save(tmp_path / "p.safetensors")
+    with pytest.raises(TensorError, match=r"visual\.b"):
+        Partial.load(tmp_path / "p.safetensors", BASE | {"visual.b": torch.zeros(9)}, PLAIN)
+
+
+def test_a_weights_file_is_no_partial(tmp_path: Path) -> None:
+    save({"w": torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="does not hold a partial"):
+        Partial.load(tmp_path / "w.safetensors", BASE, PLAIN)
+
+
+def test_a_partial_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    folded([[0.5] * SIZE]).save(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="cut off"):
+        Partial.load(path, BASE, PLAIN)

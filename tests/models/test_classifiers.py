@@ -1,0 +1,384 @@
+"""timm classifiers in and out, against timm itself, and every way in which a folder can be wrong."""
+
+import io
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
+from torch import Tensor
+
+from negmerge.errors import CheckpointError, DataError, ModelError, TensorError
+from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE, check_config, outputs_of
+from negmerge.models.loading import load_model, load_tag
+from negmerge.models.network import Network
+from negmerge.spec.sweep import HyperParameters
+from negmerge.training.fine_tune import fine_tune
+from tests.support import pico, pico_timm
+
+ARCHITECTURES = list(pico_timm.CONFIGS)
+PLAIN = [name for name in ARCHITECTURES if name != "resnet18-cifar"]
+"""What timm itself can load; it has no word for the 3×3 stem."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder with random weights for each architecture."""
+    top = tmp_path_factory.mktemp("classifiers")
+    return {name: pico_timm.write_folder(top / name, config) for name, config in pico_timm.CONFIGS.items()}
+
+
+@pytest.fixture(scope="module")
+def models(folders: dict[str, Path]) -> dict[str, Network]:
+    return {name: load_model(folder) for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pico_timm.make_model(tmp_path_factory.mktemp("trained") / "model")
+
+
+def images_for(model: Network, count: int = 3) -> Tensor:
+    """Random uint8 images of the model's own size."""
+    size = model.preprocess.size
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def logits(model: Network, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model.logits(images, torch.zeros(0))
+
+
+def with_config(folder: Path, to: Path, config: dict[str, Any]) -> Path:
+    """A copy of the folder with another config."""
+    to.mkdir()
+    (to / CONFIG_FILE).write_text(json.dumps(config))
+    (to / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes())
+    return to
+
+
+def changed(folder: Path, to: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
+    """A copy of the folder with its tensors changed in place."""
+    to.mkdir()
+    (to / CONFIG_FILE).write_text((folder / CONFIG_FILE).read_text())
+    tensors = load_file(folder / WEIGHTS_FILE)
+    change(tensors)
+    save_file(tensors, to / WEIGHTS_FILE)
+    return to
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_is_saved_comes_back_to_the_bit(
+    folders: dict[str, Path], models: dict[str, Network], tmp_path: Path, name: str
+) -> None:
+    models[name].save(models[name].original, tmp_path / "out")
+
+    before, after = load_file(folders[name] / WEIGHTS_FILE), load_file(tmp_path / "out" / WEIGHTS_FILE)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[key], tensor) and after[key].dtype == tensor.dtype for key, tensor in before.items())
+    assert json.loads((tmp_path / "out" / CONFIG_FILE).read_text()) == pico_timm.CONFIGS[name]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_logits_are_those_of_timm(folders: dict[str, Path], models: dict[str, Network], name: str) -> None:
+    reference = timm.create_model(f"local-dir:{folders[name]}", pretrained=True).eval()
+    images = images_for(models[name])
+
+    with torch.no_grad():
+        expected = reference((images.float() / 255 - 0.5) / 0.5)
+
+    torch.testing.assert_close(logits(models[name], images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_timm_finds_the_arguments_of_a_folder_whose_config_said_nothing_of_images(
+    models: dict[str, Network], tmp_path: Path
+) -> None:
+    """Without a pretrained_cfg, timm takes the config for one of its older ones, which had no model_args."""
+    config = {key: value for key, value in pico_timm.CONFIGS["resnet18"].items() if key != "pretrained_cfg"}
+    model = load_model(pico_timm.write_folder(tmp_path / "in", config))
+    model.save(model.original, tmp_path / "out")
+    loaded = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in model.original.items())
+
+
+def test_the_stem_of_small_images_is_three_by_three_and_keeps_their_size(models: dict[str, Network]) -> None:
+    """CIFAR's stem (He et al. 2016, section 4.2): a 3×3 convolution of stride 1, no pooling."""
+    module = models["resnet18-cifar"].module
+    assert tuple(module.conv1.weight.shape[2:]) == (3, 3)
+    assert module.maxpool(module.conv1(torch.zeros(1, 3, 16, 16))).shape[2:] == (16, 16)
+
+
+def test_the_trained_classifier_knows_the_digits(trained: Path) -> None:
+    images, labels = pico.image_tensor(per_class=150)
+    assert float((logits(load_model(trained), images).argmax(dim=1) == labels).float().mean()) > 0.9
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        {"crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center"},
+        {"crop_pct": 0.9, "interpolation": "bilinear", "crop_mode": "squash"},
+        {"crop_pct": 1.0, "interpolation": "nearest", "crop_mode": "border"},
+        {"mean": [0.1, 0.2, 0.3], "std": [0.9, 0.8, 0.7]},
+    ],
+    ids=["center", "squash", "border", "colours"],
+)
+@pytest.mark.parametrize("flat", [False, True], ids=["pretrained_cfg", "as older folders have it"])
+def test_images_become_pixels_as_timm_makes_them(tmp_path: Path, preprocess: dict[str, Any], flat: bool) -> None:
+    said = pico_timm.PREPROCESS | preprocess
+    config = {"architecture": "test_resnet", "num_classes": 5} | (said if flat else {"pretrained_cfg": said})
+    pico_timm.write_folder(tmp_path, config)
+    model = load_model(tmp_path)
+    reference = timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
+    resolve: Callable[..., dict[str, Any]] = resolve_data_config
+    transform = create_transform(**resolve(model=reference))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 29, 3), dtype=np.uint8))
+
+    steps: Any = picture
+    for step in model.preprocess.steps:
+        steps = step(steps)
+    pixels = model.pixels(torch.from_numpy(np.array(steps)).permute(2, 0, 1)[None])
+
+    torch.testing.assert_close(pixels[0], transform(picture), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_trainable_parameter_takes_part_the_head_too_and_no_buffer(models: dict[str, Network], name: str) -> None:
+    module = pico_timm.module(pico_timm.CONFIGS[name])
+    assert models[name].names == tuple(key for key, _ in module.named_parameters())
+    assert any(key.endswith(("fc.weight", "head.weight")) for key in models[name].names)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_fine_tuning_moves_what_takes_part_and_puts_the_model_back(models: dict[str, Network], name: str) -> None:
+    model = models[name]
+    images, labels = images_for(model, 4), torch.tensor([0, 1, 2, 3])
+
+    tuned = fine_tune(
+        model, images, labels, torch.zeros(0), HyperParameters(learning_rate=1e-2, epochs=2, batch_size=2), seed=0
+    )
+
+    moved = [key for key in model.names if not torch.equal(tuned.state[key], model.base[key])]
+    assert any(key.endswith(("fc.weight", "head.weight")) for key in moved)
+    assert len(moved) > 0.8 * len(model.names)
+    assert all(torch.equal(tensor, model.original[key]) for key, tensor in model.module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16_bn"])
+def test_training_moves_running_statistics_and_restoring_puts_them_back(models: dict[str, Network], name: str) -> None:
+    model = models[name]
+    key = next(key for key in model.original if key.endswith("running_mean"))
+    model.tuned.train()
+    with torch.no_grad():
+        model.logits(images_for(model), torch.zeros(0))
+    model.module.eval()
+    assert not torch.equal(model.module.state_dict()[key], model.original[key])
+    model.restore()
+    assert torch.equal(model.module.state_dict()[key], model.original[key])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bit_weights_compute_in_float32_and_keep_their_type(
+    folders: dict[str, Path], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    def halve(tensors: dict[str, Tensor]) -> None:
+        tensors.update({key: t.to(dtype) if t.is_floating_point() else t for key, t in tensors.items()})
+
+    model = load_model(changed(folders["resnet18"], tmp_path / "half", halve))
+    assert model.module.state_dict()["fc.weight"].dtype == torch.float32
+    assert model.original["fc.weight"].dtype == dtype
+    assert model.original["bn1.num_batches_tracked"].dtype == torch.int64
+
+
+LABELLED: dict[str, Any] = {"num_classes": 4, "label_names": ["dog", "cat", "owl", "newt"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "classes", "words", "outputs"),
+    [
+        ({"num_classes": 2}, ["cat", "dog"], ["cat", "dog"], [0, 1]),
+        (LABELLED, ["cat", "newt"], ["cat", "newt"], [1, 3]),
+        (LABELLED, ["n01", "n02"], ["owl", "dog"], [2, 0]),
+        (LABELLED, ["cat", "dog"], ["dog", "cat"], [1, 0]),
+        ({"num_classes": 2, "label_names": {"0": "b", "1": "a"}}, ["a", "b"], ["a", "b"], [1, 0]),
+        ({"num_classes": 2, "pretrained_cfg": {"label_names": ["b", "a"]}}, ["a", "b"], ["a", "b"], [1, 0]),
+        ({"num_classes": 2, "labels": ["b", "a"]}, ["a", "b"], ["a", "b"], [1, 0]),
+    ],
+    ids=["by order", "by name", "by words", "name before words", "numbered", "in pretrained_cfg", "as older folders"],
+)
+def test_each_class_of_the_data_finds_its_output(
+    config: dict[str, Any], classes: list[str], words: list[str], outputs: list[int]
+) -> None:
+    assert outputs_of(config, classes, words) == outputs
+
+
+@pytest.mark.parametrize(
+    ("config", "classes", "said"),
+    [
+        ({"num_classes": 3}, ["cat", "dog"], "3 outputs and the data set 2 classes"),
+        (LABELLED, ["cat", "bird"], "no output for the class 'bird': its label_names are dog, cat, owl, newt"),
+        ({"num_classes": 12, "label_names": [f"c{i:02}" for i in range(12)]}, ["cat"], "c09 and 2 more"),
+    ],
+    ids=["another head", "unknown class", "many names"],
+)
+def test_data_that_the_head_has_no_output_for_are_refused(
+    config: dict[str, Any], classes: list[str], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        outputs_of(config, classes, classes)
+
+
+def test_labels_count_through_the_models_outputs(folders: dict[str, Path], tmp_path: Path) -> None:
+    config = pico_timm.CONFIGS["resnet18"] | {"label_names": ["e", "d", "c", "b", "a"]}
+    model = load_model(with_config(folders["resnet18"], tmp_path / "model", config))
+    outputs = model.outputs(["a", "e"], ["a", "e"], [])
+    assert outputs.classes == ("e", "d", "c", "b", "a")
+    assert outputs.labels.tolist() == [4, 0]
+
+
+def config_with(path: str, value: Any) -> dict[str, Any]:
+    """The pico config with one value, at a dotted path, changed."""
+    config = deepcopy(pico_timm.CONFIG)
+    *parents, last = path.split(".")
+    place = config
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("architecture", "hf-hub:timm/resnet18.a1_in1k", "plain name"),
+        ("architecture", "local-dir:/etc", "plain name"),
+        ("architecture", "r" * 101, "plain name"),
+        ("architecture", None, "plain name"),
+        ("num_classes", 0, "num_classes"),
+        ("num_classes", 10**6, "num_classes"),
+        ("num_classes", True, "num_classes"),
+        ("stem", "large", "stem"),
+        ("label_names", ["zero", "one"], "5 different names"),
+        ("label_names", ["zero"] * 5, "5 different names"),
+        ("label_names", "zero", "list of names"),
+        ("model_args", [], "model_args"),
+        ("model_args.checkpoint_path", "/etc/passwd", "checkpoint_path"),
+        ("model_args.pretrained", True, "pretrained"),
+        ("model_args.pretrained_cfg", {"url": "x"}, "pretrained_cfg"),
+        ("model_args.features_only", True, "features_only"),
+        ("model_args.norm_layer", "os.system", "norm_layer"),
+        ("model_args.layers", [10**9], "layers"),
+        ("model_args.channels", [8.5], "channels"),
+        ("pretrained_cfg", 3, "pretrained_cfg"),
+        ("pretrained_cfg.input_size", [1, 16, 16], "three channels"),
+        ("pretrained_cfg.input_size", [3, 16, 32], "square"),
+        ("pretrained_cfg.input_size", [3, 10**6, 10**6], "input_size"),
+        ("pretrained_cfg.std", [0.5, 0.0, 0.5], "std"),
+        ("pretrained_cfg.mean", 0.5, "mean"),
+        ("pretrained_cfg.crop_pct", 0.0, "crop_pct"),
+        ("pretrained_cfg.interpolation", "magic", "interpolation"),
+        ("pretrained_cfg.crop_mode", "magic", "crop_mode"),
+    ],
+)
+def test_a_config_that_asks_for_what_is_not_served_says_which_key(path: str, value: Any, said: str) -> None:
+    check_config(pico_timm.CONFIG)
+    with pytest.raises(ModelError, match=said):
+        check_config(config_with(path, value))
+
+
+@pytest.mark.parametrize("config", [None, [], "resnet18", 3])
+def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
+    with pytest.raises(ModelError, match="object"):
+        check_config(config)
+
+
+def add(tensors: dict[str, Tensor]) -> None:
+    tensors["extra"] = torch.zeros(2)
+
+
+def spoil(tensors: dict[str, Tensor]) -> None:
+    tensors["fc.weight"][0, 0] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "tensor", "said"),
+    [
+        (lambda t: t.pop("fc.bias"), "fc.bias", "missing"),
+        (add, "extra", "extra"),
+        (
+            lambda t: t.update({"fc.weight": torch.zeros(4, 8)}),
+            "fc.weight",
+            r"\[4, 8\], the architecture's is \[5, 8\]",
+        ),
+        (spoil, "fc.weight", "NaN"),
+        (lambda t: t.pop("bn1.running_var"), "bn1.running_var", "missing"),
+    ],
+    ids=["missing", "extra", "another head", "nan", "no buffer"],
+)
+def test_weights_that_do_not_fit_name_the_tensor(
+    folders: dict[str, Path], tmp_path: Path, change: Callable[[dict[str, Tensor]], object], tensor: str, said: str
+) -> None:
+    with pytest.raises(TensorError, match=said) as caught:
+        load_model(changed(folders["resnet18"], tmp_path / "changed", change))
+    assert caught.value.tensor == tensor
+
+
+def test_a_pickle_is_never_opened(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = with_config(folders["resnet18"], tmp_path / "pickled", pico_timm.CONFIGS["resnet18"])
+    buffer = io.BytesIO()
+    torch.save({"a": torch.zeros(1)}, buffer)
+    (folder / WEIGHTS_FILE).write_bytes(buffer.getvalue())
+    with pytest.raises(CheckpointError, match="never a pickle"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (pico_timm.config("resnet1800"), "no architecture"),
+        (pico_timm.CONFIGS["vit"] | {"stem": "cifar"}, "ResNets with a plain stem"),
+        (pico_timm.config("vit_base_patch32_224", layers=[1]), "no vit_base_patch32_224 can be built"),
+        (pico_timm.config("vit_base_patch32_224", embed_dim=10, num_heads=3), "no vit_base_patch32_224 can be built"),
+    ],
+    ids=["unknown", "stem of another", "argument of another", "does not divide"],
+)
+def test_a_config_that_no_model_can_be_built_from_is_refused(
+    folders: dict[str, Path], tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        load_model(with_config(folders["vit"], tmp_path / "bad", config))
+
+
+def test_a_config_far_larger_than_its_weights_takes_no_memory(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Blocks of 4096 channels each, 200 of them: 100 GB, were it built before it is compared."""
+    config = pico_timm.config("resnet18", layers=[200, 1, 1, 1], channels=[4096] * 4)
+    with pytest.raises(TensorError, match="shape"):
+        load_model(with_config(folders["resnet18"], tmp_path / "huge", config))
+
+
+def test_a_folder_without_weights_says_so(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = with_config(folders["resnet18"], tmp_path / "half", pico_timm.CONFIGS["resnet18"])
+    (folder / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match=WEIGHTS_FILE):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(("architecture", "tag"), [("resnet18", "no_such_tag"), ("resnet1800", "a1_in1k")])
+def test_an_unknown_tag_is_refused(architecture: str, tag: str) -> None:
+    with pytest.raises(ModelError, match="known tags"):
+        load_tag("timm", architecture, tag)
+
+
+def test_loading_leaves_the_global_random_state_alone(folders: dict[str, Path]) -> None:
+    before = torch.get_rng_state()
+    load_model(folders["resnet18"])
+    assert torch.equal(torch.get_rng_state(), before)

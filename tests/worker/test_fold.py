@@ -1,0 +1,179 @@
+"""A process's own partial against a real record: committed whole or not at all, and concluded once."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.record import jobs, steps
+from app.record.db import Database
+from app.record.states import StepKind, StepState
+from app.record.steps import Claim, WorkerIdentity
+from app.settings import Settings
+from app.store.objects import Store
+from negmerge.merging.methods import Partial
+from negmerge.pipeline.run import TunedPoint
+from negmerge.spec.job import Merge
+from tests.support import records
+from worker.fold import Fold
+from worker.held import Held
+from worker.scratch import Scratch
+from worker.station import Station
+
+BASE = {"visual.proj": torch.zeros(3)}
+
+MakeStation = Callable[[], Station]
+
+
+def empty() -> Partial:
+    return Partial(["negmerge"], BASE, Merge())
+
+
+@pytest.fixture
+def make_station(database: Database, tmp_path: Path) -> MakeStation:
+    """Stations of new worker processes on one record and one store, which keep everything for a long time."""
+
+    def make() -> Station:
+        worker = records.make_worker()
+        settings = Settings(data_dir=tmp_path, flush_seconds=1000.0)
+        store = Store.open(f"file://{tmp_path}/store")
+        return Station(settings, database, store, Scratch(tmp_path / worker.id), worker)
+
+    return make
+
+
+def trained(station: Station, job_id: str) -> tuple[Fold, Claim]:
+    """A worker that has claimed, trained and folded one point, and has not flushed it."""
+    claim = records.claim(station.database, station.worker)
+    records.train(station.database, claim)
+    fold = Fold(station, Held(station.settings.lease_seconds), job_id, empty)
+    vector = {"visual.proj": torch.full((3,), 0.5 + claim.index)}
+    fold.add(claim, TunedPoint(vector, None, {}))
+    return fold, claim
+
+
+def committed(database: Database, job_id: str) -> list[int]:
+    """The points that are folded."""
+    with database.read() as session:
+        return [step.index for step in jobs.points(session, job_id) if step.state == StepState.FOLDED]
+
+
+def test_two_workers_that_fold_the_last_two_points_at_once_conclude_the_job_once(
+    database: Database, make_station: MakeStation
+) -> None:
+    job_id = records.make_tuning_job(database, points=2)
+    stations = [make_station(), make_station()]
+    folds = [trained(station, job_id)[0] for station in stations]
+    start = threading.Barrier(2)
+
+    def flush_and_claim(fold: Fold, worker: WorkerIdentity) -> Claim | None:
+        start.wait()
+        fold.flush()
+        return records.claim_or_none(database, worker)
+
+    with ThreadPoolExecutor(2) as pool:
+        claims = list(pool.map(flush_and_claim, folds, [station.worker for station in stations]))
+    # Whoever looks before the other has committed finds nothing; then the conclude is due at the next look.
+    claims += [records.claim_or_none(database, station.worker) for station in stations]
+    kinds = [claim.kind for claim in claims if claim is not None]
+    assert kinds == [StepKind.CONCLUDE]
+    assert committed(database, job_id) == [0, 1]
+
+
+def test_a_flush_commits_the_points_and_the_partial_that_holds_them(
+    database: Database, make_station: MakeStation, tmp_path: Path
+) -> None:
+    job_id = records.make_tuning_job(database, points=1)
+    station = make_station()
+    fold, _ = trained(station, job_id)
+    fold.flush()
+    conclude = records.claim(database, station.worker)
+    with database.write() as session:
+        [partial] = steps.conclude_inputs(session, conclude).partials
+    station.store.get_file(partial.key, tmp_path / "partial")
+    loaded = Partial.load(tmp_path / "partial", BASE, Merge())
+    assert loaded.points == [0]
+    assert loaded.result("negmerge")["visual.proj"].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_flush_without_new_points_does_nothing(database: Database, make_station: MakeStation) -> None:
+    fold, _ = trained(make_station(), records.make_tuning_job(database, points=1))
+    assert [fold.flush(), fold.flush()] == [True, False]
+
+
+def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
+    database: Database, make_station: MakeStation
+) -> None:
+    job_id = records.make_tuning_job(database, points=2)
+    station = make_station()
+    fold, lost = trained(station, job_id)
+    kept = records.claim(database, station.worker)
+    records.train(database, kept)
+    fold.add(kept, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+    with database.write() as session:
+        steps.give_back(session, [lost])
+    fold.flush()
+    with database.read() as session:
+        states = [(step.state, step.attempts) for step in jobs.points(session, job_id)]
+    assert states == [(StepState.OPEN, 0), (StepState.OPEN, 0)]
+
+
+def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_folded_anew(
+    database: Database, make_station: MakeStation
+) -> None:
+    job_id = records.make_tuning_job(database, points=2)
+    station = make_station()
+    fold, _ = trained(station, job_id)
+    fold.flush()
+    for lose in (True, False):
+        claim = records.claim(database, station.worker)
+        records.train(database, claim)
+        fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+        if lose:
+            with database.write() as session:
+                steps.give_back(session, [claim])
+        fold.flush()
+    conclude = records.claim(database, station.worker)
+    with database.write() as session:
+        partials = steps.conclude_inputs(session, conclude).partials
+    assert sorted(partial.points for partial in partials) == [[0], [1]]
+
+
+def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Database, make_station: MakeStation) -> None:
+    job_id = records.make_tuning_job(database, points=1)
+    station = make_station()
+    fold, _ = trained(station, job_id)
+    fold._commit()  # the commit lands, and the process never hears of it
+    fold.flush()
+    assert committed(database, job_id) == [0]
+    assert "step.reopened" not in records.event_kinds(database, job_id)
+
+
+def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_the_next(
+    database: Database, make_station: MakeStation
+) -> None:
+    job_id = records.make_tuning_job(database, points=2)
+    station = make_station()
+    fold, _ = trained(station, job_id)
+    fold._commit()  # the commit lands, and the process never hears of it, and goes on training
+    claim = records.claim(database, station.worker)
+    records.train(database, claim)
+    fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+    fold.flush()
+    assert committed(database, job_id) == [0, 1]
+    assert "step.reopened" not in records.event_kinds(database, job_id)
+
+
+def test_a_point_that_cannot_be_added_takes_the_uncommitted_ones_with_it(
+    database: Database, make_station: MakeStation
+) -> None:
+    job_id = records.make_tuning_job(database, points=2)
+    station = make_station()
+    fold, _ = trained(station, job_id)
+    with pytest.raises(Exception, match=r"visual\.proj"):
+        fold.add(records.claim(database, station.worker), TunedPoint({"visual.proj": torch.ones(4)}, None, {}))
+    assert fold.flush() is False
+    assert committed(database, job_id) == []

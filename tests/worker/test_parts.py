@@ -1,0 +1,114 @@
+"""Parts of a worker that must hold in moments which a whole service meets rarely."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import BadStatusLine
+from pathlib import Path
+
+import pytest
+
+from app.record.db import Database
+from app.settings import Settings
+from app.store.objects import Store
+from negmerge.errors import ArchiveError, DataError
+from tests.support import records
+from worker import resolve
+from worker.causes import may_pass
+from worker.held import Held, Reason, Stopped
+from worker.scratch import Scratch
+from worker.station import Station
+from worker.work import Loop
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Database:
+    database = Database(f"sqlite:///{tmp_path}/record.sqlite")
+    database.migrate()
+    return database
+
+
+def test_a_step_stops_by_itself_when_its_lease_was_not_renewed_in_time(sqlite: Database) -> None:
+    """Nobody tells it: the keeper may hang in a database that does not answer."""
+    records.make_job(sqlite)
+    held = Held(lease_seconds=0.1)
+    held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic())
+    held.on_step(1, 2, None)
+    time.sleep(0.1)
+    with pytest.raises(Stopped) as stopped:
+        held.on_step(2, 2, None)
+    assert stopped.value.reason is Reason.LOST
+
+
+def test_a_step_goes_on_while_its_lease_is_renewed(sqlite: Database) -> None:
+    records.make_job(sqlite)
+    held = Held(lease_seconds=0.1)
+    held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic())
+    held.renewed(time.monotonic() + 60)
+    time.sleep(0.1)
+    held.on_step(2, 2, None)
+
+
+def test_a_message_that_comes_when_the_loop_has_ended_returns_at_once(sqlite: Database, tmp_path: Path) -> None:
+    """Else the process would wait for its last task for ever."""
+    settings = Settings(data_dir=tmp_path, threads=1, poll_seconds=0.01)
+    store, scratch = Store.open(settings.store_url), Scratch(tmp_path / "scratch")
+
+    class LateHeld(Held):
+        """Ends the loop between the message's first look and its waiting."""
+
+        loop: Loop
+
+        @property
+        def stopping(self) -> bool:
+            seen = super().stopping
+            if threading.current_thread() is late and not seen:
+                self.loop.stop()
+                self.loop.join()
+            return seen
+
+    held = LateHeld(settings.lease_seconds)
+    held.loop = Loop(Station(settings, sqlite, store, scratch, records.make_worker()), held)
+    late = threading.Thread(target=held.loop.wake_and_wait, daemon=True)
+    held.loop.start()
+    late.start()
+    late.join(20)
+    assert not late.is_alive()
+    scratch.close()
+
+
+def test_workers_that_tidy_the_same_cache_at_once_do_not_stumble(sqlite: Database, tmp_path: Path) -> None:
+    gate = threading.Barrier(4)
+
+    def tidy(_: int) -> None:
+        gate.wait()
+        resolve.tidy(sqlite, tmp_path / "cache")
+
+    for _ in range(5):
+        for number in range(100):
+            folder = tmp_path / "cache" / "jobs" / f"job_{number}"
+            folder.mkdir(parents=True)
+            (folder / "prepared").touch()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(tidy, range(4)))
+        assert list((tmp_path / "cache" / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "answer"),
+    [
+        (TimeoutError(), True),
+        (BadStatusLine("HTP"), True),
+        (OSError(28, "disk full"), True),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_only_the_network_and_the_disk_get_another_try(cause: Exception | None, answer: bool) -> None:
+    error = DataError("'https://there/data.zip' cannot be fetched")
+    error.__cause__ = cause
+    assert may_pass(error) is answer
+
+
+def test_what_an_input_is_to_blame_for_is_final() -> None:
+    assert not may_pass(ArchiveError("the archive is cut off"))
