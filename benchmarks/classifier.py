@@ -23,7 +23,7 @@ from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
 from negmerge.decoding.dataset import Decoded, decode, open_archive
 from negmerge.memory import keep_freed_memory
-from negmerge.merging.methods import Partial
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import task_vector
 from negmerge.models import classifiers
 from negmerge.models.classifiers import Classifier

@@ -21,7 +21,7 @@ from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import save_tensors
 from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.formats.timm_config import CONFIG_FILE as TIMM_CONFIG_FILE
 from negmerge.formats.timm_config import WEIGHTS_FILE as TIMM_WEIGHTS_FILE
@@ -64,7 +64,7 @@ def resnet_18(folder: Path) -> int:
     torch.manual_seed(0)
     module = classifiers.build(config)
     (folder / TIMM_CONFIG_FILE).write_text(json.dumps(config))
-    checkpoints.save(module.state_dict(), folder / TIMM_WEIGHTS_FILE)
+    save_tensors(module.state_dict(), folder / TIMM_WEIGHTS_FILE)
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -74,7 +74,7 @@ def vit_b_32(folder: Path) -> int:
     module = open_clip.create_model("ViT-B-32")
     config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {}}
     (folder / CONFIG_FILE).write_text(json.dumps(config))
-    checkpoints.save(module.state_dict(), folder / WEIGHTS_FILE)
+    save_tensors(module.state_dict(), folder / WEIGHTS_FILE)
     return sum(parameter.numel() for parameter in module.parameters())
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.timing import spread
 from demo.machine import machine
-from negmerge.checkpoints.files import load, save
+from negmerge.checkpoints.files import load_tensors, save_tensors
 from negmerge.merging.files import merge_files
 
 ELEMENTS = 87_849_216
@@ -83,20 +83,20 @@ def _write_models(folder: Path, elements: int, tuned: int) -> None:
         "first": torch.randn(half, generator=generator) / 50,
         "second": torch.randn(elements - half, generator=generator) / 50,
     }
-    save(base, folder / "base.safetensors")
+    save_tensors(base, folder / "base.safetensors")
     torch.save(base, folder / "base.pt")
     for i in range(tuned):
         steps = {name: torch.randn(theta.shape, generator=generator) * 1e-4 for name, theta in base.items()}
         steps["first"] += 2e-4
         model = {name: theta + steps[name] for name, theta in base.items()}
-        save(model, folder / f"tuned{i}.safetensors")
+        save_tensors(model, folder / f"tuned{i}.safetensors")
         torch.save(model, folder / f"tuned{i}.pt")
 
 
 def _compare(folder: Path) -> str:
     """How far the two results are apart: the published way is the independent oracle."""
     theirs: dict[str, Tensor] = torch.load(folder / "published.pt", weights_only=True)
-    mine, base = load(folder / "ours.safetensors"), load(folder / "base.safetensors")
+    mine, base = load_tensors(folder / "ours.safetensors"), load_tensors(folder / "base.safetensors")
     furthest = max(float((theirs[name] - mine[name]).abs().max()) for name in base)
     moved = sum(int((mine[name] != base[name]).sum()) for name in base)
     apart = sum(int(((mine[name] != base[name]) != (theirs[name] != base[name])).sum()) for name in base)

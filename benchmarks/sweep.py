@@ -30,6 +30,8 @@ from negmerge.evaluation.prepared import measure
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline import tune as tuning
 from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.tune import tune
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.sweep import HyperParameters, Point, expand
@@ -70,10 +72,10 @@ def ours(digits: Digits, spec: JobSpec, folder: Path) -> tuple[float, float, int
     """The pipeline, without any comparison. Stored is what a worker would flush: one partial."""
     model = open_model(spec, "cpu")
     forget, retain = open_datasets(spec, digits.class_names, digits.templates)
-    prepared = pipeline.prepare(spec, model, forget, retain)
+    prepared = prepare(spec, model, forget, retain)
     partial = pipeline.new_partial(spec, model)
     for point in expand(spec.sweep):
-        tuned = pipeline.tune(spec, model, prepared, point)
+        tuned = tune(spec, model, prepared, point)
         partial.add(point.index, tuned.vector)
     partial.save(folder / "partial.safetensors")
     choice = tuning.choose_scale(spec, model, prepared, partial.result("negmerge"))

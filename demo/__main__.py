@@ -17,8 +17,7 @@ from rich.console import Console
 
 from demo.digits import Digits, make_digits
 from demo.service import ENDINGS, download, events, running, submit, upload
-from negmerge.pipeline import run as pipeline
-from negmerge.progress import OnStep, ignore
+from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.report.console import following, result_table
 
 HERE = Path("var/demo")
@@ -89,7 +88,7 @@ def _fetch(client: httpx.Client, job: str) -> dict[str, Any]:
     return document
 
 
-def _follow(client: httpx.Client, job: str, on_stage: pipeline.OnStage) -> float:
+def _follow(client: httpx.Client, job: str, on_stage: OnStage) -> float:
     """Show the job's events as stages, and its trained points as the steps of one; returns the sweep's seconds."""
     trained = points = 0
     at: dict[str, datetime] = {}

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from demo.made import Made
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import atomic_path
 from negmerge.data.selection import cut
 from negmerge.decoding.dataset import Dataset, decode, open_archive
 from negmerge.evaluation.metrics import evaluate
@@ -82,7 +82,7 @@ def write_archive(path: Path) -> None:
     """A zip of 32×32 grey PNGs, ``seven/0042.png``: 8×8 pixels of 0 … 16, brought to size bilinearly."""
     bunch = load_digits()
     words = list(CLASS_NAMES)
-    with checkpoints.atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for number, (pixels, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
             small = Image.fromarray(np.clip(pixels * 16, 0, 255).astype(np.uint8))
             buffer = io.BytesIO()

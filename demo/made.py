@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import atomic_path, sha256
 
 
 class Made:
@@ -29,8 +29,8 @@ class Made:
     def note(self, accuracy: float) -> None:
         """Write down that they are made."""
         made = {"recipe": self._recipe, "files": self._digests(), "accuracy": accuracy}
-        with checkpoints.atomic_path(self._note) as temporary:
+        with atomic_path(self._note) as temporary:
             temporary.write_text(json.dumps(made, indent=2) + "\n")
 
     def _digests(self) -> dict[str, str]:
-        return {file.name: checkpoints.sha256(file) for file in self._files}
+        return {file.name: sha256(file) for file in self._files}

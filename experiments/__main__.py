@@ -21,10 +21,10 @@ from experiments import pictures, results, subsets
 from experiments.catalog import EXPERIMENTS, HERE, SPECS, Experiment, Material
 from experiments.data import data_root
 from experiments.results import PAGE
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import atomic_path, load_tensors
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline import run as pipeline
-from negmerge.progress import OnStep, ignore
+from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.report.console import following, result_table
 from negmerge.spec.job import parse
 
@@ -87,7 +87,7 @@ def _uploaded(client: httpx.Client, kind: str, file: Path, fields: dict[str, str
     return upload(client, f"/v1/{kind}", file, {"name": name, **fields})
 
 
-def _follow(client: httpx.Client, name: str, job: str, on_stage: pipeline.OnStage) -> None:
+def _follow(client: httpx.Client, name: str, job: str, on_stage: OnStage) -> None:
     """Show the job's points and rivals as the steps of one stage each."""
     trained, total = 0, 0
     on_step: OnStep = ignore
@@ -116,9 +116,9 @@ def _vector(client: httpx.Client, job: str, folder: Path, index: int) -> TaskVec
     path = folder / "points" / f"{index}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with checkpoints.atomic_path(path) as temporary:
+        with atomic_path(path) as temporary:
             download(client, f"/v1/jobs/{job}/artifacts/{pipeline.task_vector_path(index)}", temporary)
-    return checkpoints.load(path)
+    return load_tensors(path)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from negmerge.checkpoints.files import atomic_path
 from negmerge.decoding.dataset import Dataset
 from negmerge.evaluation.prepared import Prepared, measure
-from negmerge.merging.methods import Partial
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline import local

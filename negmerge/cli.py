@@ -54,6 +54,7 @@ def run(
     import torch
 
     from negmerge.memory import keep_freed_memory
+    from negmerge.models.devices import device_of
     from negmerge.pipeline import local
     from negmerge.pipeline import run as pipeline
     from negmerge.report.console import following, result_table, show
@@ -63,7 +64,7 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
-    model = local.open_model(spec, local.device_of(device))
+    model = local.open_model(spec, device_of(device))
     unfinished = out.parent / f".{out.name}.{secrets.token_hex(4)}"
     try:
         unfinished.mkdir()
@@ -118,6 +119,7 @@ def evaluate(
         raise ModelError(f"{model} is no folder: give a model's folder in open_clip's or timm's format")
 
     from negmerge.evaluation.prepared import as_json
+    from negmerge.models.devices import device_of
     from negmerge.pipeline import local
     from negmerge.pipeline.prepare import prepare
     from negmerge.report.console import following
@@ -127,7 +129,7 @@ def evaluate(
     spec = spec.model_copy(update={"scale_search": ScaleSearch(rule="lowest_forget")})  # no λ, so nothing to match
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
     with following(Console(stderr=True)) as on_stage:
-        measured = local.open_measured(model, spec, local.device_of(device))
+        measured = local.open_measured(model, spec, device_of(device))
         prepared = prepare(spec, measured, forget, retain, on_stage("evaluate"))
     typer.echo(json.dumps(as_json(prepared.base), indent=2))
 

@@ -18,6 +18,10 @@ def still(on_step: OnStep, step: int, total: int, loss: float | None = None) -> 
     return lambda _step, _total, _loss: on_step(step, total, loss)
 
 
+OnStage = Callable[[str], OnStep]
+"""Called with a stage's name before it begins; returns the OnStep that follows it."""
+
+
 class Stages:
     """Several pieces of work behind one OnStep: each takes up its own share of ``total`` steps."""
 

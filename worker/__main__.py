@@ -13,11 +13,11 @@ from celery.signals import setup_logging, worker_shutting_down
 
 from app.record import db, ids, steps
 from app.record.db import Database
-from app.record.steps import Arithmetic, WorkerIdentity
+from app.record.leases import Arithmetic, WorkerIdentity
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.memory import keep_freed_memory
-from negmerge.pipeline.local import device_of
+from negmerge.models.devices import device_of
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
 from worker.held import Held

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.record.steps import Claim
+from app.record.leases import Claim
+from negmerge.checkpoints.tensors import digest
 from negmerge.errors import ModelError
-from negmerge.merging.vectors import digest
+from negmerge.evaluation.prepared import Prepared
 from negmerge.models.network import Network
-from negmerge.pipeline.run import Prepared
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
 from negmerge.spec.job import JobSpec

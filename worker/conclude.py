@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from app.record import steps
-from app.record.steps import Claim, CommittedPartial
-from app.store.objects import ArtifactFile
-from negmerge.checkpoints import files as checkpoints
-from negmerge.merging.methods import Partial
+from app.record.leases import Claim
+from app.record.objects import ArtifactFile
+from app.record.steps import CommittedPartial
+from negmerge.checkpoints.files import load_tensors, sha256
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.progress import OnStep
 from worker.bench import Bench
 from worker.station import Station
@@ -24,7 +26,7 @@ _MEDIA_TYPES = {
 _RESULT = "result.json"
 
 
-def conclude(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
+def conclude_step(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
     """Merge, measure, write, upload; the public paths appear with the job's success. Raises LostClaim."""
     with station.database.write() as session:
         inputs = steps.conclude_inputs(session, claim)
@@ -36,11 +38,11 @@ def conclude(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> N
         with station.scratch.folder() as folder:
             path = folder / "task_vector.safetensors"
             station.download(kept[index].key, path, on_step)
-            return checkpoints.load(path)
+            return load_tensors(path)
 
-    evidence = pipeline.Evidence(_combined(station, bench, inputs.partials, on_step), rows, rivals, load)
+    evidence = Evidence(_combined(station, bench, inputs.partials, on_step), rows, rivals, load)
     with station.scratch.folder() as folder:
-        document = pipeline.conclude(bench.spec, bench.model, bench.prepared, evidence, folder, claim.job_id, on_step)
+        document = conclude(bench.spec, bench.model, bench.prepared, evidence, folder, claim.job_id, on_step)
         files = [*_uploaded(station, claim, folder, on_step), *kept.values()]
     result_key = next(file.key for file in files if file.path == _RESULT)
     with station.database.write() as session:
@@ -68,7 +70,7 @@ def _uploaded(station: Station, claim: Claim, folder: Path, on_step: OnStep) -> 
             path=name,
             key=station.upload(claim, name, path, on_step),
             bytes=path.stat().st_size,
-            sha256=checkpoints.sha256(path).removeprefix("sha256:"),
+            sha256=sha256(path).removeprefix("sha256:"),
             media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
         )
 

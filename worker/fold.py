@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection
 import structlog
 
 from app.record import db, steps
-from app.record.steps import Claim, FlushOutcome
+from app.record.leases import Claim
+from app.record.steps import FlushOutcome
 from app.store.objects import ObjectMissing, StoreUnavailable
-from negmerge.merging.methods import Partial
-from negmerge.pipeline.run import TunedPoint
+from negmerge.merging.partial import Partial
+from negmerge.pipeline.tune import TunedPoint
 from worker.held import Held
 from worker.station import Station
 

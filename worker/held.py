@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from enum import StrEnum
 
-from app.record.steps import Claim
+from app.record.leases import Claim
 from negmerge.errors import Interrupted
 
 SAFE_SHARE = 0.8

@@ -10,6 +10,7 @@ import time
 import structlog
 
 from app.record import db, steps
+from app.record.leases import not_wanted, renew, report_progress
 from worker.held import Held
 from worker.station import Station
 
@@ -62,10 +63,10 @@ class Keeper(threading.Thread):
         claims = self._held.claims()
         progress = self._held.progress()
         with self._station.database.write() as session:
-            lost = steps.renew(session, claims, self._station.settings.lease_seconds)
+            lost = renew(session, claims, self._station.settings.lease_seconds)
             if progress is not None and progress[0] in claims:  # else its job's row is not locked here
                 claim, (step, total, loss) = progress
-                steps.report_progress(session, claim, step, total, loss)
+                report_progress(session, claim, step, total, loss)
             steps.seen(session, self._station.worker)
         self._held.renewed(asked_at)
         self._held.lose(lost)
@@ -75,7 +76,7 @@ class Keeper(threading.Thread):
         job_ids = {claim.job_id for claim in self._held.claims()}
         if job_ids:
             with self._station.database.read() as session:
-                self._held.cancel(steps.not_wanted(session, job_ids))
+                self._held.cancel(not_wanted(session, job_ids))
 
     def _sweep(self) -> None:
         """Open the steps of workers that are gone. Whoever is idle finds them by itself."""

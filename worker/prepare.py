@@ -1,8 +1,8 @@
 """The step ``prepare``: from references to decoded data in the store, and the base model's figures."""
 
 from app.record import steps
-from app.record.steps import Claim
-from negmerge.pipeline import run as pipeline
+from app.record.leases import Claim
+from negmerge.pipeline.prepare import prepare
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
 from worker import resolve
@@ -10,14 +10,14 @@ from worker.bench import Bench, prepared_name
 from worker.station import Station
 
 
-def prepare(station: Station, claim: Claim, on_step: OnStep) -> Bench:
+def prepare_step(station: Station, claim: Claim, on_step: OnStep) -> Bench:
     """Resolve the references, decode and measure, and hand the job over to tuning. Raises LostClaim."""
     spec = job_spec.parse(claim.spec)
     model = resolve.open_model(station, claim, spec, on_step)
     forget = resolve.open_dataset(station, claim, spec.forget, on_step)
     same = spec.retain.source == spec.forget.source
     retain = forget if same else resolve.open_dataset(station, claim, spec.retain, on_step)
-    prepared = pipeline.prepare(spec, model, forget, retain, on_step)
+    prepared = prepare(spec, model, forget, retain, on_step)
     with station.scratch.folder() as folder:
         path = folder / prepared_name(model)
         prepared.save(path)

@@ -15,21 +15,21 @@ from sqlalchemy.orm import Session
 
 from app.intake import uris, weights
 from app.record.db import Database
+from app.record.leases import Claim
 from app.record.states import TERMINAL
-from app.record.steps import Claim
 from app.record.tables import Dataset as DatasetRow
 from app.record.tables import Job
 from app.record.tables import Model as ModelRow
 from app.settings import Settings
-from negmerge.checkpoints import files as checkpoints
-from negmerge.data.archives import Index, Limits
+from negmerge.checkpoints.files import sha256 as file_sha256
+from negmerge.data.archives import Index
+from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
 from negmerge.formats.families import FAMILIES
-from negmerge.models.loading import load_model, load_tag
+from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
-from negmerge.pipeline.local import as_asked
 from negmerge.progress import OnStep
 from negmerge.spec.job import DatasetRef, JobSpec
 from worker.station import Station
@@ -173,6 +173,6 @@ def _fetched(station: Station, job_id: str, uri: str, on_step: OnStep) -> Path:
 
 def _download(station: Station, key: str, sha256: str | None, path: Path, on_step: OnStep) -> None:
     station.download(key, path, on_step)
-    found = checkpoints.sha256(path).removeprefix("sha256:")
+    found = file_sha256(path).removeprefix("sha256:")
     if sha256 is not None and found != sha256:
         raise DataError(f"the stored object {key} is damaged: its SHA-256 is {found}, not {sha256}")

@@ -1,7 +1,7 @@
 """The step of one rival: train it in its own way, measure it, and write its figures into the record."""
 
 from app.record import steps
-from app.record.steps import Claim
+from app.record.leases import Claim
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.progress import OnStep
 from negmerge.spec.rivals import RivalRun
@@ -9,7 +9,7 @@ from worker.bench import Bench
 from worker.station import Station
 
 
-def compete(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
+def rival_step(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
     """Run the claimed rival. One that diverged has no figures, and fails no job. Raises LostClaim."""
     assert claim.hyper_parameters is not None  # every rival has a name, a repeat
     assert claim.seed is not None  # and a seed

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.record.db import Database
-from app.record.steps import Claim, WorkerIdentity
+from app.record.leases import Claim, WorkerIdentity
 from app.settings import Settings
-from app.store import objects as artifacts
-from app.store.objects import Store
+from app.store.objects import Store, put_for
 from negmerge.progress import OnStep, ignore
 from worker.scratch import Scratch
 
@@ -42,5 +41,5 @@ class Station:
         ``on_step`` may stop it, and must not use the store (``Store.put_file``), so a flush has no place in it.
         """
         key = f"jobs/{claim.job_id}/{claim.token}/{name}"
-        artifacts.put_for(self.database, self.store, key, path, claim.token, claim.job_id, on_step)
+        put_for(self.database, self.store, key, path, claim.token, claim.job_id, on_step)
         return key

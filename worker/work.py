@@ -11,22 +11,22 @@ import structlog
 import torch
 
 from app.record import db, steps
+from app.record.leases import Claim, LostClaim, claim_next
 from app.record.states import StepKind
-from app.record.steps import Claim, LostClaim
 from app.store.objects import StoreUnavailable
 from negmerge.errors import NegmergeError
-from negmerge.merging.methods import Partial
+from negmerge.merging.partial import Partial
 from negmerge.pipeline import run as pipeline
 from worker import resolve
 from worker.bench import Bench, set_up
 from worker.causes import cause_of, may_pass
-from worker.conclude import conclude
+from worker.conclude import conclude_step
 from worker.fold import Fold
 from worker.held import Held, Reason, Stopped
-from worker.prepare import prepare
-from worker.rival import compete
+from worker.prepare import prepare_step
+from worker.rival import rival_step
 from worker.station import Station
-from worker.tune import tune
+from worker.tune import tune_step
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class Loop(threading.Thread):
         station = self._station
         asked_at = time.monotonic()
         with station.database.write() as session:
-            claim = steps.claim_next(session, station.worker, station.settings.lease_seconds)
+            claim = claim_next(session, station.worker, station.settings.lease_seconds)
         if claim is None:
             return self._rest()
         self._held.begin(claim, asked_at)
@@ -147,16 +147,16 @@ class Loop(threading.Thread):
         if self._bench is not None and self._bench.job_id != claim.job_id:
             self._bench = None
         if claim.kind is StepKind.PREPARE:
-            self._bench = prepare(self._station, claim, self._held.on_step)
+            self._bench = prepare_step(self._station, claim, self._held.on_step)
             return
         bench = self._bench = self._bench or set_up(self._station, claim, self._held.on_step)
         if claim.kind is StepKind.CONCLUDE:
-            conclude(self._station, bench, claim, self._held.on_step)
+            conclude_step(self._station, bench, claim, self._held.on_step)
             return
         if claim.kind is StepKind.RIVAL:
-            compete(self._station, bench, claim, self._on_step)
+            rival_step(self._station, bench, claim, self._on_step)
             return
-        tune(self._station, bench, self._fold_for(bench, bench.repeat_of(claim.index)), claim, self._on_step)
+        tune_step(self._station, bench, self._fold_for(bench, bench.repeat_of(claim.index)), claim, self._on_step)
 
     def _fold_for(self, bench: Bench, repeat: int) -> Fold:
         """The fold of this repeat of the job's sweep; that of another is committed first."""

@@ -18,6 +18,7 @@ from app.errors import Invalid, InvalidSpec, JobDeleted
 from app.intake import references
 from app.intake.estimate import estimate
 from app.record import jobs, tables
+from app.record.progress import progress, queue_position
 from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
 from negmerge.data.selection import Splits
@@ -168,7 +169,7 @@ def _parsed(document: dict[str, object]) -> JobSpec:
 
 
 def _resource(session: Session, job: tables.Job) -> Job:
-    return Job.of(job, jobs.progress(session, job), jobs.queue_position(session, job))
+    return Job.of(job, progress(session, job), queue_position(session, job))
 
 
 def _metadata(request: Request) -> dict[str, str]:

@@ -16,11 +16,12 @@ from app.intake import uris, weights, zoo
 from app.intake.uploads import Upload
 from app.record import db, ids
 from app.record.db import Database
+from app.record.objects import keep
 from app.record.tables import Dataset, Model
 from app.settings import Settings
-from app.store import objects as artifacts
-from app.store.objects import Store
-from negmerge.data.archives import Index, Limits, index_archive
+from app.store.objects import Store, put_for
+from negmerge.data.archives import Index, index_archive
+from negmerge.data.members import Limits
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of
 
@@ -189,13 +190,13 @@ class Registrar:
         return self._record(row, [])
 
     def _put(self, key: str, path: Path, owner: str) -> None:
-        artifacts.put_for(self._database, self._store, key, path, owner)
+        put_for(self._database, self._store, key, path, owner)
 
     def _record(self, row: Row, keys: list[str]) -> Row:
         with self._database.write() as session:
             row.created_at = db.now(session)
             session.add(row)
-            artifacts.keep(session, keys)
+            keep(session, keys)
         return row
 
 

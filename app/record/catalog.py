@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import InUse, NotFound
 from app.record import jobs
+from app.record.objects import release
 from app.record.tables import Dataset, Model
-from app.store import objects as artifacts
 
 Entry = TypeVar("Entry", Dataset, Model)
 
@@ -48,5 +48,5 @@ def delete(session: Session, kind: type[Entry], tenant: str, entry_id: str) -> N
     if using := jobs.using(session, tenant, entry_id):
         raise InUse(f"{entry_id} is needed by {', '.join(using[:3])}: wait until they end, or cancel them")
     keys = [row.key, row.index_key] if isinstance(row, Dataset) else [row.key]
-    artifacts.release(session, [key for key in keys if key is not None])
+    release(session, [key for key in keys if key is not None])
     session.delete(row)

@@ -1,7 +1,7 @@
 """The database: SQLite or PostgreSQL behind two context managers, and its clock.
 
 ``read`` and ``write`` are one transaction each. A writer on SQLite takes the write lock at the start
-(``BEGIN IMMEDIATE``), so that it never fails halfway; on PostgreSQL writers lock rows (``jobs.lock``). Do no
+(``BEGIN IMMEDIATE``), so that it never fails halfway; on PostgreSQL writers lock rows (``lifecycle.lock``). Do no
 I/O and no computing inside ``write``: on SQLite everybody else waits. PostgreSQL ends a transaction that does
 nothing for ``idle_seconds``, so a process that stopped in the middle of one lets go of its locks (see
 ``docs/decisions/leases.md``).

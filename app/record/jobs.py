@@ -16,33 +16,11 @@ from sqlalchemy.orm import Session
 
 from app.errors import IdempotencyMismatch, JobDeleted, JobFinished, JobNotFound, JobRunning, Malformed
 from app.record import db, ids
-from app.record.lifecycle import lock, record_event, settle, transition
-from app.record.progress import progress, queue_position
+from app.record.lifecycle import lock, record_event, settle
+from app.record.objects import release_job
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
-from app.store import objects as artifacts
 from negmerge.spec.job import JobSpec
-
-__all__ = [
-    "Created",
-    "JobState",
-    "Page",
-    "StepKind",
-    "StepState",
-    "create",
-    "delete_job",
-    "events",
-    "get",
-    "lock",
-    "page",
-    "points",
-    "progress",
-    "queue_position",
-    "record_event",
-    "request_cancel",
-    "transition",
-    "using",
-]
 
 
 @dataclass(frozen=True)
@@ -240,7 +218,7 @@ def delete_job(session: Session, tenant: str, job_id: str) -> None:
         raise JobRunning(f"job {job_id!r} is {job.state}: cancel it first, or wait until it has ended")
     for table in (Artifact, Event, JobMetadata, Partial, Step):
         session.execute(delete(table).where(table.job_id == job_id))
-    artifacts.release_job(session, job_id)
+    release_job(session, job_id)
     job.spec, job.meta = {}, {}
     job.problem = {"type": job.problem.get("type")} if job.problem else None
     job.prepared_key = job.result_key = None

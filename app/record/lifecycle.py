@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
+from app.record.objects import release_job
 from app.record.states import JobState, StepState
 from app.record.tables import Event, Job, Step
-from app.store import objects as artifacts
 
 _ENDINGS = {JobState.FAILED, JobState.CANCELLED}
 _LEGAL: dict[JobState, set[JobState]] = {
@@ -58,7 +58,7 @@ def transition(session: Session, job: Job, state: JobState, problem: Mapping[str
         job.finished_at = db.now(session)
         void = {"state": StepState.OPEN, "token": None, "lease_until": None}
         session.execute(update(Step).where(Step.job_id == job.id, Step.state == StepState.CLAIMED).values(void))
-        artifacts.release_job(session, job.id)
+        release_job(session, job.id)
 
 
 def record_event(session: Session, job: Job, kind: str, data: Mapping[str, Any]) -> None:

@@ -25,49 +25,16 @@ from app.record import db
 from app.record.leases import (
     Arithmetic,
     Claim,
-    LostClaim,
     WorkerIdentity,
-    claim_next,
     due_queues,
     held,
     lease_lives,
-    not_wanted,
-    renew,
-    report_progress,
     step_of,
 )
 from app.record.lifecycle import lock, record_event, settle, transition
+from app.record.objects import ArtifactFile, keep, release
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Job, Partial, Step, Worker
-from app.store import objects as artifacts
-
-__all__ = [
-    "Arithmetic",
-    "Claim",
-    "CommittedPartial",
-    "ConcludeInputs",
-    "FlushOutcome",
-    "LostClaim",
-    "WorkerIdentity",
-    "claim_next",
-    "committed",
-    "conclude_inputs",
-    "diverge_point",
-    "due_queues",
-    "fail_step",
-    "finish_conclude",
-    "finish_point",
-    "finish_prepare",
-    "finish_rival",
-    "flush",
-    "give_back",
-    "not_wanted",
-    "release_worker",
-    "renew",
-    "report_progress",
-    "seen",
-    "sweep",
-]
 
 FORGET_WORKER_SECONDS = 3600
 """A worker that was not seen for so long is taken from the list of workers."""
@@ -108,7 +75,7 @@ def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic
     """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim."""
     job, step = held(session, claim)
     _end(session, step, StepState.DONE)
-    artifacts.keep(session, [prepared_key])
+    keep(session, [prepared_key])
     job.prepared_key = prepared_key
     job.device, job.threads, job.stacking = arithmetic.device, arithmetic.threads, arithmetic.stacking
     transition(session, job, JobState.TUNING)
@@ -148,10 +115,10 @@ def flush(session: Session, claims: Sequence[Claim], partial_id: str, key: str, 
     if row is None:
         row = Partial(id=partial_id, job_id=job.id, worker=steps[0].worker)
     else:
-        artifacts.release(session, [row.key])
+        release(session, [row.key])
     row.key, row.points, row.updated_at = key, sorted(points), moment
     session.add(row)
-    artifacts.keep(session, [key, *(kept for step in steps for kept in step.keys)])
+    keep(session, [key, *(kept for step in steps for kept in step.keys)])
     for step in steps:
         step.state, step.token, step.lease_until = StepState.FOLDED, None, None
     record_event(session, job, "points.folded", {"indices": indices})
@@ -219,7 +186,7 @@ def finish_conclude(
     session: Session,
     claim: Claim,
     result_key: str,
-    files: Sequence[artifacts.ArtifactFile],
+    files: Sequence[ArtifactFile],
     digests: Mapping[str, str],
 ) -> None:
     """The job has succeeded: its files get their public paths in this very transaction. Raises LostClaim."""
@@ -237,7 +204,7 @@ def finish_conclude(
         for file in files
     )
     session.flush()
-    artifacts.keep(session, sorted({result_key, *(file.key for file in files)}))
+    keep(session, sorted({result_key, *(file.key for file in files)}))
     job.result_key, job.digests = result_key, dict(digests)
     transition(session, job, JobState.SUCCEEDED)
 

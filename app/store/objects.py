@@ -1,15 +1,9 @@
-"""The artifact store, a local folder or S3, and the record of what lies in it.
-
-Keys are unique and never written twice. A row records a key before its put (``register_key``), so that whatever
-happens next, ``garbage`` can find the object and take it when nobody needs it. ``put_for`` is the whole way of one
-file into the store.
-"""
+"""The artifact store, a local folder or S3; ``put_for`` is the whole way of one file into it, by way of the record."""
 
 import glob
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -19,14 +13,12 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.exceptions import NotFoundError as NoSuchObject
 from obstore.store import LocalStore, S3Store
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
 from app.errors import InternalError, Unavailable
-from app.record import db
 from app.record.db import Database
 from app.record.ids import new_token
-from app.record.tables import Artifact, StoredObject
+from app.record.objects import register_key
+from app.record.tables import StoredObject
 from negmerge.progress import OnStep, ignore
 
 CHUNK = 8 * 2**20
@@ -214,22 +206,6 @@ def _errors(key: str) -> Iterator[None]:
         raise StoreUnavailable("the artifact store does not answer: try again soon") from error
 
 
-# What the record knows of the store.
-
-_RELEASED: dict[str, Any] = {"kept": False, "owner": None}
-
-
-@dataclass(frozen=True)
-class ArtifactFile:
-    """A stored file and the public path that it gets when its job succeeds."""
-
-    path: str
-    key: str
-    bytes: int
-    sha256: str  # 64 hex digits, without "sha256:"
-    media_type: str
-
-
 def put_for(
     database: Database,
     store: Store,
@@ -252,34 +228,3 @@ def put_for(
     if not known:
         store.delete([key])
         raise ObjectMissing(f"the key {key!r} was collected while its object was being put")
-
-
-def register_key(session: Session, key: str, owner: str, job_id: str | None = None) -> None:
-    """Record a new key before its put, in a transaction of its own.
-
-    owner: a claim's token, or the id of the data set or model that is being uploaded.
-    """
-    session.add(StoredObject(key=key, owner=owner, job_id=job_id, kept=False, created_at=db.now(session)))
-    session.flush()
-
-
-def keep(session: Session, keys: Sequence[str]) -> None:
-    """A row of this transaction points at these keys. Raises InternalError for one that is not recorded."""
-    if not keys:
-        return
-    statement = update(StoredObject).where(StoredObject.key.in_(keys)).values(kept=True)
-    if len(session.scalars(statement.returning(StoredObject.key)).all()) != len(set(keys)):
-        raise InternalError(f"not all of {', '.join(keys)} are recorded: register a key before its put")
-
-
-def release(session: Session, keys: Sequence[str]) -> None:
-    """No row points at these keys any more: garbage collection may take them."""
-    session.execute(update(StoredObject).where(StoredObject.key.in_(keys)).values(_RELEASED))
-
-
-def release_job(session: Session, job_id: str) -> None:
-    """All objects of the job but its artifacts are needed no more."""
-    needed = select(Artifact.key).where(Artifact.job_id == job_id)
-    session.execute(
-        update(StoredObject).where(StoredObject.job_id == job_id, StoredObject.key.not_in(needed)).values(_RELEASED)
-    )

@@ -17,9 +17,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from negmerge.checkpoints.tensors import raw_bytes
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.formats.headers import TensorInfo, encode_header, read_header
-from negmerge.merging.vectors import raw_bytes
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -30,14 +30,14 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True)
-class Layout:
+class Placement:
     """Where each tensor of a model lies, over all its files and in their order; the first file's metadata."""
 
     tensors: dict[str, tuple[Path, TensorInfo]]
     metadata: dict[str, str]
 
 
-def layout(path: Path) -> Layout:
+def placement(path: Path) -> Placement:
     """Read the headers of all files of a model.
 
     Raises CheckpointError where a file is missing, cut off or not safetensors, and TensorError where the
@@ -56,15 +56,15 @@ def layout(path: Path) -> Layout:
     for name in index or {}:
         if name not in tensors:
             raise TensorError(name, f"is named by the index of {path} but lies in none of its files")
-    return Layout(tensors, metadata)
+    return Placement(tensors, metadata)
 
 
-def load(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a model by name, memory-mapped: bytes are read when they are used.
 
-    Raises what ``layout`` raises.
+    Raises what ``placement`` raises.
     """
-    names = layout(path).tensors
+    names = placement(path).tensors
     tensors: dict[str, Tensor] = {}
     for file in dict.fromkeys(file for file, _ in names.values()):
         with safe_open(file, framework="pt") as opened:
@@ -72,7 +72,7 @@ def load(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> str:
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> str:
     """Write one safetensors file, atomically; the same tensors and metadata always give the same bytes.
 
     The folder is made where it is missing. Returns ``sha256:…`` of the file. Raises CheckpointError where it

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from negmerge.checkpoints.files import DTYPES, layout
+from negmerge.checkpoints.files import DTYPES, placement
+from negmerge.checkpoints.tensors import Array, float32, is_finite
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.formats.headers import ITEM_BYTES
-from negmerge.merging.accumulators import Array
-from negmerge.merging.vectors import float32, is_finite
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,19 +28,19 @@ class ModelReader:
     """One model's tensors, of one file or of shards; a context manager that holds the files open."""
 
     def __init__(self, path: Path) -> None:
-        """Raises what ``checkpoints.layout`` raises."""
+        """Raises what ``files.placement`` raises."""
         self.path = path
-        self._layout = layout(path)
+        self._placement = placement(path)
         self._opened: dict[Path, int] = {}
 
     @property
     def metadata(self) -> dict[str, str]:
-        return self._layout.metadata
+        return self._placement.metadata
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor, in the files' order."""
-        return {name: info.shape for name, (_, info) in self._layout.tensors.items()}
+        return {name: info.shape for name, (_, info) in self._placement.tensors.items()}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -50,13 +49,13 @@ class ModelReader:
 
     def stored(self, name: str) -> str:
         """A tensor's type, in the format's words."""
-        return self._layout.tensors[name][1].dtype
+        return self._placement.tensors[name][1].dtype
 
     def dtype(self, name: str) -> torch.dtype:
         return DTYPES[self.stored(name)]
 
     def __enter__(self) -> Self:
-        for path, _ in self._layout.tensors.values():
+        for path, _ in self._placement.tensors.values():
             if path not in self._opened:
                 self._opened[path] = os.open(path, os.O_RDONLY)
         return self
@@ -83,7 +82,7 @@ class ModelReader:
         return piece
 
     def _bytes(self, name: str, span: slice) -> Array:
-        path, info = self._layout.tensors[name]
+        path, info = self._placement.tensors[name]
         item = ITEM_BYTES[info.dtype]
         data = np.empty((span.stop - span.start) * item, np.uint8)
         position, left = info.start + span.start * item, data.data

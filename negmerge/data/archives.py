@@ -19,8 +19,6 @@ from negmerge.data.tars import tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
 
-__all__ = ["Index", "Limits", "Sample", "index_archive", "read_samples"]
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from negmerge.data.archives import Index, Limits, Sample, index_archive, read_samples
+from negmerge.data.archives import Index, Sample, index_archive, read_samples
 from negmerge.data.images import DAMAGE, open_image
-from negmerge.data.members import shown
+from negmerge.data.members import Limits, shown
 from negmerge.data.prompts import DEFAULT_TEMPLATES, check_templates, class_words
 from negmerge.data.published.reading import open_named
 from negmerge.decoding.preprocess import Preprocess

@@ -1,6 +1,6 @@
 """What a job computes with: decoded images, labels and frozen heads of both sides, and the base model's figures.
 
-``preparing.prepare`` makes it once per job; ``save`` and ``load`` carry it to other workers as one safetensors file,
+``pipeline.prepare`` makes it once per job; ``save`` and ``load`` carry it to other workers as one safetensors file,
 whose images are mapped from disk, not read.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from negmerge.checkpoints.files import save as save_tensors
+from negmerge.checkpoints.files import save_tensors
 from negmerge.decoding.dataset import Decoded
 from negmerge.errors import CheckpointError
 from negmerge.evaluation.metrics import Count, Evaluation, evaluate
@@ -50,7 +50,7 @@ class Prepared:
 
     data: what each side's data set is (``identity``), for the record.
     reference: the forget accuracy that λ should match, where the rule says so. retrained: the row of the retrained
-    model (``rival_runs.run``), where that is what λ should match.
+    model (``pipeline.rivals.run``), where that is what λ should match.
     """
 
     forget: Side

@@ -7,12 +7,11 @@ numpy, because on these small chunks it takes half the time of torch.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from negmerge.checkpoints.tensors import Array
+
 State = dict[str, Array]
 """Part → flat array, one element for each element of the tensor."""
 

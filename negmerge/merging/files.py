@@ -1,7 +1,7 @@
 """Merging weight files: ``negmerge merge``. Streamed, so memory does not grow with the models.
 
 All files are read side by side, one piece of one tensor at a time; each piece is folded, merged, applied and
-written by the same functions as a job's (``accumulators``, ``merging``, ``vectors.apply_scale``), so the bits are
+written by the same functions as a job's (``accumulators``, ``methods``, ``vectors.apply_scale``), so the bits are
 the same too.
 """
 
@@ -21,13 +21,15 @@ from torch import Tensor
 
 from negmerge.checkpoints.files import atomic_path, writing
 from negmerge.checkpoints.streams import ModelReader, check_same, in_order
+from negmerge.checkpoints.tensors import Array, float32, is_buffer, is_finite, raw_bytes
 from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.formats.headers import encode_header
 from negmerge.memory import keep_freed_memory
-from negmerge.merging.accumulators import CHUNK, Array, State, chunks, empty, fold
-from negmerge.merging.methods import SINGLE, Consensus, Method, NegMerge, consensus_of, rule
+from negmerge.merging.accumulators import CHUNK, State, chunks, empty, fold
+from negmerge.merging.methods import SINGLE, Method, NegMerge, rule
+from negmerge.merging.partial import Consensus, consensus_of
 from negmerge.merging.trimming import kept, kth_magnitude
-from negmerge.merging.vectors import LIMIT, apply_scale, float32, is_buffer, is_finite, raw_bytes, reaches_limit
+from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
 from negmerge.progress import OnStep, Stages, ignore
 from negmerge.spec import job as spec
 from negmerge.spec.sweep import MAX_POINTS

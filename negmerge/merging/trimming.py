@@ -6,7 +6,7 @@ from math import floor
 
 import numpy as np
 
-from negmerge.merging.accumulators import Array
+from negmerge.checkpoints.tensors import Array
 
 _LOW_BITS = 16
 

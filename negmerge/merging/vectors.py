@@ -4,8 +4,6 @@ All arithmetic is float32 on the CPU, whatever the storage type. ``apply_scale``
 vector to weights, used by search, test and file alike.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -13,21 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from negmerge.checkpoints.tensors import Array, float32, is_finite
 from negmerge.errors import DivergedError, MergeError, TensorError
-from negmerge.merging.accumulators import Array
 
 TaskVector = dict[str, Tensor]
 """τ: float32 CPU tensors by name, in θ₀'s state-dict order, of those tensors that take part."""
 
 LIMIT = 8.0
 """A point with a |τ| of this or more has diverged; below it, no exact sum of a sweep overflows."""
-
-_BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked"})
-
-
-def is_buffer(name: str, dtype: torch.dtype) -> bool:
-    """True for what never takes part: BatchNorm's statistics, and integer tensors such as position ids."""
-    return name.rpartition(".")[2] in _BUFFERS or not dtype.is_floating_point
 
 
 def task_vector(tuned: Mapping[str, Tensor], base: Mapping[str, Tensor], names: Sequence[str]) -> TaskVector:
@@ -47,16 +38,6 @@ def task_vector(tuned: Mapping[str, Tensor], base: Mapping[str, Tensor], names: 
     return vector
 
 
-def float32(tensor: Tensor) -> Array:
-    """A CPU tensor's elements as float32, of the same shape; its own memory where it is float32 already.
-
-    In numpy, as ``reaches_limit`` and ``is_finite``: the file merge calls them from threads of its own, in each
-    of which torch would start more.
-    """
-    array: Array = tensor.to(torch.float32).numpy()
-    return array
-
-
 def check(vector: TaskVector) -> None:
     """Raise DivergedError, which names the tensor, where a τ is not finite or |τ| ≥ 8."""
     for name, tau in vector.items():
@@ -67,13 +48,6 @@ def check(vector: TaskVector) -> None:
 def reaches_limit(tau: Array) -> bool:
     """True where any |τ| ≥ 8, or any τ is NaN or infinite."""
     return not (tau.max(initial=0) < LIMIT and tau.min(initial=0) > -LIMIT)  # a NaN fails both
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """True where no element is NaN or infinite; for CPU tensors."""
-    if tensor.dtype is torch.bfloat16:  # numpy has no such type
-        tensor = tensor.to(torch.float32)
-    return bool(np.isfinite(tensor.numpy()).all())
 
 
 def apply_scale(base: Tensor, merged: Tensor, scale: float) -> Tensor:
@@ -130,22 +104,3 @@ def rounded_away(base: Mapping[str, Tensor], merged: TaskVector, scale: float) -
             same = apply_scale(base[name], tau, scale) == base[name]
             swallowed += float((weight * same).sum())
     return swallowed / total if total and scale else 0.0
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """``sha256:…`` over each tensor's name, dtype, shape and bytes, sorted by name."""
-    state = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        title = [name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]
-        state.update(json.dumps(title, separators=(",", ":")).encode())
-        state.update(raw_bytes(tensor))
-    return f"sha256:{state.hexdigest()}"
-
-
-def raw_bytes(tensor: Tensor) -> memoryview:
-    """The tensor's bytes in row-major order (little-endian, as all our machines are); copied where needed."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    if flat.stride() != (1,):  # none or one element, whose stride may be anything, counts as contiguous
-        flat = torch.empty(flat.shape, dtype=flat.dtype).copy_(flat)
-    return flat.view(torch.uint8).numpy().data

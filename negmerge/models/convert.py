@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import DTYPES, load_tensors, writing
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.formats.families import family_of
 from negmerge.models import loading as models
@@ -41,7 +41,7 @@ def convert(file: Path, config_file: Path, folder: Path) -> str:
     unfinished = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
         digest = model.save(model.original, unfinished)
-        with checkpoints.writing(folder):
+        with writing(folder):
             unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -54,7 +54,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     A checkpoint's weights may lie under one of ``NESTS``. Raises CheckpointError, naming the key that is no tensor.
     """
     if file.suffix == ".safetensors":
-        return checkpoints.load(file)
+        return load_tensors(file)
     document = _unpickled(file)
     while isinstance(document, Mapping) and (nest := next((n for n in NESTS if _is_state(document.get(n))), None)):
         document = document[nest]
@@ -66,7 +66,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
                 f"{file} holds something of type {type(tensor).__name__} as {str(name)[:100]!r}: "
                 f"give the state dict alone, or under one of {', '.join(NESTS)}"
             )
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in checkpoints.DTYPES.values():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in DTYPES.values():
             raise TensorError(name, f"is {tensor.dtype}, {tensor.layout} on {tensor.device}: give plain dense numbers")
     return {name: tensor.detach() for name, tensor in document.items()}
 

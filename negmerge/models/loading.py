@@ -8,14 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import load_tensors
 from negmerge.errors import ModelError
 from negmerge.formats import open_clip_config, timm_config
 from negmerge.formats.families import TIMM, family_of
 from negmerge.models import classifiers, zero_shot
 from negmerge.models.classifiers import Classifier
+from negmerge.models.linearised import LinearisedModel
 from negmerge.models.network import Network, check_fit
 from negmerge.models.zero_shot import ZeroShotModel
+from negmerge.spec.job import JobSpec, OpenClipModel
 
 
 def load_model(folder: Path, device: str = "cpu") -> Network:
@@ -53,6 +55,26 @@ def load_tag(family: str, architecture: str, tag: str, device: str = "cpu") -> N
     return zero_shot.load_tag(architecture, tag, device)
 
 
+def as_asked(model: Network, spec: JobSpec) -> Network:
+    """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
+    check_family(model, spec)
+    if is_linearised(spec):
+        return LinearisedModel(model.module, model.config, model.original, str(model.device))
+    return model
+
+
+def is_linearised(spec: JobSpec) -> bool:
+    """Whether the job works on the first-order expansion of its model."""
+    return isinstance(spec.base_model, OpenClipModel) and spec.base_model.linearised
+
+
+def check_family(model: Network, spec: JobSpec) -> None:
+    """Raise ModelError where the weights are of another family than the spec says."""
+    asked = spec.base_model.family
+    if model.family != asked:
+        raise ModelError(f"base_model.family is {asked}, but the weights are of {model.family}")
+
+
 def read_config(path: Path, check: Callable[[Any], object]) -> dict[str, Any]:
     """Read and judge a model's config. Raises ModelError."""
     try:
@@ -72,7 +94,7 @@ def _weights(file: Path) -> dict[str, Tensor]:
     """The file's tensors as they are stored."""
     if not file.is_file():
         raise ModelError(f"{file.parent} has no {file.name}: weights are safetensors under that name")
-    return checkpoints.load(file)
+    return load_tensors(file)
 
 
 def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import atomic_path, save_tensors
 from negmerge.decoding.preprocess import Preprocess
 from negmerge.errors import TensorError
 
@@ -131,16 +131,16 @@ class Network(ABC):
         self.load_parameters({})
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path) -> str:
-        """Write a folder that ``models.load_model`` and the family's own library load.
+        """Write a folder that ``loading.load_model`` and the family's own library load.
 
         tensors: every tensor of the model, each in the dtype it is to be stored in. Returns ``sha256:…`` of the
         weights file. Raises TensorError where a tensor is missing, extra, misshapen or not finite.
         """
         check_fit(tensors, self.original)
         folder.mkdir(parents=True, exist_ok=True)
-        with checkpoints.atomic_path(folder / self.config_file) as temporary:
+        with atomic_path(folder / self.config_file) as temporary:
             temporary.write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
-        return checkpoints.save(tensors, folder / self.weights_file)
+        return save_tensors(tensors, folder / self.weights_file)
 
 
 def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

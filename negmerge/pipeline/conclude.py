@@ -11,7 +11,8 @@ from negmerge.evaluation.assessment import Standing, assess, membership
 from negmerge.evaluation.duplicates import duplicates
 from negmerge.evaluation.prepared import Prepared
 from negmerge.evaluation.search import Choice
-from negmerge.merging.methods import SINGLE, Partial
+from negmerge.merging.methods import SINGLE
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline.greedy import greedy
@@ -28,7 +29,7 @@ class Evidence:
 
     partials: one for each repeat of the sweep. points: one row for each point, in order: ``index``,
     ``hyper_parameters``, ``state`` ("folded" or "diverged") and the outcome's fields. rivals: rows of
-    ``rival_runs.run``. load: the kept task vector of a point, for greedy.
+    ``pipeline.rivals.run``. load: the kept task vector of a point, for greedy.
     """
 
     partials: Sequence[Partial]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from negmerge.evaluation.search import Choice
-from negmerge.merging.methods import Partial
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.spec.job import Merge
 

@@ -1,20 +1,18 @@
-"""A spec's references on this machine: folders and archives, torchvision roots, registry tags. No service."""
+"""A spec's references as a command line means them: local folders and archives, torchvision roots, registry tags."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
 from negmerge.models.linearised import LinearisedModel
-from negmerge.models.loading import load_model, load_tag
+from negmerge.models.loading import as_asked, check_family, is_linearised, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.spec.fields import listed
-from negmerge.spec.job import DatasetRef, JobSpec, OpenClipModel, parse
+from negmerge.spec.job import DatasetRef, JobSpec, parse
 
 
 def read_spec(path: Path) -> JobSpec:
@@ -28,21 +26,6 @@ def read_spec(path: Path) -> JobSpec:
     if not isinstance(document, dict):
         raise SpecError([FieldError("", f"{path} should hold a JSON object: a job's spec")])
     return parse(document)
-
-
-def device_of(name: str) -> str:
-    """The device to compute on: ``auto`` is CUDA where there is one, else the CPU. Raises ModelError."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
-        raise ModelError(f"there is no device {name} here, {there} CUDA devices in all: use auto or cpu")
-    return name
 
 
 def open_model(spec: JobSpec, device: str) -> Network:
@@ -66,29 +49,11 @@ def open_measured(folder: Path, spec: JobSpec, device: str) -> Network:
     Where the spec's model is linearised this one is too, by its expansion around the spec's base model.
     """
     model = load_model(folder, device)
-    if not _linearised(spec):
+    if not is_linearised(spec):
         return model
-    _check_family(model, spec)
+    check_family(model, spec)
     base = open_model(spec, device)
     return LinearisedModel(model.module, model.config, model.original, device, around=base.original)
-
-
-def as_asked(model: Network, spec: JobSpec) -> Network:
-    """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
-    _check_family(model, spec)
-    if _linearised(spec):
-        return LinearisedModel(model.module, model.config, model.original, str(model.device))
-    return model
-
-
-def _linearised(spec: JobSpec) -> bool:
-    return isinstance(spec.base_model, OpenClipModel) and spec.base_model.linearised
-
-
-def _check_family(model: Network, spec: JobSpec) -> None:
-    asked = spec.base_model.family
-    if model.family != asked:
-        raise ModelError(f"base_model.family is {asked}, but the weights are of {model.family}")
 
 
 def open_datasets(

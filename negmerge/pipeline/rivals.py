@@ -15,7 +15,7 @@ from negmerge.spec.rivals import RivalOptions, RivalRun
 
 
 def check(spec: JobSpec) -> None:
-    """Raise SpecError for a value that a rival of the job has no use for (``rival.settings_of``)."""
+    """Raise SpecError for a value that a rival of the job has no use for (``rivals._base.settings_of``)."""
     for name in spec.rivals_compared():
         settings_of(name, spec.rivals.get(name, RivalOptions()))
 

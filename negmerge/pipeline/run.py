@@ -1,43 +1,26 @@
-"""A whole job in its steps: ``prepare``, ``tune`` for each point, ``rival_runs.run`` for each rival, ``conclude``.
+"""A whole job in its steps: ``prepare``, ``tune`` for each point, ``pipeline.rivals.run`` for each rival, ``conclude``.
 
 ``run`` does them one after the other in this process; the workers of the service call the same.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import load_tensors, save_tensors
 from negmerge.decoding.dataset import Dataset
 from negmerge.errors import DivergedError
 from negmerge.evaluation.prepared import Prepared
-from negmerge.merging.methods import Partial
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.pipeline.prepare import prepare
-from negmerge.pipeline.tune import TunedPoint, tune
-from negmerge.progress import OnStep
+from negmerge.pipeline.tune import tune
+from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
 from negmerge.spec.sweep import Point
-
-__all__ = [
-    "Evidence",
-    "OnStage",
-    "Prepared",
-    "TunedPoint",
-    "conclude",
-    "new_partial",
-    "prepare",
-    "run",
-    "task_vector_path",
-    "tune",
-]
-
-OnStage = Callable[[str], OnStep]
-"""Called with a stage's name before it begins; returns the OnStep that follows it."""
 
 
 def new_partial(spec: JobSpec, model: Network) -> Partial:
@@ -94,9 +77,9 @@ def _tuned(
             raise
         return row | {"state": "diverged", "cause": str(error)}
     if spec.keep_task_vectors:
-        checkpoints.save(tuned.vector, folder / task_vector_path(point.index))
+        save_tensors(tuned.vector, folder / task_vector_path(point.index))
     return row | {"state": "folded"} | tuned.outcome
 
 
 def _kept(folder: Path, index: int) -> TaskVector:
-    return checkpoints.load(folder / task_vector_path(index))
+    return load_tensors(folder / task_vector_path(index))

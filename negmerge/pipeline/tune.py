@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from negmerge.checkpoints.tensors import digest
 from negmerge.evaluation.assessment import assess, single_parts
 from negmerge.evaluation.metrics import Count
 from negmerge.evaluation.prepared import Prepared, measure
 from negmerge.evaluation.search import Choice, choose, choose_sparingly
-from negmerge.merging.methods import Single
-from negmerge.merging.vectors import TaskVector, apply_scale, check, digest, task_vector
+from negmerge.merging.partial import Single
+from negmerge.merging.vectors import TaskVector, apply_scale, check, task_vector
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore, still
 from negmerge.spec.job import JobSpec

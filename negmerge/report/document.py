@@ -12,12 +12,13 @@ import timm
 import torch
 
 import negmerge
-from negmerge.checkpoints.files import atomic_path, save
+from negmerge.checkpoints.files import atomic_path, save_tensors
+from negmerge.checkpoints.tensors import digest
 from negmerge.evaluation.assessment import Standing
 from negmerge.evaluation.prepared import Prepared
 from negmerge.evaluation.search import Choice
-from negmerge.merging.methods import Consensus
-from negmerge.merging.vectors import TaskVector, digest, rounded_away, unlearned
+from negmerge.merging.partial import Consensus
+from negmerge.merging.vectors import TaskVector, rounded_away, unlearned
 from negmerge.models.network import Network
 from negmerge.report import pages as report
 from negmerge.report.comparison import Run, table, table_parts
@@ -53,11 +54,11 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
     """Write every artifact into ``folder`` and return the result document.
 
     merged: τ* of the job's method, float32. ``digests.unlearned`` is the SHA-256 of the weights file itself,
-    ``digests.base`` and ``digests.task_vector`` are over tensors (``vectors.digest``).
+    ``digests.base`` and ``digests.task_vector`` are over tensors (``tensors.digest``).
     """
     scale = concluded.results[concluded.spec.merge.method][0].choice.scale
     weights = unlearned(model.original, merged, scale)
-    save(merged, folder / "merged" / "task_vector.safetensors")
+    save_tensors(merged, folder / "merged" / "task_vector.safetensors")
     digests = {
         "base": digest(model.original),
         "task_vector": digest(merged),

@@ -14,7 +14,7 @@ from negmerge.spec.sweep import BatchSize, Epochs, LearningRate
 _FOLDER = Path(__file__).parents[1] / "rivals"
 
 SGD = frozenset({"learning_rate", "epochs", "batch_size", "weight_decay", "momentum", "crop_flip"})
-"""The options that ``sgd.descend`` reads."""
+"""The options that ``rivals._sgd.descend`` reads."""
 
 RETRAIN = "retrain"
 """The rival that all others are compared with."""

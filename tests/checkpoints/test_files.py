@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import DTYPES, atomic_path, layout, load, save, sha256
+from negmerge.checkpoints.files import DTYPES, atomic_path, load_tensors, placement, save_tensors, sha256
+from negmerge.checkpoints.tensors import digest
 from negmerge.errors import CheckpointError, TensorError
-from negmerge.merging.vectors import digest
 
 WEIGHTS = {
     "visual.w": torch.randn(3, 5, generator=torch.Generator().manual_seed(0)),
@@ -39,18 +39,18 @@ def sharded(folder: Path, index: dict[str, str] | None = None) -> Path:
 
 
 def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path) -> None:
-    save(WEIGHTS, tmp_path / "m.safetensors")
-    assert digest(load(tmp_path / "m.safetensors")) == digest(WEIGHTS)
+    save_tensors(WEIGHTS, tmp_path / "m.safetensors")
+    assert digest(load_tensors(tmp_path / "m.safetensors")) == digest(WEIGHTS)
 
 
 def test_every_type_comes_back(tmp_path: Path) -> None:
     tensors = {name: torch.ones(3).to(dtype) for name, dtype in DTYPES.items()}
-    save(tensors, tmp_path / "m.safetensors")
-    assert digest(load(tmp_path / "m.safetensors")) == digest(tensors)
+    save_tensors(tensors, tmp_path / "m.safetensors")
+    assert digest(load_tensors(tmp_path / "m.safetensors")) == digest(tensors)
 
 
 def test_safetensors_reads_what_we_write(tmp_path: Path) -> None:
-    save(WEIGHTS, tmp_path / "m.safetensors", {"format": "pt"})
+    save_tensors(WEIGHTS, tmp_path / "m.safetensors", {"format": "pt"})
     assert digest(load_file(tmp_path / "m.safetensors")) == digest(WEIGHTS)
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
@@ -59,67 +59,67 @@ def test_safetensors_reads_what_we_write(tmp_path: Path) -> None:
 def test_tensors_that_do_not_lie_row_by_row_are_saved_by_their_values(tmp_path: Path) -> None:
     square = torch.arange(6.0).reshape(2, 3)
     tensors = {"t": square.T, "one": square[:, 2][:1], "strided": square[:, ::2], "expanded": torch.ones(1).expand(3)}
-    save(tensors, tmp_path / "m.safetensors")
-    loaded = load(tmp_path / "m.safetensors")
+    save_tensors(tensors, tmp_path / "m.safetensors")
+    loaded = load_tensors(tmp_path / "m.safetensors")
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
 def test_saving_tells_the_digest_of_the_file(tmp_path: Path) -> None:
-    told = save(WEIGHTS, tmp_path / "m.safetensors")
+    told = save_tensors(WEIGHTS, tmp_path / "m.safetensors")
     found = hashlib.sha256((tmp_path / "m.safetensors").read_bytes()).hexdigest()
     assert told == sha256(tmp_path / "m.safetensors") == f"sha256:{found}"
 
 
 def test_the_same_tensors_in_another_order_are_the_same_file(tmp_path: Path) -> None:
     backwards = dict(reversed(WEIGHTS.items()))
-    assert save(WEIGHTS, tmp_path / "a.safetensors") == save(backwards, tmp_path / "b.safetensors")
+    assert save_tensors(WEIGHTS, tmp_path / "a.safetensors") == save_tensors(backwards, tmp_path / "b.safetensors")
 
 
 def test_saving_makes_the_folder(tmp_path: Path) -> None:
-    save(WEIGHTS, tmp_path / "points" / "0" / "m.safetensors")
-    assert digest(load(tmp_path / "points" / "0" / "m.safetensors")) == digest(WEIGHTS)
+    save_tensors(WEIGHTS, tmp_path / "points" / "0" / "m.safetensors")
+    assert digest(load_tensors(tmp_path / "points" / "0" / "m.safetensors")) == digest(WEIGHTS)
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"m\.safetensors cannot be written: "):
-        save(WEIGHTS, tmp_path / "file" / "m.safetensors")
+        save_tensors(WEIGHTS, tmp_path / "file" / "m.safetensors")
 
 
 def test_shards_are_loaded_as_one_model(tmp_path: Path) -> None:
-    assert digest(load(sharded(tmp_path / "model"))) == digest(WEIGHTS)
+    assert digest(load_tensors(sharded(tmp_path / "model"))) == digest(WEIGHTS)
 
 
 def test_a_folder_with_one_file_is_that_file(tmp_path: Path) -> None:
-    save(WEIGHTS, tmp_path / "open_clip_model.safetensors")
+    save_tensors(WEIGHTS, tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_text("{}")
-    assert digest(load(tmp_path)) == digest(WEIGHTS)
+    assert digest(load_tensors(tmp_path)) == digest(WEIGHTS)
 
 
 def test_a_folder_with_two_files_and_no_index_is_refused(tmp_path: Path) -> None:
-    save(WEIGHTS, tmp_path / "a.safetensors")
-    save(WEIGHTS, tmp_path / "b.safetensors")
+    save_tensors(WEIGHTS, tmp_path / "a.safetensors")
+    save_tensors(WEIGHTS, tmp_path / "b.safetensors")
     with pytest.raises(CheckpointError, match="holds 2 safetensors files and 0 indexes"):
-        load(tmp_path)
+        load_tensors(tmp_path)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds 0 safetensors files"):
-        load(tmp_path)
+        load_tensors(tmp_path)
 
 
 def test_a_shard_that_is_gone_is_named(tmp_path: Path) -> None:
     folder = sharded(tmp_path / "model")
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors cannot be read"):
-        load(folder)
+        load_tensors(folder)
 
 
 def test_a_tensor_that_the_index_places_elsewhere_is_named(tmp_path: Path) -> None:
     index = dict.fromkeys(WEIGHTS, "model-00001-of-00002.safetensors")
     index["none"] = "model-00002-of-00002.safetensors"
     with pytest.raises(TensorError, match="but the index says otherwise"):
-        layout(sharded(tmp_path / "model", index))
+        placement(sharded(tmp_path / "model", index))
 
 
 def test_a_tensor_that_only_the_index_knows_is_named(tmp_path: Path) -> None:
@@ -129,13 +129,13 @@ def test_a_tensor_that_only_the_index_knows_is_named(tmp_path: Path) -> None:
     document["weight_map"]["ghost"] = "model-00001-of-00002.safetensors"
     path.write_text(json.dumps(document))
     with pytest.raises(TensorError, match="'ghost'"):
-        layout(folder)
+        placement(folder)
 
 
 @pytest.mark.parametrize("place", ["../secret.safetensors", "/etc/x.safetensors", "sub/x.safetensors", "x.bin", 7])
 def test_an_index_that_leads_out_of_its_folder_is_refused(tmp_path: Path, place: str) -> None:
     with pytest.raises(CheckpointError, match="no safetensors file beside it"):
-        layout(sharded(tmp_path / "model", {"visual.w": place}))
+        placement(sharded(tmp_path / "model", {"visual.w": place}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": {}}', '{"weight_map": 3}'])
@@ -143,13 +143,13 @@ def test_an_index_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     folder = sharded(tmp_path / "model")
     (folder / "model.safetensors.index.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"index\.json"):
-        layout(folder)
+        placement(folder)
 
 
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     torch.save(WEIGHTS, tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match="never a pickle"):
-        load(tmp_path / "m.safetensors")
+        load_tensors(tmp_path / "m.safetensors")
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -180,15 +180,15 @@ def test_a_new_file_appears_whole_under_its_name_only(tmp_path: Path) -> None:
 
 def test_a_new_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
-    save(WEIGHTS, tmp_path / "m.safetensors")
+    save_tensors(WEIGHTS, tmp_path / "m.safetensors")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "m.safetensors")]
     assert modes[0] == modes[1]
 
 
 def test_a_loaded_model_survives_that_its_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    save(WEIGHTS, path)
-    loaded = load(path)
+    save_tensors(WEIGHTS, path)
+    loaded = load_tensors(path)
     zeros: dict[str, Tensor] = {name: torch.zeros_like(tensor) for name, tensor in WEIGHTS.items()}
-    save(zeros, path)
+    save_tensors(zeros, path)
     assert digest(loaded) == digest(WEIGHTS)

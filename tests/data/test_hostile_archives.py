@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from negmerge.data.archives import Limits, index_archive, read_samples
+from negmerge.data.archives import index_archive, read_samples
+from negmerge.data.members import Limits
 from negmerge.errors import ArchiveError
 from tests.support.archive_files import (
     PAIR,

@@ -18,7 +18,7 @@ import torch
 
 from app.record import steps
 from app.record.db import Database
-from app.record.steps import Arithmetic
+from app.record.leases import Arithmetic
 from app.settings import Settings
 from tests.support import pico, records
 from tests.support.servers import free_port

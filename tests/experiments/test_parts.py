@@ -14,7 +14,7 @@ import pytest
 from experiments import pictures, results
 from experiments.choosing import Trial, choose
 from experiments.subsets import SUBSETS, Merged, curve, sizes, subsets
-from negmerge.checkpoints import files as checkpoints
+from negmerge.checkpoints.files import load_tensors
 from negmerge.decoding.dataset import Dataset
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline import run as pipeline
@@ -98,7 +98,7 @@ class Job:
     folder: Path
 
     def load(self, index: int) -> TaskVector:
-        return checkpoints.load(self.folder / "out" / pipeline.task_vector_path(index))
+        return load_tensors(self.folder / "out" / pipeline.task_vector_path(index))
 
     def curve(self, kept: Path, load: Callable[[int], TaskVector]) -> list[Merged]:
         return curve(self.spec, self.datasets, load, kept, ignore)

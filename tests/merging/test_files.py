@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import load, save, sha256
+from negmerge.checkpoints.files import load_tensors, save_tensors, sha256
+from negmerge.checkpoints.tensors import digest, is_buffer
 from negmerge.errors import CheckpointError, Interrupted, MergeError, NegmergeError, TensorError
 from negmerge.merging import files as filemerge
 from negmerge.merging.files import TensorSummary, inspect_file, merge_files
-from negmerge.merging.methods import Partial
-from negmerge.merging.vectors import apply_scale, digest, is_buffer, task_vector
+from negmerge.merging.partial import Partial
+from negmerge.merging.vectors import apply_scale, task_vector
 from negmerge.spec import job as spec
 
 Weights = dict[str, Tensor]
@@ -91,14 +92,14 @@ def test_a_file_has_the_bits_of_a_jobs_merge(tmp_path: Path, method: str, dtype:
 
     files.merge(method=method, scale=0.85)
 
-    assert digest(load(files.out)) == digest(files.expected(method, 0.85))
+    assert digest(load_tensors(files.out)) == digest(files.expected(method, 0.85))
 
 
 @pytest.mark.parametrize("method", ["negmerge", "ties"])
 def test_pieces_of_a_tensor_are_merged_as_the_whole(files: Files, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filemerge, "PIECE", 3)
     files.merge(method=method, agreement=0.6, density=0.3)
-    assert digest(load(files.out)) == digest(files.expected(method, agreement=0.6, density=0.3))
+    assert digest(load_tensors(files.out)) == digest(files.expected(method, agreement=0.6, density=0.3))
 
 
 def test_task_arithmetic_subtracts_the_one_task_vector(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_task_arithmetic_subtracts_the_one_task_vector(tmp_path: Path) -> None:
     files.merge(method="task_arithmetic", scale=0.5)
 
     tau = files.tuned_weights[0]["conv.weight"] - base["conv.weight"]
-    assert torch.equal(load(files.out)["conv.weight"], base["conv.weight"] - tau * 0.5)
+    assert torch.equal(load_tensors(files.out)["conv.weight"], base["conv.weight"] - tau * 0.5)
 
 
 def test_models_fine_tuned_in_float32_are_merged_into_a_half_precision_base(tmp_path: Path) -> None:
@@ -118,17 +119,17 @@ def test_models_fine_tuned_in_float32_are_merged_into_a_half_precision_base(tmp_
 
     files.merge()
 
-    assert digest(load(files.out)) == digest(files.expected("negmerge"))
+    assert digest(load_tensors(files.out)) == digest(files.expected("negmerge"))
 
 
 def test_scale_zero_gives_the_base_model_back_to_the_bit(files: Files) -> None:
     files.merge(scale=0.0)
-    assert digest(load(files.out)) == digest(files.weights)
+    assert digest(load_tensors(files.out)) == digest(files.weights)
 
 
 def test_buffers_are_the_base_models(files: Files) -> None:
     files.merge()
-    merged = load(files.out)
+    merged = load_tensors(files.out)
     for name in ("bn.running_mean", "bn.num_batches_tracked", "position_ids"):
         assert torch.equal(merged[name], files.weights[name])
 
@@ -168,7 +169,7 @@ def test_shards_are_merged_as_one_file(files: Files, tmp_path: Path) -> None:
     folder.mkdir()
     names = list(files.weights)
     for shard, part in enumerate((names[::2], names[1::2])):
-        save({name: files.tuned_weights[0][name] for name in part}, folder / f"{shard}.safetensors")
+        save_tensors({name: files.tuned_weights[0][name] for name in part}, folder / f"{shard}.safetensors")
     places = {name: f"{i % 2}.safetensors" for i, name in enumerate(names)}
     (folder / "model.safetensors.index.json").write_text(f'{{"weight_map": {places}}}'.replace("'", '"'))
     from_files = files.merge().digest
@@ -310,9 +311,9 @@ def test_a_folder_that_is_not_there_is_named(files: Files) -> None:
 
 def test_memory_does_not_grow_with_the_models(tmp_path: Path) -> None:
     base = {"w": torch.zeros(6_000_000)}
-    save(base, tmp_path / "base.safetensors")
+    save_tensors(base, tmp_path / "base.safetensors")
     for i in range(8):
-        save({"w": torch.full((6_000_000,), 0.5 + i)}, tmp_path / f"{i}.safetensors")
+        save_tensors({"w": torch.full((6_000_000,), 0.5 + i)}, tmp_path / f"{i}.safetensors")
     code = f"""
 import resource
 from pathlib import Path
@@ -324,7 +325,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(found.stdout) < 60_000  # KiB; all eight together are 190,000
-    assert load(tmp_path / "out.safetensors")["w"][-1].item() == -4.0
+    assert load_tensors(tmp_path / "out.safetensors")["w"][-1].item() == -4.0
 
 
 # Looking into a file.
@@ -337,7 +338,7 @@ def test_a_file_is_summed_up_tensor_by_tensor(tmp_path: Path) -> None:
         "c": torch.zeros(0, 2, dtype=torch.float16),
         "n": torch.tensor([1, 2, 2, 0]),
     }
-    save(tensors, tmp_path / "m.safetensors")
+    save_tensors(tensors, tmp_path / "m.safetensors")
 
     found = {summary.name: summary for summary in inspect_file(tmp_path / "m.safetensors")}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from negmerge.merging.accumulators import PARTS, mean
-from negmerge.merging.methods import Consensus, Partial
+from negmerge.merging.partial import Consensus, Partial
 from negmerge.merging.vectors import apply_scale, task_vector
 from negmerge.spec import job as spec
 from tests.support.task_vectors import (

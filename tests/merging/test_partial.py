@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from negmerge.checkpoints.files import save
+from negmerge.checkpoints.files import save_tensors
 from negmerge.errors import CheckpointError, DivergedError, MergeError, TensorError
-from negmerge.merging.methods import Partial
+from negmerge.merging.partial import Partial
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import TaskVector
 from negmerge.spec import job as spec
@@ -302,7 +302,7 @@ def test_a_partial_of_another_model_is_refused_by_tensor(tmp_path: Path) -> None
 
 
 def test_a_weights_file_is_no_partial(tmp_path: Path) -> None:
-    save({"w": torch.ones(2)}, tmp_path / "w.safetensors")
+    save_tensors({"w": torch.ones(2)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="does not hold a partial"):
         Partial.load(tmp_path / "w.safetensors", BASE, PLAIN)
 

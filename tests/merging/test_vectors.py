@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
+from negmerge.checkpoints.tensors import digest, is_buffer
 from negmerge.errors import DivergedError, MergeError, TensorError
-from negmerge.merging.vectors import apply_scale, check, digest, is_buffer, rounded_away, task_vector, unlearned
+from negmerge.merging.vectors import apply_scale, check, rounded_away, task_vector, unlearned
 
 TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 finite = st.floats(-4, 4, width=32)

@@ -14,6 +14,7 @@ from negmerge.errors import DivergedError
 from negmerge.evaluation.prepared import Prepared
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.prepare import prepare
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
 from tests.support import pico, pico_timm
@@ -96,7 +97,7 @@ def test_the_retrained_model_is_in_the_result_once_for_each_repeat(done: Done) -
 
 def test_the_retrained_model_comes_back_with_the_prepared_job(tmp_path: Path) -> None:
     spec = parse(spec_document(tmp_path))
-    prepared = pipeline.prepare(spec, open_model(spec, "cpu"), *open_datasets(spec))
+    prepared = prepare(spec, open_model(spec, "cpu"), *open_datasets(spec))
     assert prepared.retrained is not None
 
     prepared.save(tmp_path / "prepared.safetensors")
@@ -111,7 +112,7 @@ def test_the_retrained_model_comes_back_with_the_prepared_job(tmp_path: Path) ->
 def test_a_job_whose_goal_diverges_ends_there(tmp_path: Path) -> None:
     spec = parse(spec_document(tmp_path, rivals={"retrain": RETRAIN | {"learning_rate": 1e30}}))
     with pytest.raises(DivergedError, match="which λ is to match, diverged"):
-        pipeline.prepare(spec, open_model(spec, "cpu"), *open_datasets(spec))
+        prepare(spec, open_model(spec, "cpu"), *open_datasets(spec))
 
 
 def test_evaluating_a_model_trains_no_retrained_one(tmp_path: Path) -> None:

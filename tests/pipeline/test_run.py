@@ -13,6 +13,8 @@ from negmerge.evaluation.prepared import Prepared
 from negmerge.models.loading import load_model
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.tune import tune
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
 from negmerge.spec.sweep import expand
@@ -52,7 +54,7 @@ def test_what_was_measured_is_what_the_file_holds(job: tuple[Path, dict[str, Any
     folder, result = job
     spec = parse(result["spec"])
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    measured = pipeline.prepare(spec, load_model(folder / "out" / "unlearned"), forget, retain).base
+    measured = prepare(spec, load_model(folder / "out" / "unlearned"), forget, retain).base
     assert measured["test"]["forget"].as_json() == result["methods"]["negmerge"]["test"]["forget"]
     assert measured["test"]["retain"].as_json() == result["methods"]["negmerge"]["test"]["retain"]
 
@@ -117,7 +119,7 @@ def test_a_control_sets_train_part_is_not_measured(tmp_path: Path) -> None:
     document = local_job.spec_document(tmp_path, retain={"uri": str(control)})
     spec = parse(document)
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    prepared = pipeline.prepare(spec, open_model(spec, "cpu"), forget, retain)
+    prepared = prepare(spec, open_model(spec, "cpu"), forget, retain)
     assert set(prepared.base["train"]) == {"forget"}
     assert prepared.splits["retain"]["train"] > 0
 
@@ -125,7 +127,7 @@ def test_a_control_sets_train_part_is_not_measured(tmp_path: Path) -> None:
 def test_a_prepared_job_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     spec = parse(local_job.spec_document(tmp_path))
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    prepared = pipeline.prepare(spec, open_model(spec, "cpu"), forget, retain)
+    prepared = prepare(spec, open_model(spec, "cpu"), forget, retain)
     prepared.save(tmp_path / "prepared.safetensors")
     again = Prepared.load(tmp_path / "prepared.safetensors")
     assert again.base == prepared.base
@@ -144,7 +146,7 @@ def test_unseen_samples_come_from_the_forget_sets_own_data_set(tmp_path: Path) -
     forget_ref = {"uri": archive, "select": {"fraction": 0.2}}
     spec = parse(local_job.spec_document(tmp_path, forget=forget_ref, retain={"uri": str(control)}))
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    prepared = pipeline.prepare(spec, open_model(spec, "cpu"), forget, retain)
+    prepared = prepare(spec, open_model(spec, "cpu"), forget, retain)
     assert prepared.reference is not None
     assert prepared.reference.count == 50  # 10 % of the 500 digits of its own archive, not of the control set's 40
 
@@ -168,8 +170,8 @@ def test_points_fold_to_the_same_vector_in_any_order_over_partials(tmp_path: Pat
     spec = parse(local_job.spec_document(tmp_path, compare=["task_arithmetic", "ties"]))
     model = open_model(spec, "cpu")
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    prepared = pipeline.prepare(spec, model, forget, retain)
-    tuned = [(point.index, pipeline.tune(spec, model, prepared, point)) for point in expand(spec.sweep)]
+    prepared = prepare(spec, model, forget, retain)
+    tuned = [(point.index, tune(spec, model, prepared, point)) for point in expand(spec.sweep)]
     one, left, right = (pipeline.new_partial(spec, model) for _ in range(3))
     for index, point in tuned:
         one.add(index, point.vector, point.single)

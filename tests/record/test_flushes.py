@@ -7,8 +7,9 @@ import pytest
 from app.errors import InternalError
 from app.record import jobs, steps
 from app.record.db import Database
-from app.record.jobs import JobState, StepKind, StepState
-from app.record.steps import Claim, FlushOutcome, LostClaim
+from app.record.leases import Claim, LostClaim
+from app.record.states import JobState, StepKind, StepState
+from app.record.steps import FlushOutcome
 from app.record.tables import Job, Partial, StoredObject
 from tests.support.records import (
     SHORT,

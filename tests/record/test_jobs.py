@@ -17,11 +17,12 @@ from app.errors import (
 )
 from app.record import jobs, steps
 from app.record.db import Database
-from app.record.jobs import JobState
-from app.record.lifecycle import lock
-from app.record.steps import Arithmetic
+from app.record.leases import Arithmetic
+from app.record.lifecycle import lock, transition
+from app.record.objects import keep
+from app.record.progress import progress, queue_position
+from app.record.states import JobState
 from app.record.tables import Artifact, Event, Job, JobMetadata, Partial, Step, StoredObject
-from app.store import objects as artifacts
 from negmerge.spec.job import parse
 from tests.support.records import (
     CPU,
@@ -167,7 +168,7 @@ def test_a_step_that_the_picture_does_not_have_is_refused(database: Database) ->
         job = lock(session, job_id)
         assert job is not None
         with pytest.raises(InternalError, match="from queued to succeeded"):
-            jobs.transition(session, job, JobState.SUCCEEDED)
+            transition(session, job, JobState.SUCCEEDED)
 
 
 def test_a_queued_job_is_cancelled_at_once(database: Database) -> None:
@@ -246,7 +247,7 @@ def test_when_a_job_succeeds_only_its_artifacts_are_kept(database: Database) -> 
 
 def test_keeping_an_object_that_was_never_recorded_is_a_mistake(database: Database) -> None:
     with database.write() as session, pytest.raises(InternalError, match="register"):
-        artifacts.keep(session, ["nowhere"])
+        keep(session, ["nowhere"])
 
 
 def test_a_data_set_is_in_use_until_its_jobs_have_ended(database: Database) -> None:
@@ -265,7 +266,7 @@ def test_the_queue_position_counts_the_older_jobs_of_the_queue(database: Databas
     first, second = make_job(database), make_job(database)
     elsewhere = make_job(database, queue="big")
     with database.read() as session:
-        places = [jobs.queue_position(session, session.get_one(Job, i)) for i in (first, second, elsewhere)]
+        places = [queue_position(session, session.get_one(Job, i)) for i in (first, second, elsewhere)]
     assert places == [1, 2, 1]
 
 
@@ -277,11 +278,11 @@ def test_progress_counts_the_points_by_what_became_of_them(database: Database) -
     flush(database, [folded], "p")
     train(database, trained)
     with database.read() as session:
-        progress = jobs.progress(session, session.get_one(Job, job_id))
+        found = progress(session, session.get_one(Job, job_id))
     counts = {"total": 4, "open": 1, "running": 1, "trained": 1, "folded": 1, "diverged": 0}
-    assert progress["points"] == counts
-    assert progress["running"] == [{"kind": "point", "index": 2}]
-    assert progress["fraction"] == 0.5  # prepare and two of four points, of six steps
+    assert found["points"] == counts
+    assert found["running"] == [{"kind": "point", "index": 2}]
+    assert found["fraction"] == 0.5  # prepare and two of four points, of six steps
 
 
 def test_progress_says_how_many_living_workers_could_go_on(database: Database) -> None:
@@ -291,4 +292,4 @@ def test_progress_says_how_many_living_workers_could_go_on(database: Database) -
         for worker in (able, other, make_worker(CPU, queue="elsewhere")):
             steps.seen(session, worker)
     with database.read() as session:
-        assert jobs.progress(session, session.get_one(Job, job_id))["workers"] == 1
+        assert progress(session, session.get_one(Job, job_id))["workers"] == 1

@@ -7,9 +7,9 @@ from sqlalchemy import text
 
 from app.record import steps
 from app.record.db import Database
-from app.record.jobs import JobState, StepKind, StepState
+from app.record.leases import Claim, LostClaim, report_progress
 from app.record.lifecycle import lock
-from app.record.steps import Claim, LostClaim
+from app.record.states import JobState, StepKind, StepState
 from tests.support.records import (
     CPU,
     SHORT,
@@ -123,7 +123,7 @@ def test_progress_of_a_lost_claim_is_not_written(database: Database) -> None:
     again = claim(database, make_worker())
     for held, step in ((again, 3), (lost, 99)):
         with database.write() as session:
-            steps.report_progress(session, held, step, 100, 0.5)
+            report_progress(session, held, step, 100, 0.5)
     assert point(database, again).progress == {"step": 3, "total": 100, "loss": 0.5}
 
 
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_a_number_is_shown_as_none(database: Database) -> Non
     make_tuning_job(database)
     held = claim(database, make_worker())
     with database.write() as session:
-        steps.report_progress(session, held, 1, 2, float("nan"))
+        report_progress(session, held, 1, 2, float("nan"))
     assert point(database, held).progress == {"step": 1, "total": 2, "loss": None}
 
 

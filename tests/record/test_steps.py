@@ -7,8 +7,8 @@ import pytest
 from app.errors import InternalError
 from app.record import steps
 from app.record.db import Database
-from app.record.jobs import JobState, StepKind, StepState
-from app.record.steps import Arithmetic, LostClaim
+from app.record.leases import Arithmetic, LostClaim, not_wanted
+from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Partial, Worker
 from tests.support.records import (
     CAUSE,
@@ -240,7 +240,7 @@ def test_when_a_job_fails_its_other_workers_lose_their_claims(database: Database
     fail(database, one, final=True)
     assert renew(database, [other]) == {other.token}
     with database.read() as session:
-        assert steps.not_wanted(session, [job_id]) == {job_id}
+        assert not_wanted(session, [job_id]) == {job_id}
 
 
 def test_a_diverged_point_is_left_out(database: Database) -> None:

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import pytest
 
 from negmerge.errors import SpecError
-from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.prepare import prepare
 from negmerge.rivals import _base as rival
 from negmerge.rivals._base import Settings, find, settings_of
 from negmerge.spec.job import parse
@@ -67,4 +67,4 @@ def test_a_share_of_more_than_all_weights_ends_the_job_before_an_image_is_read(t
     spec = parse(spec_document(tmp_path, {"salun": {"strength": 1.5}}))
     forget, retain = (replace(dataset, read=unread) for dataset in open_datasets(spec))
     with pytest.raises(SpecError, match=r"/rivals/salun/strength: .* 1\.5 is more than 1"):
-        pipeline.prepare(spec, open_model(spec, "cpu"), forget, retain)
+        prepare(spec, open_model(spec, "cpu"), forget, retain)

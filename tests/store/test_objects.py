@@ -11,10 +11,10 @@ import pytest
 
 from app.record import jobs, steps
 from app.record.db import Database
+from app.record.objects import keep, register_key, release
 from app.record.tables import StoredObject
-from app.store import objects as artifacts
 from app.store.garbage import collect
-from app.store.objects import ObjectMissing, Store, StoreUnavailable, put_for
+from app.store.objects import CHUNK, ObjectMissing, Store, StoreUnavailable, put_for
 from negmerge.progress import OnStep, ignore
 from tests.support.records import claim, make_finished_job, make_job, make_tuning_job, make_worker, register, train
 from tests.support.servers import free_port
@@ -40,7 +40,7 @@ def test_an_empty_object_is_an_object(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_file_of_many_parts_comes_back_whole(store: Store, tmp_path: Path) -> None:
-    content = os.urandom(2 * artifacts.CHUNK + 12_345)
+    content = os.urandom(2 * CHUNK + 12_345)
     (tmp_path / "there").write_bytes(content)
     store.put_file("big", tmp_path / "there")
     store.get_file("big", tmp_path / "back")
@@ -49,11 +49,11 @@ def test_a_file_of_many_parts_comes_back_whole(store: Store, tmp_path: Path) -> 
 
 
 def test_a_put_can_be_stopped_between_its_parts_and_leaves_no_object(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "there").write_bytes(bytes(4 * artifacts.CHUNK))
+    (tmp_path / "there").write_bytes(bytes(4 * CHUNK))
 
     def stop_after_the_first(step: int, total: int, loss: float | None) -> None:
-        assert total == 4 * artifacts.CHUNK
-        if step >= artifacts.CHUNK:
+        assert total == 4 * CHUNK
+        if step >= CHUNK:
             raise InterruptedError
 
     with pytest.raises(StoreUnavailable):
@@ -145,7 +145,7 @@ def known_keys(database: Database) -> set[str]:
 
 def put(database: Database, store: Store, key: str, owner: str, job_id: str | None = None) -> None:
     with database.write() as session:
-        artifacts.register_key(session, key, owner, job_id)
+        register_key(session, key, owner, job_id)
     store.put_bytes(key, b"1")
 
 
@@ -204,11 +204,11 @@ def test_an_upload_has_its_time(database: Database, folder_store: Store) -> None
 def test_a_kept_upload_stays_until_it_is_released(database: Database, folder_store: Store) -> None:
     put(database, folder_store, "datasets/1", "ds_1")
     with database.write() as session:
-        artifacts.keep(session, ["datasets/1"])
+        keep(session, ["datasets/1"])
     time.sleep(0.05)
     assert collect(database, folder_store, 0.02) == 0
     with database.write() as session:
-        artifacts.release(session, ["datasets/1"])
+        release(session, ["datasets/1"])
     assert collect(database, folder_store, GRACE) == 1
 
 

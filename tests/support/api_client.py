@@ -20,10 +20,11 @@ from app.auth import Scope
 from app.main import create_app
 from app.record import steps
 from app.record.db import Database
+from app.record.leases import Claim
+from app.record.objects import ArtifactFile, register_key
 from app.record.states import JobState, StepKind
 from app.settings import Settings
-from app.store import objects as artifacts
-from app.store.objects import ArtifactFile, Store
+from app.store.objects import Store
 from tests.support import records
 
 CLASSES = ("one", "seven", "two")
@@ -130,10 +131,10 @@ class Api:
         assert records.read_job(self.database, job_id).state == JobState.FAILED
         return job_id
 
-    def _stored(self, claim: steps.Claim, path: str, content: bytes) -> ArtifactFile:
+    def _stored(self, claim: Claim, path: str, content: bytes) -> ArtifactFile:
         key = f"jobs/{claim.job_id}/{claim.token}/{path}"
         with self.database.write() as session:
-            artifacts.register_key(session, key, claim.token, claim.job_id)
+            register_key(session, key, claim.token, claim.job_id)
         self.store.put_bytes(key, content)
         media = "application/json" if path.endswith(".json") else "application/octet-stream"
         return ArtifactFile(path, key, len(content), sha256(content), media)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from negmerge.data.archives import Index, Limits, index_archive
+from negmerge.data.archives import Index, index_archive
+from negmerge.data.members import Limits
 from negmerge.errors import ArchiveError
 
 Files = dict[str, bytes]

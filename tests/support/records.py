@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from app.record import jobs, steps
+from app.record import jobs, leases, steps
 from app.record.db import Database
 from app.record.ids import new_id
-from app.record.steps import Arithmetic, Claim, WorkerIdentity
+from app.record.leases import Arithmetic, Claim, WorkerIdentity, claim_next
+from app.record.objects import ArtifactFile, register_key
+from app.record.states import StepKind
 from app.record.tables import Job, Step
-from app.store import objects as artifacts
-from app.store.objects import ArtifactFile
 from negmerge.spec.job import JobSpec, parse
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def claim(database: Database, worker: WorkerIdentity, lease: float = LEASE) -> C
 def claim_or_none(database: Database, worker: WorkerIdentity, lease: float = LEASE) -> Claim | None:
     """The worker's next step, if one is due."""
     with database.write() as session:
-        return steps.claim_next(session, worker, lease)
+        return claim_next(session, worker, lease)
 
 
 def make_tuning_job(database: Database, **spec: Any) -> str:
@@ -74,7 +74,7 @@ def make_tuning_job(database: Database, **spec: Any) -> str:
 def register(session: Any, held: Claim, name: str) -> str:
     """A recorded key below the claim's own prefix."""
     key = f"jobs/{held.job_id}/{held.token}/{name}"
-    artifacts.register_key(session, key, held.token, held.job_id)
+    register_key(session, key, held.token, held.job_id)
     return key
 
 
@@ -96,7 +96,7 @@ def flush(
 def fold(database: Database, worker: WorkerIdentity) -> None:
     """The worker claims, trains and commits all points that are due."""
     claims = []
-    while (held := claim_or_none(database, worker)) is not None and held.kind == jobs.StepKind.POINT:
+    while (held := claim_or_none(database, worker)) is not None and held.kind == StepKind.POINT:
         train(database, held)
         claims.append(held)
     assert held is None, "conclude was due before all points were folded"
@@ -158,7 +158,7 @@ def give_back(database: Database, claims: Sequence[Claim]) -> None:
 
 def renew(database: Database, claims: Sequence[Claim], lease: float = 30.0) -> set[str]:
     with database.write() as session:
-        return steps.renew(session, claims, lease)
+        return leases.renew(session, claims, lease)
 
 
 def point(database: Database, held: Claim) -> Step:

@@ -8,8 +8,9 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from negmerge.merging.methods import Partial, Single
-from negmerge.merging.vectors import TaskVector, digest
+from negmerge.checkpoints.tensors import digest
+from negmerge.merging.partial import Partial, Single
+from negmerge.merging.vectors import TaskVector
 from negmerge.spec import job as spec
 
 METHODS = ["negmerge", "uniform", "task_arithmetic", "magmax", "ties"]

@@ -10,12 +10,12 @@ import torch
 
 from app.record import jobs, steps
 from app.record.db import Database
+from app.record.leases import Claim, WorkerIdentity
 from app.record.states import StepKind, StepState
-from app.record.steps import Claim, WorkerIdentity
 from app.settings import Settings
 from app.store.objects import Store
-from negmerge.merging.methods import Partial
-from negmerge.pipeline.run import TunedPoint
+from negmerge.merging.partial import Partial
+from negmerge.pipeline.tune import TunedPoint
 from negmerge.spec.job import Merge
 from tests.support import records
 from worker.fold import Fold
