@@ -20,7 +20,7 @@ from negmerge.models.network import Network
 from negmerge.pipeline import local
 from negmerge.pipeline import prepare as preparing
 from negmerge.pipeline.tune import choose_scale, load_at
-from negmerge.progress import OnStep, still
+from negmerge.progress import OnStep, frozen_at
 from negmerge.report.comparison import table_parts
 from negmerge.spec.job import JobSpec
 from negmerge.spec.sweep import count
@@ -68,9 +68,9 @@ def curve(
         return known
     model = local.open_model(spec, "cpu")
     total = len(known) + len(todo)
-    prepared = preparing.prepare(spec, model, *datasets, still(on_step, len(known), total))
+    prepared = preparing.prepare(spec, model, *datasets, frozen_at(on_step, len(known), total))
     for subset in todo:
-        known.append(_merged(spec, model, prepared, subset, load, still(on_step, len(known), total)))
+        known.append(_merged(spec, model, prepared, subset, load, frozen_at(on_step, len(known), total)))
         with atomic_path(kept) as temporary:
             temporary.write_text(json.dumps([asdict(one) for one in known]))
         on_step(len(known), total, None)

@@ -13,7 +13,7 @@ def ignore(step: int, total: int, loss: float | None) -> None:
     """An OnStep that nobody listens to."""
 
 
-def still(on_step: OnStep, step: int, total: int, loss: float | None = None) -> OnStep:
+def frozen_at(on_step: OnStep, step: int, total: int, loss: float | None = None) -> OnStep:
     """An OnStep for work inside one step: it lets the work be stopped, and progress stands still."""
     return lambda _step, _total, _loss: on_step(step, total, loss)
 

@@ -20,11 +20,11 @@ from negmerge.memory import keep_freed_memory
 from negmerge.models.devices import device_of
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
-from worker.held import Held
+from worker.context import WorkerContext
+from worker.held_claims import HeldClaims
 from worker.janitor import Janitor
 from worker.keeper import Keeper
 from worker.scratch import Scratch, remove_abandoned
-from worker.station import Station
 from worker.tasks import add_tasks
 from worker.work import Loop
 
@@ -39,9 +39,9 @@ def main() -> int:
     logs.configure(worker_id)
     keep_freed_memory()
     settings = Settings()
-    held = Held(settings.lease_seconds)
-    with _station(settings, worker_id) as station:
-        loop, keeper, janitor = Loop(station, held), Keeper(station, held), Janitor(station, held)
+    held = HeldClaims(settings.lease_seconds)
+    with _context(settings, worker_id) as context:
+        loop, keeper, janitor = Loop(context, held), Keeper(context, held), Janitor(context, held)
         celery = make_app(settings)
         add_tasks(celery, loop)
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 @contextmanager
-def _station(settings: Settings, worker_id: str) -> Iterator[Station]:
+def _context(settings: Settings, worker_id: str) -> Iterator[WorkerContext]:
     """Open what a worker stands on, and close it in order; its row in the list of workers goes too."""
     temporary = settings.data_dir / "tmp" / "workers"
     remove_abandoned(temporary)
@@ -76,7 +76,7 @@ def _station(settings: Settings, worker_id: str) -> Iterator[Station]:
     database = Database(settings.database_url, idle_seconds=settings.lease_seconds / 3)
     scratch = Scratch(temporary / worker_id)
     try:
-        yield Station(settings, database, Store.open(settings.store_url), scratch, worker)
+        yield WorkerContext(settings, database, Store.open(settings.store_url), scratch, worker)
         try:
             with database.write() as session:
                 steps.release_worker(session, worker_id, settings.max_attempts)

@@ -14,8 +14,8 @@ from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.progress import OnStep
-from worker.bench import Bench
-from worker.station import Station
+from worker.context import WorkerContext
+from worker.loaded_job import LoadedJob
 
 _MEDIA_TYPES = {
     ".json": "application/json",
@@ -26,49 +26,51 @@ _MEDIA_TYPES = {
 _RESULT = "result.json"
 
 
-def conclude_step(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
+def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_step: OnStep) -> None:
     """Merge, measure, write, upload; the public paths appear with the job's success. Raises LostClaim."""
-    with station.database.write() as session:
+    with context.database.write() as session:
         inputs = steps.conclude_inputs(session, claim)
     kept = {row["index"]: _kept_vector(row) for row in inputs.points if "task_vector" in row}
     rows = [{name: row[name] for name in row if name != "task_vector"} for row in inputs.points]
-    rivals = [row for row in (bench.prepared.retrained, *inputs.rivals) if row is not None]
+    rivals = [row for row in (loaded.prepared.retrained, *inputs.rivals) if row is not None]
 
     def load(index: int) -> TaskVector:
-        with station.scratch.folder() as folder:
+        with context.scratch.folder() as folder:
             path = folder / "task_vector.safetensors"
-            station.download(kept[index].key, path, on_step)
+            context.download(kept[index].key, path, on_step)
             return load_tensors(path)
 
-    evidence = Evidence(_combined(station, bench, inputs.partials, on_step), rows, rivals, load)
-    with station.scratch.folder() as folder:
-        document = conclude(bench.spec, bench.model, bench.prepared, evidence, folder, claim.job_id, on_step)
-        files = [*_uploaded(station, claim, folder, on_step), *kept.values()]
+    evidence = Evidence(_combined(context, loaded, inputs.partials, on_step), rows, rivals, load)
+    with context.scratch.folder() as folder:
+        document = conclude(loaded.spec, loaded.model, loaded.prepared, evidence, folder, claim.job_id, on_step)
+        files = [*_uploaded(context, claim, folder, on_step), *kept.values()]
     result_key = next(file.key for file in files if file.path == _RESULT)
-    with station.database.write() as session:
+    with context.database.write() as session:
         steps.finish_conclude(session, claim, result_key, files, document["digests"])
 
 
-def _combined(station: Station, bench: Bench, partials: Sequence[CommittedPartial], on_step: OnStep) -> list[Partial]:
+def _combined(
+    context: WorkerContext, loaded: LoadedJob, partials: Sequence[CommittedPartial], on_step: OnStep
+) -> list[Partial]:
     """All partials of each repeat as one; the order does not matter. Raises MergeError where points overlap."""
-    combined = [pipeline.new_partial(bench.spec, bench.model) for _ in range(bench.spec.repeats)]
+    combined = [pipeline.new_partial(loaded.spec, loaded.model) for _ in range(loaded.spec.repeats)]
     for committed in partials:
-        with station.scratch.folder() as folder:
+        with context.scratch.folder() as folder:
             path = folder / "partial.safetensors"
-            station.download(committed.key, path, on_step)
-            repeat = bench.repeat_of(committed.points[0])  # a worker begins another partial for another repeat
-            combined[repeat].combine(Partial.load(path, bench.model.base, bench.spec.merge))
+            context.download(committed.key, path, on_step)
+            repeat = loaded.repeat_of(committed.points[0])  # a worker begins another partial for another repeat
+            combined[repeat].combine(Partial.load(path, loaded.model.base, loaded.spec.merge))
     return combined
 
 
-def _uploaded(station: Station, claim: Claim, folder: Path, on_step: OnStep) -> Iterator[ArtifactFile]:
+def _uploaded(context: WorkerContext, claim: Claim, folder: Path, on_step: OnStep) -> Iterator[ArtifactFile]:
     """Every file below ``folder``, stored under its path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in paths:
         name = path.relative_to(folder).as_posix()
         yield ArtifactFile(
             path=name,
-            key=station.upload(claim, name, path, on_step),
+            key=context.upload(claim, name, path, on_step),
             bytes=path.stat().st_size,
             sha256=sha256(path).removeprefix("sha256:"),
             media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),

@@ -16,8 +16,8 @@ from app.record.steps import FlushOutcome
 from app.store.objects import ObjectMissing, StoreUnavailable
 from negmerge.merging.partial import Partial
 from negmerge.pipeline.tune import TunedPoint
-from worker.held import Held
-from worker.station import Station
+from worker.context import WorkerContext
+from worker.held_claims import HeldClaims
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +29,11 @@ class Fold:
     """
 
     def __init__(
-        self, station: Station, held: Held, job_id: str, empty: Callable[[], Partial], repeat: int = 0
+        self, context: WorkerContext, held: HeldClaims, job_id: str, empty: Callable[[], Partial], repeat: int = 0
     ) -> None:
         self.job_id = job_id
         self.repeat = repeat
-        self._station = station
+        self._context = context
         self._held = held
         self._empty = empty
         self._begin()
@@ -53,7 +53,7 @@ class Fold:
             self.give_up()
             raise
         if not self._waiting:
-            self._due_at = time.monotonic() + self._station.settings.flush_seconds
+            self._due_at = time.monotonic() + self._context.settings.flush_seconds
         self._waiting.append(claim)
         self._held.keep(claim)
 
@@ -64,7 +64,7 @@ class Fold:
         try:
             self.flush()
         except (*db.AWAY, StoreUnavailable) as error:
-            self._due_at = time.monotonic() + self._station.settings.flush_seconds
+            self._due_at = time.monotonic() + self._context.settings.flush_seconds
             log.warning("flush put off", job=self.job_id, error=type(error).__name__)
 
     def flush(self) -> bool:
@@ -86,15 +86,15 @@ class Fold:
         return True
 
     def _commit(self) -> FlushOutcome:
-        with self._station.scratch.folder() as folder:
+        with self._context.scratch.folder() as folder:
             path = folder / "partial.safetensors"
             self._partial.save(path)
             try:
-                key = self._station.upload(self._waiting[-1], f"partial-{uuid.uuid4().hex}.safetensors", path)
+                key = self._context.upload(self._waiting[-1], f"partial-{uuid.uuid4().hex}.safetensors", path)
             except ObjectMissing:  # the lease ended meanwhile, and the object was collected
                 return FlushOutcome.VOID
         self._tried = key, list(self._waiting)
-        with self._station.database.write() as session:
+        with self._context.database.write() as session:
             return steps.flush(session, self._waiting, self._id, key, self._partial.points)
 
     def _look_at_the_last(self) -> None:
@@ -102,7 +102,7 @@ class Fold:
         if self._tried is None:
             return
         key, claims = self._tried
-        with self._station.database.read() as session:
+        with self._context.database.read() as session:
             found = steps.committed(session, self._id)
         if found is not None and found.key == key:
             self._let_go(claims)
@@ -112,7 +112,7 @@ class Fold:
         waiting = self._waiting
         self._let_go(waiting)
         self._begin()
-        with self._station.database.write() as session:
+        with self._context.database.write() as session:
             steps.give_back(session, waiting)
 
     def _let_go(self, claims: Collection[Claim]) -> None:

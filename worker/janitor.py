@@ -11,8 +11,8 @@ import structlog
 from app.record import db
 from app.store import garbage
 from app.store.objects import StoreUnavailable
-from worker.held import Held
-from worker.station import Station
+from worker.context import WorkerContext
+from worker.held_claims import HeldClaims
 
 log = structlog.get_logger(__name__)
 
@@ -23,16 +23,16 @@ _FINISH_SECONDS = 5.0
 class Janitor(threading.Thread):
     """Looks once in ``renew_seconds``, however busy or idle the worker is, until ``finish`` is called."""
 
-    def __init__(self, station: Station, held: Held) -> None:
+    def __init__(self, context: WorkerContext, held: HeldClaims) -> None:
         super().__init__(name="janitor", daemon=True)
-        self._station = station
+        self._context = context
         self._held = held
         self._finished = threading.Event()
 
     def run(self) -> None:
         """Collect until the end. An outage costs one look; an error that nobody foresaw ends the process."""
         try:
-            while not self._finished.wait(self._station.settings.renew_seconds):
+            while not self._finished.wait(self._context.settings.renew_seconds):
                 try:
                     self._collect()
                 except (*db.AWAY, StoreUnavailable) as error:
@@ -47,6 +47,6 @@ class Janitor(threading.Thread):
         self.join(_FINISH_SECONDS)
 
     def _collect(self) -> None:
-        station, found = self._station, _AT_ONCE
+        context, found = self._context, _AT_ONCE
         while found == _AT_ONCE and not self._finished.is_set():
-            found = garbage.collect(station.database, station.store, station.settings.upload_grace_seconds, _AT_ONCE)
+            found = garbage.collect(context.database, context.store, context.settings.upload_grace_seconds, _AT_ONCE)

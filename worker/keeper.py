@@ -11,8 +11,8 @@ import structlog
 
 from app.record import db, steps
 from app.record.leases import not_wanted, renew, report_progress
-from worker.held import Held
-from worker.station import Station
+from worker.context import WorkerContext
+from worker.held_claims import HeldClaims
 
 log = structlog.get_logger(__name__)
 
@@ -23,15 +23,15 @@ _LOOK_SECONDS = 0.5
 class Keeper(threading.Thread):
     """Keeps the claims of ``held`` until ``finish`` is called."""
 
-    def __init__(self, station: Station, held: Held) -> None:
+    def __init__(self, context: WorkerContext, held: HeldClaims) -> None:
         super().__init__(name="keeper", daemon=True)
-        self._station = station
+        self._context = context
         self._held = held
         self._finished = threading.Event()
 
     def run(self) -> None:
         """Look at least twice a second what is due. An error that nobody foresaw ends the process."""
-        settings = self._station.settings
+        settings = self._context.settings
         pause = min(_LOOK_SECONDS, settings.renew_seconds, settings.poll_seconds)
         keep_at = sweep_at = 0.0
         try:
@@ -62,12 +62,12 @@ class Keeper(threading.Thread):
         asked_at = time.monotonic()
         claims = self._held.claims()
         progress = self._held.progress()
-        with self._station.database.write() as session:
-            lost = renew(session, claims, self._station.settings.lease_seconds)
+        with self._context.database.write() as session:
+            lost = renew(session, claims, self._context.settings.lease_seconds)
             if progress is not None and progress[0] in claims:  # else its job's row is not locked here
                 claim, (step, total, loss) = progress
                 report_progress(session, claim, step, total, loss)
-            steps.seen(session, self._station.worker)
+            steps.seen(session, self._context.worker)
         self._held.renewed(asked_at)
         self._held.lose(lost)
 
@@ -75,10 +75,10 @@ class Keeper(threading.Thread):
         """Stop at once what was cancelled, or has failed elsewhere."""
         job_ids = {claim.job_id for claim in self._held.claims()}
         if job_ids:
-            with self._station.database.read() as session:
+            with self._context.database.read() as session:
                 self._held.cancel(not_wanted(session, job_ids))
 
     def _sweep(self) -> None:
         """Open the steps of workers that are gone. Whoever is idle finds them by itself."""
-        with self._station.database.write() as session:
-            steps.sweep(session, self._station.settings.max_attempts)
+        with self._context.database.write() as session:
+            steps.sweep(session, self._context.settings.max_attempts)

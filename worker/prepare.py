@@ -6,22 +6,22 @@ from negmerge.pipeline.prepare import prepare
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
 from worker import resolve
-from worker.bench import Bench, prepared_name
-from worker.station import Station
+from worker.context import WorkerContext
+from worker.loaded_job import LoadedJob, prepared_name
 
 
-def prepare_step(station: Station, claim: Claim, on_step: OnStep) -> Bench:
+def prepare_step(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob:
     """Resolve the references, decode and measure, and hand the job over to tuning. Raises LostClaim."""
     spec = job_spec.parse(claim.spec)
-    model = resolve.open_model(station, claim, spec, on_step)
-    forget = resolve.open_dataset(station, claim, spec.forget, on_step)
+    model = resolve.open_model(context, claim, spec, on_step)
+    forget = resolve.open_dataset(context, claim, spec.forget, on_step)
     same = spec.retain.source == spec.forget.source
-    retain = forget if same else resolve.open_dataset(station, claim, spec.retain, on_step)
+    retain = forget if same else resolve.open_dataset(context, claim, spec.retain, on_step)
     prepared = prepare(spec, model, forget, retain, on_step)
-    with station.scratch.folder() as folder:
+    with context.scratch.folder() as folder:
         path = folder / prepared_name(model)
         prepared.save(path)
-        key = station.upload(claim, path.name, path, on_step)
-    with station.database.write() as session:
-        steps.finish_prepare(session, claim, key, station.worker.arithmetic)
-    return Bench(claim.job_id, spec, model, prepared)
+        key = context.upload(claim, path.name, path, on_step)
+    with context.database.write() as session:
+        steps.finish_prepare(session, claim, key, context.worker.arithmetic)
+    return LoadedJob(claim.job_id, spec, model, prepared)

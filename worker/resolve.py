@@ -32,60 +32,60 @@ from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.progress import OnStep
 from negmerge.spec.job import DatasetRef, JobSpec
-from worker.station import Station
+from worker.context import WorkerContext
 
 
-def open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
+def open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
     """The job's base model on this worker's device. Raises ModelError, CheckpointError, DataError."""
-    return as_asked(_open_model(station, claim, spec, on_step), spec)
+    return as_asked(_open_model(context, claim, spec, on_step), spec)
 
 
-def _open_model(station: Station, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
+def _open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
     name, architecture, family = spec.base_model.weights, spec.base_model.architecture, spec.base_model.family
-    device = station.worker.arithmetic.device
+    device = context.worker.arithmetic.device
     if not name.startswith("mdl_"):
-        return _referenced_model(station, claim.job_id, name, family, architecture, device, on_step)
-    with station.database.read() as session:
+        return _referenced_model(context, claim.job_id, name, family, architecture, device, on_step)
+    with context.database.read() as session:
         row = session.get(ModelRow, name)
     if row is None or row.tenant != claim.tenant:
         raise ModelError(f"there is no model {name}: it was deleted")
     if row.key is None:
         told = row.config or row.architecture
-        return _referenced_model(station, claim.job_id, row.uri or "", row.family, told, device, on_step)
+        return _referenced_model(context, claim.job_id, row.uri or "", row.family, told, device, on_step)
     key, config, sha256, files = row.key, row.config, row.sha256, FAMILIES[row.family]
 
     def make(folder: Path) -> None:
         folder.mkdir()
         (folder / files.config_file).write_text(json.dumps(config), encoding="utf-8")
-        _download(station, key, sha256, folder / files.weights_file, on_step)
+        _download(context, key, sha256, folder / files.weights_file, on_step)
 
-    return load_model(station.scratch.cached(station.cache / "models" / name, make), device)
+    return load_model(context.scratch.cached(context.cache / "models" / name, make), device)
 
 
-def open_dataset(station: Station, claim: Claim, ref: DatasetRef, on_step: OnStep) -> Dataset:
+def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step: OnStep) -> Dataset:
     """A data set that the spec names. Raises DataError."""
-    limits = limits_of(station.settings)
+    limits = limits_of(context.settings)
     if ref.torchvision is not None:
-        root = uris.local_path(ref.root or "", station.settings)
+        root = uris.local_path(ref.root or "", context.settings)
         if root is None:
             raise DataError(f"the root {ref.root} must be a local folder")
         return open_torchvision(ref.torchvision, root)
     if ref.uri is not None:
-        path = _fetched(station, claim.job_id, ref.uri, on_step)
+        path = _fetched(context, claim.job_id, ref.uri, on_step)
         return open_archive(path, None, {}, DEFAULT_TEMPLATES, limits)
-    with station.database.read() as session:
+    with context.database.read() as session:
         row = session.get(DatasetRow, ref.dataset)
     if row is None or row.tenant != claim.tenant:
         raise DataError(f"there is no data set {ref.dataset}: it was deleted")
     if row.key is None:
-        path, index = _fetched(station, claim.job_id, row.uri or "", on_step), None
+        path, index = _fetched(context, claim.job_id, row.uri or "", on_step), None
     else:
         key, sha256 = row.key, row.sha256
-        path = station.scratch.cached(
-            station.cache / "datasets" / row.id,
-            lambda path: _download(station, key, sha256, path, on_step),
+        path = context.scratch.cached(
+            context.cache / "datasets" / row.id,
+            lambda path: _download(context, key, sha256, path, on_step),
         )
-        index = Index.from_json(json.loads(station.store.read(row.index_key))) if row.index_key else None
+        index = Index.from_json(json.loads(context.store.read(row.index_key))) if row.index_key else None
     return open_archive(path, index, row.class_names, row.templates, limits)
 
 
@@ -126,7 +126,7 @@ def _active(session: Session, job_ids: list[str]) -> set[str]:
 
 
 def _referenced_model(
-    station: Station,
+    context: WorkerContext,
     job_id: str,
     name: str,
     family: str,
@@ -139,7 +139,7 @@ def _referenced_model(
         if not isinstance(architecture, str):
             raise ModelError(f"the tag {name} needs an architecture, such as ViT-B-32")
         return load_tag(family, architecture, name, device)
-    path = _fetched(station, job_id, name, on_step)
+    path = _fetched(context, job_id, name, on_step)
     if path.is_dir():
         return load_model(path, device)
     config = json.dumps(architecture) if isinstance(architecture, dict) else None
@@ -148,7 +148,7 @@ def _referenced_model(
         folder.mkdir()
         source = folder / "source"  # what it holds is unpacked beside it, so it must seem to lie here
         source.symlink_to(path)
-        opened = weights.open_upload(source, config, station.settings.max_archive_bytes)
+        opened = weights.open_upload(source, config, context.settings.max_archive_bytes)
         (folder / opened.family.config_file).write_text(json.dumps(opened.config), encoding="utf-8")
         if opened.path == source:
             shutil.copyfile(source, folder / opened.family.weights_file)
@@ -156,23 +156,23 @@ def _referenced_model(
             opened.path.rename(folder / opened.family.weights_file)
         source.unlink()
 
-    return load_model(station.scratch.cached(station.cache / "jobs" / job_id / "model", make), device)
+    return load_model(context.scratch.cached(context.cache / "jobs" / job_id / "model", make), device)
 
 
-def _fetched(station: Station, job_id: str, uri: str, on_step: OnStep) -> Path:
+def _fetched(context: WorkerContext, job_id: str, uri: str, on_step: OnStep) -> Path:
     """The local file or folder that a URI names; what lies elsewhere is downloaded for this job."""
-    local = uris.local_path(uri, station.settings)
+    local = uris.local_path(uri, context.settings)
     if local is not None:
         return local
-    limit = station.settings.max_upload_bytes
-    return station.scratch.cached(
-        station.cache / "jobs" / job_id / f"fetched-{hashlib.sha256(uri.encode()).hexdigest()[:32]}",
-        lambda path: uris.fetch(uri, path, station.settings, limit, on_step),
+    limit = context.settings.max_upload_bytes
+    return context.scratch.cached(
+        context.cache / "jobs" / job_id / f"fetched-{hashlib.sha256(uri.encode()).hexdigest()[:32]}",
+        lambda path: uris.fetch(uri, path, context.settings, limit, on_step),
     )
 
 
-def _download(station: Station, key: str, sha256: str | None, path: Path, on_step: OnStep) -> None:
-    station.download(key, path, on_step)
+def _download(context: WorkerContext, key: str, sha256: str | None, path: Path, on_step: OnStep) -> None:
+    context.download(key, path, on_step)
     found = file_sha256(path).removeprefix("sha256:")
     if sha256 is not None and found != sha256:
         raise DataError(f"the stored object {key} is damaged: its SHA-256 is {found}, not {sha256}")

@@ -5,15 +5,15 @@ from app.record.leases import Claim
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.progress import OnStep
 from negmerge.spec.rivals import RivalRun
-from worker.bench import Bench
-from worker.station import Station
+from worker.context import WorkerContext
+from worker.loaded_job import LoadedJob
 
 
-def rival_step(station: Station, bench: Bench, claim: Claim, on_step: OnStep) -> None:
+def rival_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_step: OnStep) -> None:
     """Run the claimed rival. One that diverged has no figures, and fails no job. Raises LostClaim."""
     assert claim.hyper_parameters is not None  # every rival has a name, a repeat
     assert claim.seed is not None  # and a seed
     run = RivalRun(claim.hyper_parameters["rival"], claim.hyper_parameters["repeat"], claim.seed)
-    row = rival_runs.run(bench.spec, bench.model, bench.prepared, run, on_step)
-    with station.database.write() as session:
+    row = rival_runs.run(loaded.spec, loaded.model, loaded.prepared, run, on_step)
+    with context.database.write() as session:
         steps.finish_rival(session, claim, row)

@@ -18,14 +18,14 @@ from negmerge.errors import NegmergeError
 from negmerge.merging.partial import Partial
 from negmerge.pipeline import run as pipeline
 from worker import resolve
-from worker.bench import Bench, set_up
 from worker.causes import cause_of, may_pass
 from worker.conclude import conclude_step
+from worker.context import WorkerContext
 from worker.fold import Fold
-from worker.held import Held, Reason, Stopped
+from worker.held_claims import HeldClaims, Reason, Stopped
+from worker.loaded_job import LoadedJob, load_job
 from worker.prepare import prepare_step
 from worker.rival import rival_step
-from worker.station import Station
 from worker.tune import tune_step
 
 log = structlog.get_logger(__name__)
@@ -36,13 +36,13 @@ _AWAY = (*db.AWAY, StoreUnavailable)
 class Loop(threading.Thread):
     """The computing thread. It ends soon after ``stop``, with everything flushed or given back."""
 
-    def __init__(self, station: Station, held: Held) -> None:
+    def __init__(self, context: WorkerContext, held: HeldClaims) -> None:
         super().__init__(name="loop", daemon=True)
-        self._station = station
+        self._context = context
         self._held = held
         self._wake = threading.Event()
         self._idle = threading.Event()
-        self._bench: Bench | None = None
+        self._loaded: LoadedJob | None = None
         self._fold: Fold | None = None
 
     def wake_and_wait(self) -> None:
@@ -60,13 +60,13 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Work whenever there is something to do. An error that nobody foresaw ends the process."""
-        torch.set_num_threads(self._station.settings.cpu_threads)  # here: it is per thread, and comes first
+        torch.set_num_threads(self._context.settings.cpu_threads)  # here: it is per thread, and comes first
         try:
             while not self._held.stopping:
                 self._wake.clear()
                 self._work_until_idle()
                 self._idle.set()
-                self._wake.wait(self._station.settings.poll_seconds)
+                self._wake.wait(self._context.settings.poll_seconds)
             self._leave()
         except BaseException:  # a panic in a library's Rust is no Exception, and this thread must not die unnoticed
             log.exception("the loop broke")
@@ -83,10 +83,10 @@ class Loop(threading.Thread):
 
     def _work_once(self) -> bool:
         """Do one step, or flush where there is none. False where there was nothing to do, or it went wrong."""
-        station = self._station
+        context = self._context
         asked_at = time.monotonic()
-        with station.database.write() as session:
-            claim = claim_next(session, station.worker, station.settings.lease_seconds)
+        with context.database.write() as session:
+            claim = claim_next(session, context.worker, context.settings.lease_seconds)
         if claim is None:
             return self._rest()
         self._held.begin(claim, asked_at)
@@ -100,12 +100,12 @@ class Loop(threading.Thread):
         """Nothing is left to claim: commit what is folded, and forget what nobody needs."""
         if self._fold is not None and self._fold.flush():
             return True
-        resolve.tidy(self._station.database, self._station.cache)
-        if self._bench is not None:
-            with self._station.database.read() as session:
-                active = resolve.is_active(session, self._bench.job_id)
+        resolve.tidy(self._context.database, self._context.cache)
+        if self._loaded is not None:
+            with self._context.database.read() as session:
+                active = resolve.is_active(session, self._loaded.job_id)
             if not active:
-                self._bench = self._fold = None
+                self._loaded = self._fold = None
         return False
 
     def _do(self, claim: Claim) -> bool:
@@ -144,21 +144,21 @@ class Loop(threading.Thread):
         if self._fold is not None and self._fold.job_id != claim.job_id:
             self._fold.flush()
             self._fold = None
-        if self._bench is not None and self._bench.job_id != claim.job_id:
-            self._bench = None
+        if self._loaded is not None and self._loaded.job_id != claim.job_id:
+            self._loaded = None
         if claim.kind is StepKind.PREPARE:
-            self._bench = prepare_step(self._station, claim, self._held.on_step)
+            self._loaded = prepare_step(self._context, claim, self._held.on_step)
             return
-        bench = self._bench = self._bench or set_up(self._station, claim, self._held.on_step)
+        loaded = self._loaded = self._loaded or load_job(self._context, claim, self._held.on_step)
         if claim.kind is StepKind.CONCLUDE:
-            conclude_step(self._station, bench, claim, self._held.on_step)
+            conclude_step(self._context, loaded, claim, self._held.on_step)
             return
         if claim.kind is StepKind.RIVAL:
-            rival_step(self._station, bench, claim, self._on_step)
+            rival_step(self._context, loaded, claim, self._on_step)
             return
-        tune_step(self._station, bench, self._fold_for(bench, bench.repeat_of(claim.index)), claim, self._on_step)
+        tune_step(self._context, loaded, self._fold_for(loaded, loaded.repeat_of(claim.index)), claim, self._on_step)
 
-    def _fold_for(self, bench: Bench, repeat: int) -> Fold:
+    def _fold_for(self, loaded: LoadedJob, repeat: int) -> Fold:
         """The fold of this repeat of the job's sweep; that of another is committed first."""
         if self._fold is not None and self._fold.repeat != repeat:
             self._fold.flush()
@@ -166,9 +166,9 @@ class Loop(threading.Thread):
         if self._fold is None:
 
             def empty() -> Partial:
-                return pipeline.new_partial(bench.spec, bench.model)
+                return pipeline.new_partial(loaded.spec, loaded.model)
 
-            self._fold = Fold(self._station, self._held, bench.job_id, empty, repeat)
+            self._fold = Fold(self._context, self._held, loaded.job_id, empty, repeat)
         return self._fold
 
     def _on_step(self, step: int, total: int, loss: float | None) -> None:
@@ -178,12 +178,12 @@ class Loop(threading.Thread):
             self._fold.flush_if_due()
 
     def _give_back(self, claim: Claim) -> None:
-        with self._station.database.write() as session:
+        with self._context.database.write() as session:
             steps.give_back(session, [claim])
 
     def _fail(self, claim: Claim, error: Exception, *, final: bool) -> None:
-        with self._station.database.write() as session:
-            steps.fail_step(session, claim, cause_of(error), self._station.settings.max_attempts, final)
+        with self._context.database.write() as session:
+            steps.fail_step(session, claim, cause_of(error), self._context.settings.max_attempts, final)
 
     def _leave(self) -> None:
         """Commit what is folded; without a record or a store to commit it to, its leases run out."""

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.api import schemas
-from app.api.deps import Caller, EntryId, Held
+from app.api.deps import Caller, EntryId, OpenServices
 from app.api.evidence import check_succeeded
 from app.api.files import FILE_RESPONSES, file_response, zip_response
 from app.api.problems import documented
@@ -30,7 +30,7 @@ _WEIGHTS = FILE_RESPONSES | documented(
     response_model=schemas.Page[schemas.Artifact],
     responses=documented(errors.NotFound, errors.JobDeleted),
 )
-def list_artifacts(caller: Caller, services: Held, job_id: EntryId) -> schemas.Page[schemas.Artifact]:
+def list_artifacts(caller: Caller, services: OpenServices, job_id: EntryId) -> schemas.Page[schemas.Artifact]:
     """All files of the job with their digests. None before it has succeeded."""
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
@@ -40,7 +40,7 @@ def list_artifacts(caller: Caller, services: Held, job_id: EntryId) -> schemas.P
 
 @router.head("/jobs/{id}/artifacts/{path:path}", include_in_schema=False)
 @router.get("/jobs/{id}/artifacts/{path:path}", response_class=Response, responses=_FILE)
-def get_artifact(request: Request, caller: Caller, services: Held, job_id: EntryId, path: str) -> Response:
+def get_artifact(request: Request, caller: Caller, services: OpenServices, job_id: EntryId, path: str) -> Response:
     """One file, whole or a range of it."""
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
@@ -55,7 +55,7 @@ def get_artifact(request: Request, caller: Caller, services: Held, job_id: Entry
 def get_weights(
     request: Request,
     caller: Caller,
-    services: Held,
+    services: OpenServices,
     job_id: EntryId,
     form: Annotated[
         Literal["file", "zip"], Query(alias="format", description="`zip`: the folder with its config.")

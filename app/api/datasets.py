@@ -5,7 +5,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import errors
 from app.api import documents, schemas
-from app.api.deps import Caller, Cursor, EntryId, Held, Limit, request_body
+from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import DatasetIn
@@ -40,7 +40,9 @@ _BODY = request_body(
     responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidDataset),
     openapi_extra=_BODY,
 )
-async def create_dataset(request: Request, response: Response, caller: Caller, services: Held) -> schemas.Dataset:
+async def create_dataset(
+    request: Request, response: Response, caller: Caller, services: OpenServices
+) -> schemas.Dataset:
     """Upload an archive (a folder per class, or WebDataset), or register the URI of one.
 
     An upload is checked and indexed before the answer: what gets a 201 can be used.
@@ -61,7 +63,9 @@ async def create_dataset(request: Request, response: Response, caller: Caller, s
 
 
 @router.get("/datasets", response_model=schemas.Page[schemas.Dataset], responses=documented())
-def list_datasets(caller: Caller, services: Held, cursor: Cursor, limit: Limit = 20) -> schemas.Page[schemas.Dataset]:
+def list_datasets(
+    caller: Caller, services: OpenServices, cursor: Cursor, limit: Limit = 20
+) -> schemas.Page[schemas.Dataset]:
     """The tenant's data sets, newest first."""
     with services.database.read() as session:
         rows, following = catalog.page(session, tables.Dataset, caller.tenant, cursor, limit)
@@ -69,7 +73,7 @@ def list_datasets(caller: Caller, services: Held, cursor: Cursor, limit: Limit =
 
 
 @router.get("/datasets/{id}", response_model=schemas.Dataset, responses=documented(errors.NotFound))
-def get_dataset(caller: Caller, services: Held, dataset_id: EntryId) -> schemas.Dataset:
+def get_dataset(caller: Caller, services: OpenServices, dataset_id: EntryId) -> schemas.Dataset:
     """One data set."""
     with services.database.read() as session:
         return schemas.Dataset.of(catalog.get(session, tables.Dataset, caller.tenant, dataset_id))
@@ -78,7 +82,7 @@ def get_dataset(caller: Caller, services: Held, dataset_id: EntryId) -> schemas.
 @router.delete(
     "/datasets/{id}", status_code=204, response_model=None, responses=documented(errors.NotFound, errors.InUse)
 )
-def delete_dataset(caller: Caller, services: Held, dataset_id: EntryId) -> None:
+def delete_dataset(caller: Caller, services: OpenServices, dataset_id: EntryId) -> None:
     """Forget a data set and its files. Not while a job needs it."""
     with services.database.write() as session:
         catalog.delete(session, tables.Dataset, caller.tenant, dataset_id)

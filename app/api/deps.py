@@ -45,10 +45,10 @@ def _services(request: Request) -> Services:
     return services
 
 
-Held = Annotated[Services, Depends(_services)]
+OpenServices = Annotated[Services, Depends(_services)]
 
 
-def caller(request: Request, services: Held, _key: Annotated[object, Depends(_bearer)]) -> Principal:
+def caller(request: Request, services: OpenServices, _key: Annotated[object, Depends(_bearer)]) -> Principal:
     """Who is asking. GET and HEAD need the scope ``read``, all else ``write``."""
     with services.database.read() as session:
         principal = auth.authenticate(session, request.headers.get("authorization"))
@@ -59,7 +59,7 @@ def caller(request: Request, services: Held, _key: Annotated[object, Depends(_be
 Caller = Annotated[Principal, Depends(caller)]
 
 
-async def _document(request: Request, _first: Caller, services: Held) -> documents.Document:
+async def _document(request: Request, _first: Caller, services: OpenServices) -> documents.Document:
     return await documents.read(request, services.settings.max_body_bytes)
 
 

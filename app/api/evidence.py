@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app import errors
 from app.api import schemas
-from app.api.deps import Caller, Cursor, EntryId, Held, Limit, Services
+from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, Services
 from app.api.files import file_response
 from app.api.job_schemas import Event, Point, Result
 from app.api.problems import documented
@@ -39,7 +39,7 @@ _FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady
 )
 def list_points(
     caller: Caller,
-    services: Held,
+    services: OpenServices,
     job_id: EntryId,
     cursor: Cursor,
     limit: Annotated[int, Query(ge=1, le=MAX_POINTS)] = MAX_POINTS,
@@ -61,7 +61,7 @@ def list_points(
 def list_events(
     request: Request,
     caller: Caller,
-    services: Held,
+    services: OpenServices,
     job_id: EntryId,
     cursor: Cursor,
     limit: Limit = 100,
@@ -85,7 +85,7 @@ def list_events(
 
 @router.head("/jobs/{id}/result", include_in_schema=False)
 @router.get("/jobs/{id}/result", response_model=Result, responses=_FINISHED)
-def get_result(request: Request, caller: Caller, services: Held, job_id: EntryId) -> Response:
+def get_result(request: Request, caller: Caller, services: OpenServices, job_id: EntryId) -> Response:
     """The result document: the bytes of the artifact `result.json`."""
     file = finished(services, caller.tenant, job_id, "result.json")
     return file_response(request, services.store, file)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import errors
 from app.api import schemas
-from app.api.deps import Body, Caller, Cursor, EntryId, Held, IdempotencyKey, Limit, Services, request_body
+from app.api.deps import Body, Caller, Cursor, EntryId, IdempotencyKey, Limit, OpenServices, Services, request_body
 from app.api.job_schemas import DryRun, Job
 from app.api.problems import documented, of_library
 from app.auth import Principal
@@ -66,7 +66,7 @@ Moment = Annotated[
 def create_job(
     response: Response,
     caller: Caller,
-    services: Held,
+    services: OpenServices,
     body: Body,
     idempotency_key: IdempotencyKey,
     dry_run: Annotated[bool, Query(description="Validate and estimate only.")] = False,
@@ -99,7 +99,7 @@ def create_job(
 def list_jobs(
     request: Request,
     caller: Caller,
-    services: Held,
+    services: OpenServices,
     cursor: Cursor,
     limit: Limit = 20,
     state: Annotated[list[JobState] | None, Query(description="Repeat it for several states.")] = None,
@@ -123,7 +123,7 @@ def list_jobs(
 
 
 @router.get("/jobs/{id}", response_model=Job, responses=documented(errors.NotFound, errors.JobDeleted))
-def get_job(caller: Caller, services: Held, job_id: EntryId) -> Job:
+def get_job(caller: Caller, services: OpenServices, job_id: EntryId) -> Job:
     """One job: its state, how far it is, its place in the queue, and where to go from here."""
     with services.database.read() as session:
         return _resource(session, jobs.get(session, caller.tenant, job_id))
@@ -135,7 +135,7 @@ def get_job(caller: Caller, services: Held, job_id: EntryId) -> Job:
     response_model=Job,
     responses=documented(errors.NotFound, errors.JobDeleted, errors.JobFinished),
 )
-def cancel_job(caller: Caller, services: Held, job_id: EntryId) -> Job:
+def cancel_job(caller: Caller, services: OpenServices, job_id: EntryId) -> Job:
     """Ask for a job's end. One that runs ends within a second or a training step; asking twice is once."""
     with services.database.write() as session:
         return _resource(session, jobs.request_cancel(session, caller.tenant, job_id))
@@ -147,7 +147,7 @@ def cancel_job(caller: Caller, services: Held, job_id: EntryId) -> Job:
     response_model=None,
     responses=documented(errors.NotFound, errors.JobDeleted, errors.JobRunning),
 )
-def delete_job(caller: Caller, services: Held, job_id: EntryId) -> None:
+def delete_job(caller: Caller, services: OpenServices, job_id: EntryId) -> None:
     """Delete an ended job with its artifacts. A tombstone stays: asking for it again is 410."""
     with services.database.write() as session:
         jobs.delete_job(session, caller.tenant, job_id)

@@ -5,7 +5,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import errors
 from app.api import documents, schemas
-from app.api.deps import Caller, Cursor, EntryId, Held, Limit, request_body
+from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import ModelIn
@@ -46,7 +46,7 @@ _BODY = request_body(
     responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidModel),
     openapi_extra=_BODY,
 )
-async def create_model(request: Request, response: Response, caller: Caller, services: Held) -> schemas.Model:
+async def create_model(request: Request, response: Response, caller: Caller, services: OpenServices) -> schemas.Model:
     """Upload a model's folder or its safetensors file with the config, or register a URI or a tag.
 
     The config says the family: CLIP models have a `model_cfg` (open_clip), classifiers an `architecture` (timm).
@@ -67,7 +67,9 @@ async def create_model(request: Request, response: Response, caller: Caller, ser
 
 
 @router.get("/models", response_model=schemas.Page[schemas.Model], responses=documented())
-def list_models(caller: Caller, services: Held, cursor: Cursor, limit: Limit = 20) -> schemas.Page[schemas.Model]:
+def list_models(
+    caller: Caller, services: OpenServices, cursor: Cursor, limit: Limit = 20
+) -> schemas.Page[schemas.Model]:
     """The tenant's models, newest first."""
     with services.database.read() as session:
         rows, following = catalog.page(session, tables.Model, caller.tenant, cursor, limit)
@@ -75,7 +77,7 @@ def list_models(caller: Caller, services: Held, cursor: Cursor, limit: Limit = 2
 
 
 @router.get("/models/{id}", response_model=schemas.Model, responses=documented(errors.NotFound))
-def get_model(caller: Caller, services: Held, model_id: EntryId) -> schemas.Model:
+def get_model(caller: Caller, services: OpenServices, model_id: EntryId) -> schemas.Model:
     """One model."""
     with services.database.read() as session:
         return schemas.Model.of(catalog.get(session, tables.Model, caller.tenant, model_id))
@@ -84,7 +86,7 @@ def get_model(caller: Caller, services: Held, model_id: EntryId) -> schemas.Mode
 @router.delete(
     "/models/{id}", status_code=204, response_model=None, responses=documented(errors.NotFound, errors.InUse)
 )
-def delete_model(caller: Caller, services: Held, model_id: EntryId) -> None:
+def delete_model(caller: Caller, services: OpenServices, model_id: EntryId) -> None:
     """Forget a model and its weights. Not while a job needs it."""
     with services.database.write() as session:
         catalog.delete(session, tables.Model, caller.tenant, model_id)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import negmerge
 from app import auth
-from app.api.deps import Held, Services
+from app.api.deps import OpenServices, Services
 from app.api.problems import documented
 from app.api.schemas import Health, Meta, Readiness
 from app.api.telemetry import workers_alive
@@ -19,7 +19,7 @@ from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
 from negmerge.formats.families import FAMILIES
-from negmerge.spec.job import Method
+from negmerge.spec.job import MethodName
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.rivals import rival_names
 from negmerge.spec.sweep import MAX_POINTS
@@ -38,7 +38,7 @@ def healthz() -> Health:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "A part does not answer yet."}},
 )
-def readyz(services: Held) -> Readiness | JSONResponse:
+def readyz(services: OpenServices) -> Readiness | JSONResponse:
     """Whether jobs can be taken: database, store and broker answer.
 
     With SQLite the whole service is on this machine, so a worker belongs to it. Elsewhere workers come and go,
@@ -60,7 +60,7 @@ def readyz(services: Held) -> Readiness | JSONResponse:
 
 
 @router.get("/metrics", response_class=Response, responses=documented())
-def metrics(request: Request, services: Held) -> Response:
+def metrics(request: Request, services: OpenServices) -> Response:
     """Prometheus metrics. From this machine without a key, from elsewhere with one."""
     if not _is_local(request):
         with services.database.read() as session:
@@ -70,7 +70,7 @@ def metrics(request: Request, services: Held) -> Response:
 
 
 @router.get("/v1/meta", response_model=Meta)
-def meta(services: Held) -> Meta:
+def meta(services: OpenServices) -> Meta:
     """What this service is, what it serves and how much it takes."""
     settings = services.settings
     return Meta(
@@ -78,7 +78,7 @@ def meta(services: Held) -> Meta:
         version=negmerge.__version__,
         api="v1",
         families=list(FAMILIES),
-        methods=[*get_args(Method), *rival_names()],
+        methods=[*get_args(MethodName), *rival_names()],
         presets=sorted(PRESETS),
         limits={
             "max_points": MAX_POINTS,

@@ -228,7 +228,7 @@ def lease_lives(session: Session, step: Step) -> bool:
     return step.lease_until is not None and step.lease_until > db.now(session)
 
 
-def held(session: Session, claim: Claim) -> tuple[Job, Step]:
+def require_claim(session: Session, claim: Claim) -> tuple[Job, Step]:
     """The locked job and the step, where the claim may still end it. Raises LostClaim."""
     job = lock(session, claim.job_id)
     step = step_of(session, claim)

@@ -22,15 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
-from app.record.leases import (
-    Arithmetic,
-    Claim,
-    WorkerIdentity,
-    due_queues,
-    held,
-    lease_lives,
-    step_of,
-)
+from app.record.leases import Arithmetic, Claim, WorkerIdentity, due_queues, lease_lives, require_claim, step_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
 from app.record.states import TERMINAL, JobState, StepKind, StepState
@@ -73,7 +65,7 @@ class ConcludeInputs:
 
 def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic) -> None:
     """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim."""
-    job, step = held(session, claim)
+    job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
     keep(session, [prepared_key])
     job.prepared_key = prepared_key
@@ -86,7 +78,7 @@ def finish_point(session: Session, claim: Claim, outcome: Mapping[str, Any], key
 
     keys: registered objects that belong to the point (a task vector that is kept). Raises LostClaim.
     """
-    job, step = held(session, claim)
+    job, step = require_claim(session, claim)
     step.outcome, step.keys, step.progress = dict(outcome), list(keys), None
     step.finished_at = db.now(session)
     data = {"index": claim.index, "loss": outcome.get("loss"), "seconds": outcome.get("seconds")}
@@ -136,7 +128,7 @@ def diverge_point(session: Session, claim: Claim, cause: Mapping[str, Any]) -> N
 
     cause: ``type`` and ``detail``. Raises LostClaim.
     """
-    job, step = held(session, claim)
+    job, step = require_claim(session, claim)
     step.cause = dict(cause)
     _end(session, step, StepState.DIVERGED)
     record_event(session, job, "point.diverged", {"index": claim.index, "cause": dict(cause)})
@@ -146,7 +138,7 @@ def diverge_point(session: Session, claim: Claim, cause: Mapping[str, Any]) -> N
 
 def finish_rival(session: Session, claim: Claim, row: Mapping[str, Any]) -> None:
     """A rival is trained and measured: ``row`` says how it stands. Raises LostClaim."""
-    job, step = held(session, claim)
+    job, step = require_claim(session, claim)
     step.outcome = dict(row)
     _end(session, step, StepState.DONE)
     data = {"index": claim.index, "rival": row["rival"], "repeat": row["repeat"], "state": row["state"]}
@@ -157,7 +149,7 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     """What conclude works on. Raises LostClaim, and InternalError where the partials do not hold each folded
     point exactly once.
     """
-    held(session, claim)
+    require_claim(session, claim)
     rows = session.scalars(select(Partial).where(Partial.job_id == claim.job_id).order_by(Partial.id))
     partials = [CommittedPartial(row.key, list(row.points)) for row in rows]
     steps = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.POINT).order_by(Step.index)
@@ -190,7 +182,7 @@ def finish_conclude(
     digests: Mapping[str, str],
 ) -> None:
     """The job has succeeded: its files get their public paths in this very transaction. Raises LostClaim."""
-    job, step = held(session, claim)
+    job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
     session.add_all(
         Artifact(

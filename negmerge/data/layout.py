@@ -10,7 +10,7 @@ from negmerge.errors import ArchiveError
 LABEL_SUFFIXES = frozenset({".cls", ".json", ".txt"})
 """Endings of the members that carry a WebDataset sample's class."""
 
-PARTS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+PART_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 """Names of folders (in any case) that say the part."""
 
 Row = tuple[str, str, str | None]
@@ -60,7 +60,7 @@ def _root(names: Collection[str]) -> str:
     """The single folder around all images, unless it is a part itself, or the folder of one class."""
     images = [name for name in names if suffix(name) in IMAGE_SUFFIXES]
     tops = {name.split("/", 1)[0] for name in images}
-    if len(tops) > 1 or (top := tops.pop()).lower() in PARTS:
+    if len(tops) > 1 or (top := tops.pop()).lower() in PART_FOLDERS:
         return ""
     holds_folders = any(name.count("/") > 1 for name in images)
     holds_labels = any(name.startswith(f"{top}/") and suffix(name) in LABEL_SUFFIXES for name in names)
@@ -78,7 +78,7 @@ def _is_webdataset(names: Collection[str], labels: Mapping[str, str | None]) -> 
 def _split_part(name: str) -> tuple[str | None, list[str]]:
     """The part that the first folder says, and the rest of the path."""
     first, *rest = name.split("/")
-    return (PARTS[first.lower()], rest) if rest and first.lower() in PARTS else (None, [first, *rest])
+    return (PART_FOLDERS[first.lower()], rest) if rest and first.lower() in PART_FOLDERS else (None, [first, *rest])
 
 
 def _folders(names: Collection[str]) -> Iterator[Row]:

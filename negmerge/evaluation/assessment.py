@@ -1,4 +1,4 @@
-"""Where a model stands: accuracies of both sides on every part, and for classifiers membership inference."""
+"""What a model still knows: accuracies of both sides on every part, and for classifiers membership inference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from negmerge.progress import OnStep, ignore
 
 
 @dataclass(frozen=True)
-class Standing:
+class Assessment:
     """What a model scores. membership: forgotten samples taken for non-members, where that was asked."""
 
     figures: Figures
@@ -29,7 +29,7 @@ class Standing:
         return as_json(self.figures, per_class) | asked
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Standing":
+    def from_json(cls, document: Mapping[str, Any]) -> "Assessment":
         """What ``as_json`` wrote, whatever else is beside it."""
         asked = document.get("membership")
         parts = {part: document[part] for part in PARTS if part in document}
@@ -47,9 +47,9 @@ class Standing:
         return FourFigures(retain.total, forget.total, test.total, self.membership)
 
 
-def assess(model: Network, prepared: Prepared, on_step: OnStep = ignore, parts: Sequence[str] = PARTS) -> Standing:
+def assess(model: Network, prepared: Prepared, on_step: OnStep = ignore, parts: Sequence[str] = PARTS) -> Assessment:
     """Measure the model as it stands on the parts, and ask membership inference where that can be asked."""
-    return Standing(measure(model, prepared.sides, parts, on_step), membership(model, prepared, on_step))
+    return Assessment(measure(model, prepared.sides, parts, on_step), membership(model, prepared, on_step))
 
 
 def single_parts(model: Network, prepared: Prepared) -> Sequence[str]:

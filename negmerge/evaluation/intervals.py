@@ -7,14 +7,14 @@ from math import sqrt
 from typing import NamedTuple
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """Both ends belong to it; for a share 0 ≤ low ≤ high ≤ 1."""
 
     low: float
     high: float
 
 
-def wilson(correct: int, count: int, confidence: float = 0.95) -> Interval:
+def wilson(correct: int, count: int, confidence: float = 0.95) -> ConfidenceInterval:
     """Wilson's score interval for the share that these samples estimate: how much the choice of samples matters.
 
     It holds each share p that a two-sided score test does not reject, |p̂ − p| ≤ z √(p (1 − p) / n), which is a
@@ -33,7 +33,7 @@ def wilson(correct: int, count: int, confidence: float = 0.95) -> Interval:
     # At the ends the root is 0 or 1 exactly, which the rounding of centre ∓ half would miss by a hair.
     low = 0.0 if correct == 0 else max(0.0, centre - half)
     high = 1.0 if correct == count else min(1.0, centre + half)
-    return Interval(low, high)
+    return ConfidenceInterval(low, high)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 from torch import Tensor
@@ -32,43 +31,20 @@ def true_label_confidence(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.double().softmax(dim=1).gather(1, labels[:, None])[:, 0]
 
 
-def modified_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Song and Mittal's modified prediction entropy, float64 [B], in nats: small where the model is right and sure.
-
-        Mentr(p, y) = −(1 − p_y) log p_y − Σ_{i ≠ y} p_i log(1 − p_i)
-
-    Source: Song and Mittal, "Systematic Evaluation of Privacy Risks of Machine Learning Models", USENIX Security
-    2021 (arXiv 2003.10595), "Mentr". logits: any floating type [B, C]. labels: int64 [B].
-
-    log(1 − p_i) comes from the logits: where p_i is the largest it is the log of the sum of all others, which 1 − p_i
-    would round to 0; elsewhere p_i ≤ ½ and log1p is exact enough. So finite logits give a finite value, and no
-    smallest probability has to be made up.
-    """
-    logits = logits.double()
-    log_p = logits.log_softmax(dim=1)
-    top = logits.argmax(dim=1, keepdim=True)
-    others = logits.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
-    log_rest = (-log_p.exp()).log1p().scatter(1, top, others - logits.logsumexp(dim=1, keepdim=True))
-    own = labels[:, None]
-    wrong = (log_p.exp() * log_rest).scatter(1, own, 0.0).sum(dim=1)
-    right = (log_rest.gather(1, own).exp() * log_p.gather(1, own))[:, 0]
-    return -right - wrong
-
-
 def equal_sides(
-    members: Sequence[str], non_members: Sequence[str], seed: int = 0, limit: int = LIMIT
+    trained: Sequence[str], untrained: Sequence[str], seed: int = 0, limit: int = LIMIT
 ) -> tuple[list[int], list[int]]:
     """Positions, ascending, of equally many samples of each side: all of the smaller side, but at most ``limit``.
 
-    members, non_members: the samples' ids. Each side keeps the first in the order of SHA-256 over the UTF-8 bytes of
+    trained, untrained: the samples' ids. Each side keeps the first in the order of SHA-256 over the UTF-8 bytes of
     ``"{seed}:{id}"``, as everywhere (``negmerge/data/selection.py``), so the same samples are chosen in whatever order
     they come. Both lists are empty where a side is.
     """
-    size = min(len(members), len(non_members), limit)
-    return _first(members, seed, size), _first(non_members, seed, size)
+    size = min(len(trained), len(untrained), limit)
+    return _first(trained, seed, size), _first(untrained, seed, size)
 
 
-def membership_inference(members: Values, non_members: Values, forgotten: Values) -> Count:
+def membership_inference(trained: Values, untrained: Values, forgotten: Values) -> Count:
     """How many of the forgotten samples the published attack takes for non-members, out of all of them.
 
     Each argument holds the samples' ``true_label_confidence``, float64 [n], in [0, 1]; as many members as
@@ -83,7 +59,7 @@ def membership_inference(members: Values, non_members: Values, forgotten: Values
     Raises DataError where a set is empty or the sides differ in number, DivergedError where a value is not finite,
     and ModelError where one is no confidence.
     """
-    inside, outside, asked = _checked(members, non_members, forgotten)
+    inside, outside, asked = _checked(trained, untrained, forgotten)
     if len(inside) != len(outside):
         raise DataError(
             f"membership inference compares equally many samples of each side, not {len(inside)} members with "
@@ -98,43 +74,23 @@ def membership_inference(members: Values, non_members: Values, forgotten: Values
     return Count(len(asked) - taken_for_members, len(asked))
 
 
-def threshold_inference(members: Values, non_members: Values, forgotten: Values) -> Count:
-    """How many of the forgotten samples lie above the threshold that best tells the two sides apart, out of all.
-
-    Each argument holds the samples' ``modified_entropy``, float64 [n]; anything that is small for members will do.
-    A sample is taken for a member where its value is at most the threshold. That is the value, of those of both
-    sides, with the highest mean of the shares of members and of non-members told rightly; of equals the smallest.
-    Source: Song and Mittal 2021 (arXiv 2003.10595), with one threshold for all classes (theirs has one for each:
-    call this by class and add the counts up).
-
-    Raises DataError where a set is empty, and DivergedError where a value is not finite.
-    """
-    inside, outside, asked = _checked(members, non_members, forgotten)
-    thresholds = np.unique(np.concatenate([inside, outside]))
-    below = np.searchsorted(inside, thresholds, side="right")
-    above = len(outside) - np.searchsorted(outside, thresholds, side="right")
-    # Both shares over their common denominator: integers, so that equals are equal.
-    best = thresholds[np.argmax(below * len(outside) + above * len(inside))]
-    return Count(int((asked > best).sum()), len(asked))
-
-
 def _first(ids: Sequence[str], seed: int, size: int) -> list[int]:
     order = sorted(range(len(ids)), key=lambda place: hashlib.sha256(f"{seed}:{ids[place]}".encode()).digest())
     return sorted(order[:size])
 
 
-def _checked(members: Values, non_members: Values, forgotten: Values) -> tuple[Values, Values, Values]:
+def _checked(trained: Values, untrained: Values, forgotten: Values) -> tuple[Values, Values, Values]:
     """The three sets, each sorted, none empty, all finite."""
-    if not (len(members) and len(non_members) and len(forgotten)):
+    if not (len(trained) and len(untrained) and len(forgotten)):
         raise DataError(
-            f"membership inference needs members, non-members and forgotten samples, and has {len(members)}, "
-            f"{len(non_members)} and {len(forgotten)}: without all three there is no figure"
+            f"membership inference needs members, non-members and forgotten samples, and has {len(trained)}, "
+            f"{len(untrained)} and {len(forgotten)}: without all three there is no figure"
         )
-    for values, what in ((members, "members"), (non_members, "non-members"), (forgotten, "forgotten samples")):
+    for values, what in ((trained, "members"), (untrained, "non-members"), (forgotten, "forgotten samples")):
         wrong = len(values) - int(np.isfinite(values).sum())
         if wrong:
             raise DivergedError(
                 f"{wrong} of {len(values)} values of the {what} are not finite: the model has diverged, "
                 "lower the learning rate or train it for fewer epochs"
             )
-    return np.sort(members), np.sort(non_members), np.sort(forgotten)
+    return np.sort(trained), np.sort(untrained), np.sort(forgotten)

@@ -1,6 +1,6 @@
-"""What a merge adds up: parts, each a commutative monoid over flat arrays, exact to the last bit (DESIGN §3).
+"""What a merge adds up: components, each a commutative monoid over flat arrays, exact to the last bit (DESIGN §3).
 
-A sum of task vectors is int64 fixed point in steps of 2⁻⁵⁰. Integer addition is associative, so no part
+A sum of task vectors is int64 fixed point in steps of 2⁻⁵⁰. Integer addition is associative, so no component
 depends on the order of the points, on how they were split over workers, or on how elements were cut into chunks.
 numpy, because on these small chunks it takes half the time of torch.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from negmerge.checkpoints.tensors import Array
 
 State = dict[str, Array]
-"""Part → flat array, one element for each element of the tensor."""
+"""Component → flat array, one element for each element of the tensor."""
 
 CHUNK = 1 << 17
 """Elements that are worked on at once: a chunk and its temporaries stay in a core's cache."""
@@ -33,11 +33,11 @@ def mean(total: Array, count: int | Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of an accumulator, which begins as zeros.
+class Component:
+    """One component of an accumulator, which begins as zeros.
 
-    fold takes a float32 chunk of τ into the part in place, combine takes another accumulator's part. Where
-    ``trimmed`` is set, the part sees τ with all but its largest magnitudes set to 0 (TIES).
+    fold takes a float32 chunk of τ into the component in place, combine takes another accumulator's component. Where
+    ``trimmed`` is set, the component sees τ with all but its largest magnitudes set to 0 (TIES).
     """
 
     dtype: type[np.generic]
@@ -85,31 +85,31 @@ def _keep_larger(largest: Array, tau: Array) -> None:
     np.copyto(largest, tau, where=(size > best) | ((size == best) & (tau > largest)))
 
 
-PARTS: dict[str, Part] = {
-    "sum": Part(np.int64, _add_steps, _add),
-    "positives": Part(np.uint8, _count_positive, _add),
-    "negatives": Part(np.uint8, _count_negative, _add),
-    "largest": Part(np.float32, _keep_larger, _keep_larger),
-    "trimmed_positive_sum": Part(np.int64, _add_positive_steps, _add, trimmed=True),
-    "trimmed_negative_sum": Part(np.int64, _add_negative_steps, _add, trimmed=True),
-    "trimmed_positives": Part(np.uint8, _count_positive, _add, trimmed=True),
-    "trimmed_negatives": Part(np.uint8, _count_negative, _add, trimmed=True),
+COMPONENTS: dict[str, Component] = {
+    "sum": Component(np.int64, _add_steps, _add),
+    "positives": Component(np.uint8, _count_positive, _add),
+    "negatives": Component(np.uint8, _count_negative, _add),
+    "largest": Component(np.float32, _keep_larger, _keep_larger),
+    "trimmed_positive_sum": Component(np.int64, _add_positive_steps, _add, trimmed=True),
+    "trimmed_negative_sum": Component(np.int64, _add_negative_steps, _add, trimmed=True),
+    "trimmed_positives": Component(np.uint8, _count_positive, _add, trimmed=True),
+    "trimmed_negatives": Component(np.uint8, _count_negative, _add, trimmed=True),
 }
 
 
-def empty(parts: Iterable[str], size: int, points: int) -> State:
+def empty(components: Iterable[str], size: int, points: int) -> State:
     """The neutral element for ``size`` elements, with counts wide enough for so many points."""
-    return {name: np.zeros(size, _dtype(name, points)) for name in parts}
+    return {name: np.zeros(size, _dtype(name, points)) for name in components}
 
 
 def fold(state: State, tau: Array, floor: np.float32) -> None:
     """Take one chunk of a point's τ into the state, in place. floor: the least |τ| that trimming keeps."""
     trimmed = None
     for name, total in state.items():
-        part = PARTS[name]
-        if part.trimmed and trimmed is None:
+        component = COMPONENTS[name]
+        if component.trimmed and trimmed is None:
             trimmed = tau * (np.abs(tau) >= floor)
-        part.fold(total, trimmed if part.trimmed and trimmed is not None else tau)
+        component.fold(total, trimmed if component.trimmed and trimmed is not None else tau)
 
 
 def chunks(size: int, chunk: int = CHUNK) -> Iterator[slice]:
@@ -118,23 +118,23 @@ def chunks(size: int, chunk: int = CHUNK) -> Iterator[slice]:
 
 
 class Accumulator:
-    """The parts of a whole model: a state for each tensor, by name.
+    """The components of a whole model: a state for each tensor, by name.
 
     sizes: elements of each tensor. chunk: how many are worked on at once; it changes no bit.
     """
 
-    def __init__(self, parts: Iterable[str], sizes: Mapping[str, int], chunk: int = CHUNK) -> None:
-        self.parts = list(dict.fromkeys(parts))
+    def __init__(self, components: Iterable[str], sizes: Mapping[str, int], chunk: int = CHUNK) -> None:
+        self.components = list(dict.fromkeys(components))
         self.sizes = dict(sizes)
-        self.trims = any(PARTS[part].trimmed for part in self.parts)
+        self.trims = any(COMPONENTS[component].trimmed for component in self.components)
         self._chunk = chunk
-        self._states = {name: empty(self.parts, size, points=0) for name, size in self.sizes.items()}
+        self._states = {name: empty(self.components, size, points=0) for name, size in self.sizes.items()}
 
     def make_room(self, points: int) -> None:
         """Widen the counts where so many points need it."""
         for state in self._states.values():
-            for part, total in state.items():
-                state[part] = total.astype(_dtype(part, points), copy=False)
+            for component, total in state.items():
+                state[component] = total.astype(_dtype(component, points), copy=False)
 
     def add(self, vector: Mapping[str, Array], floor: np.float32) -> None:
         """Fold a whole τ, given as flat float32 arrays. floor: as in ``fold``."""
@@ -143,10 +143,10 @@ class Accumulator:
                 fold(_view(self._states[name], span), tau[span], floor)
 
     def combine(self, other: "Accumulator") -> None:
-        """Take in another accumulator of the same parts and sizes."""
+        """Take in another accumulator of the same components and sizes."""
         for name, state in self._states.items():
-            for part, total in state.items():
-                PARTS[part].combine(total, other._states[name][part])
+            for component, total in state.items():
+                COMPONENTS[component].combine(total, other._states[name][component])
 
     def pieces(self) -> dict[str, list[State]]:
         """Every tensor's state in chunks, in order, so that what is made of them takes little memory."""
@@ -156,22 +156,24 @@ class Accumulator:
         }
 
     def arrays(self) -> dict[str, Array]:
-        """All parts by the name ``part/tensor``, for a file."""
-        return {f"{part}/{name}": total for name, state in self._states.items() for part, total in state.items()}
+        """All components by the name ``component/tensor``, for a file."""
+        return {
+            f"{component}/{name}": total for name, state in self._states.items() for component, total in state.items()
+        }
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Put back what ``arrays`` gave, of the same parts and sizes; the arrays are now the accumulator's."""
+        """Put back what ``arrays`` gave, of the same components and sizes; the arrays are now the accumulator's."""
         for name, state in self._states.items():
-            for part in state:
-                state[part] = arrays[f"{part}/{name}"]
+            for component in state:
+                state[component] = arrays[f"{component}/{name}"]
 
 
 def _dtype(name: str, points: int) -> type[np.generic]:
-    """The dtype in which a part of so many points is kept."""
-    part = PARTS[name]
-    return np.uint16 if part.counts and points >= WIDE else part.dtype
+    """The dtype in which a component of so many points is kept."""
+    component = COMPONENTS[name]
+    return np.uint16 if component.counts and points >= WIDE else component.dtype
 
 
 def _view(state: State, span: slice) -> State:
-    """A slice of every part: what is written to it is written to the state."""
+    """A slice of every component: what is written to it is written to the state."""
     return {name: total[span] for name, total in state.items()}

@@ -26,7 +26,7 @@ from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.formats.headers import encode_header
 from negmerge.memory import keep_freed_memory
 from negmerge.merging.accumulators import CHUNK, State, chunks, empty, fold
-from negmerge.merging.methods import SINGLE, Method, NegMerge, rule
+from negmerge.merging.methods import SINGLE, Method, NegMerge, method_for
 from negmerge.merging.partial import Consensus, consensus_of
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
@@ -85,7 +85,7 @@ def merge_files(
     _check_options(method, len(tuned), scale, agreement, density)
     if method == "relaxed":
         raise MergeError("relaxed is negmerge with an agreement below 1: give that")
-    merging = None if method == SINGLE else rule(method, spec.Merge(agreement=agreement, density=density))
+    merging = None if method == SINGLE else method_for(method, spec.Merge(agreement=agreement, density=density))
     if out.is_dir():
         raise CheckpointError(f"{out} is a folder: name the file to write")
     with ExitStack() as stack:
@@ -213,7 +213,7 @@ class _Merge:
 
     def _state(self, merging: Method, piece: Piece, theta_0: Array) -> State:
         """All models' τ on a piece, folded."""
-        state = empty(merging.parts, theta_0.size, len(self._tuned))
+        state = empty(merging.components, theta_0.size, len(self._tuned))
         for tuned, floor in zip(self._tuned, self._floors, strict=True):
             fold(state, self._tau(tuned, piece, theta_0), floor)
         return state

@@ -3,8 +3,8 @@
 NegMerge (Kim, Han, Choe, ICML 2025): fine-tune many times on the forget set, keep only those weight changes
 on whose sign every run agrees, average them, subtract the result: θ* = θ₀ − λ τ* (``vectors.apply_scale``).
 
-Each method below says what it adds up (its ``parts``, from ``accumulators``) and what it makes of that; ``partial``
-adds up. Another method is one class here.
+Each method below says what it adds up (its ``components``, from ``accumulators``) and what it makes of that;
+``partial`` adds up. Another method is one class here.
 """
 
 from abc import ABC, abstractmethod
@@ -22,9 +22,9 @@ from negmerge.spec import job as spec
 
 
 class Method(ABC):
-    """A merge method, element by element: which parts it adds up, and τ* from them."""
+    """A merge method, element by element: which components it adds up, and τ* from them."""
 
-    parts: ClassVar[tuple[str, ...]]
+    components: ClassVar[tuple[str, ...]]
 
     def balance(self, state: State) -> int:
         """A figure that ``merge`` needs of the whole model: this is summed over all of it beforehand."""
@@ -32,7 +32,7 @@ class Method(ABC):
 
     @abstractmethod
     def merge(self, state: State, points: int, balance: int) -> Array:
-        """τ* as flat float32, from the parts of ``points`` task vectors."""
+        """τ* as flat float32, from the components of ``points`` task vectors."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NegMerge(Method):
     agreement: the share of the points that must agree, 1 as published.
     """
 
-    parts = ("positives", "negatives", "sum")  # the sum last: it drives τ from a core's cache
+    components = ("positives", "negatives", "sum")  # the sum last: it drives τ from a core's cache
     agreement: float = 1.0
 
     def consensus(self, state: State, points: int) -> Array:
@@ -67,7 +67,7 @@ class NegMerge(Method):
 class Uniform(Method):
     """The plain mean."""
 
-    parts = ("sum",)
+    components = ("sum",)
 
     def merge(self, state: State, points: int, balance: int) -> Array:
         return mean(state["sum"], points)
@@ -77,7 +77,7 @@ class Uniform(Method):
 class MagMax(Method):
     """The value of largest magnitude, of two equal ones the positive (Marczak et al., ECCV 2024)."""
 
-    parts = ("largest",)
+    components = ("largest",)
 
     def merge(self, state: State, points: int, balance: int) -> Array:
         return state["largest"].copy()
@@ -91,7 +91,7 @@ class Ties(Method):
     elected (0 if there are as many of each). density: the share of each τ that trimming keeps.
     """
 
-    parts = ("trimmed_positive_sum", "trimmed_negative_sum", "trimmed_positives", "trimmed_negatives")
+    components = ("trimmed_positive_sum", "trimmed_negative_sum", "trimmed_positives", "trimmed_negatives")
     density: float = 0.2
 
     def balance(self, state: State) -> int:
@@ -113,7 +113,7 @@ SINGLE = "task_arithmetic"
 """Task arithmetic adds nothing up: it keeps the best single point (Ilharco et al., ICLR 2023)."""
 
 
-def rule(method: str, merge: spec.Merge) -> Method:
+def method_for(method: str, merge: spec.Merge) -> Method:
     """The method by its name in the spec. Raises MergeError for one that is not added up here."""
     rules: dict[str, Method] = {
         "negmerge": NegMerge(merge.agreement),

@@ -19,7 +19,7 @@ from negmerge.checkpoints.files import load_tensors, placement, save_tensors
 from negmerge.checkpoints.tensors import Array
 from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.merging.accumulators import CHUNK, Accumulator, chunks
-from negmerge.merging.methods import SINGLE, NegMerge, rule
+from negmerge.merging.methods import SINGLE, NegMerge, method_for
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import TaskVector, check
 from negmerge.spec import job as spec
@@ -58,7 +58,7 @@ class Consensus:
 class Partial:
     """Some points of a sweep, added up for some methods.
 
-    base: the tensors that take part, by name in θ₀'s order; only their names and shapes are used. merge: the
+    base: the tensors that take component, by name in θ₀'s order; only their names and shapes are used. merge: the
     spec's options. chunk: elements worked on at once; it changes no bit. Memory does not depend on how many
     points are added: 10 bytes an element for negmerge (12 from 256 points on), shared with uniform; magmax
     takes 4, ties 18 (20), task_arithmetic 4.
@@ -72,10 +72,10 @@ class Partial:
         self.points: list[int] = []
         self._merge = merge
         self._shapes = {name: tensor.shape for name, tensor in base.items()}
-        self._rules = {name: rule(name, merge) for name in self.methods if name != SINGLE}
-        parts = [part for method in self._rules.values() for part in method.parts]
+        self._rules = {name: method_for(name, merge) for name in self.methods if name != SINGLE}
+        components = [component for method in self._rules.values() for component in method.components]
         sizes = {name: shape.numel() for name, shape in self._shapes.items()}
-        self._accumulator = Accumulator(parts, sizes, chunk)
+        self._accumulator = Accumulator(components, sizes, chunk)
         self._best: _Best | None = None
 
     def add(self, index: int, vector: TaskVector, single: Single | None = None) -> None:
@@ -129,14 +129,14 @@ class Partial:
         }
 
     def bytes_of(self, method: str) -> int:
-        """Bytes that a method's own parts take, however many points were added. Raises MergeError as ``result``."""
+        """Bytes of a method's own components, however many points were added. Raises MergeError as ``result``."""
         self._require(method)
         sizes = sum(shape.numel() for shape in self._shapes.values())
         if method == SINGLE:
             return 4 * sizes
         states = self._accumulator.arrays()
-        parts = self._rules[method].parts
-        return sum(array.nbytes for name, array in states.items() if name.partition("/")[0] in parts)
+        components = self._rules[method].components
+        return sum(array.nbytes for name, array in states.items() if name.partition("/")[0] in components)
 
     def consensus(self) -> Consensus:
         """How far the points agree, by NegMerge's rule. Raises MergeError as ``result("negmerge")`` does."""
@@ -182,18 +182,22 @@ class Partial:
     def _restore(self, tensors: Mapping[str, Tensor], best: Mapping[str, Any] | None) -> None:
         """Take over a file's tensors, as copies: the file may be replaced."""
 
-        def taken(part: str) -> dict[str, Tensor]:
+        def taken(component: str) -> dict[str, Tensor]:
             found = {}
             for name, shape in self._shapes.items():
-                tensor = tensors.get(f"{part}/{name}")
+                tensor = tensors.get(f"{component}/{name}")
                 if tensor is None or tensor.numel() != shape.numel():
-                    raise TensorError(name, f"has no {part} of its size in the partial, which is another model's")
+                    raise TensorError(name, f"has no {component} of its size in the partial, which is another model's")
                 found[name] = tensor.clone()
             return found
 
-        parts = {part: taken(part) for part in self._accumulator.parts}
+        components = {component: taken(component) for component in self._accumulator.components}
         self._accumulator.restore(
-            {f"{part}/{name}": tensor.numpy() for part, found in parts.items() for name, tensor in found.items()}
+            {
+                f"{component}/{name}": tensor.numpy()
+                for component, found in components.items()
+                for name, tensor in found.items()
+            }
         )
         if best is not None:
             vector = {name: tau.reshape(self._shapes[name]) for name, tau in taken("best").items()}
@@ -215,7 +219,7 @@ class Partial:
     def _check_shapes(self, vector: TaskVector) -> None:
         for name in vector:
             if name not in self._shapes:
-                raise TensorError(name, "does not take part in this merge")
+                raise TensorError(name, "does not take component in this merge")
         for name, shape in self._shapes.items():
             if name not in vector:
                 raise TensorError(name, "is missing from the task vector")

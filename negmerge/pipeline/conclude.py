@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from negmerge.errors import MergeError
-from negmerge.evaluation.assessment import Standing, assess, membership
+from negmerge.evaluation.assessment import Assessment, assess, membership
 from negmerge.evaluation.duplicates import duplicates
 from negmerge.evaluation.prepared import Prepared
 from negmerge.evaluation.search import Choice
@@ -17,7 +17,7 @@ from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline.greedy import greedy
 from negmerge.pipeline.tune import choose_scale, load_at
-from negmerge.progress import OnStep, ignore, still
+from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.report.comparison import Run
 from negmerge.report.document import Concluded, MethodResult, write
 from negmerge.spec.job import JobSpec
@@ -64,7 +64,7 @@ def conclude(
     methods = spec.methods()
     total = len(methods) * len(evidence.partials) + 1
     model.restore()
-    base = Standing(prepared.base, membership(model, prepared, still(on_step, 0, total)))
+    base = Assessment(prepared.base, membership(model, prepared, frozen_at(on_step, 0, total)))
     results: dict[str, list[MethodResult]] = {method: [] for method in methods}
     vectors: list[TaskVector] = []
     for repeat, partial in enumerate(evidence.partials):
@@ -72,19 +72,19 @@ def conclude(
             raise MergeError("every point of the sweep diverged: lower the learning rates")
         rows = _rows_of(evidence.points, repeat, len(evidence.partials))
         for i, method in enumerate(methods):
-            poll = still(on_step, repeat * len(methods) + i, total)
+            poll = frozen_at(on_step, repeat * len(methods) + i, total)
             started = time.monotonic()
             merged = _merge(spec, model, prepared, partial, method, rows, evidence.load, poll)
             seconds = _pool_seconds(method, rows) + time.monotonic() - started
             load_at(model, merged.vector, merged.choice.scale)
-            standing = assess(model, prepared, poll)
+            assessment = assess(model, prepared, poll)
             stored = _bytes_stored(method, partial, merged.vector)
-            run = Run(standing, round(seconds, 3), stored, merged.choice.scale)
+            run = Run(assessment, round(seconds, 3), stored, merged.choice.scale)
             results[method].append(MethodResult(merged.choice, run, merged.points))
             if method == spec.merge.method and repeat == 0:
                 vectors.append(merged.vector)
     consensus = evidence.partials[0].consensus()
-    twice = duplicates(prepared.forget, prepared.retain, still(on_step, total - 1, total))
+    twice = duplicates(prepared.forget, prepared.retain, frozen_at(on_step, total - 1, total))
     concluded = Concluded(spec, job, prepared, base, results, consensus, evidence.points, evidence.rivals, twice)
     document = write(concluded, model, vectors[0], folder)
     on_step(total, total, None)

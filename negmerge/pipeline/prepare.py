@@ -12,7 +12,7 @@ from negmerge.evaluation.metrics import Count, evaluate
 from negmerge.evaluation.prepared import PARTS, Prepared, Side, measure
 from negmerge.models.network import Network, Outputs
 from negmerge.pipeline import rivals as rival_runs
-from negmerge.progress import OnStep, Stages, ignore, still
+from negmerge.progress import OnStep, Stages, frozen_at, ignore
 from negmerge.spec.job import JobSpec
 from negmerge.spec.rivals import RETRAIN, RivalRun
 
@@ -42,7 +42,7 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     data = {"forget": identity(spec.forget, forget.index), "retain": identity(spec.retain, retain.index)}
     prepared = Prepared(forget_side, retain_side, splits.counts(), data, base)
     if spec.scale_rule == "match_unseen":
-        unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, still(on_step, 0, 1))
+        unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, frozen_at(on_step, 0, 1))
         return replace(prepared, reference=unseen)
     if spec.scale_rule == "match_retrained":
         return _with_retrained(spec, model, prepared, on_step)

@@ -7,7 +7,7 @@ from negmerge.errors import DivergedError, ModelError
 from negmerge.evaluation.assessment import assess
 from negmerge.evaluation.prepared import Prepared
 from negmerge.models.network import Network
-from negmerge.progress import OnStep, ignore, still
+from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.rivals._base import run as unlearn
 from negmerge.rivals._base import settings_of
 from negmerge.spec.job import JobSpec
@@ -34,9 +34,9 @@ def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_ste
         state = unlearn(run.name, options, model, prepared.forget.head, *train, run.seed, on_step)
         seconds = round(time.monotonic() - started, 3)
         model.load_state(state)
-        standing = assess(model, prepared, still(on_step, 0, 1))
+        assessment = assess(model, prepared, frozen_at(on_step, 0, 1))
     except (DivergedError, ModelError) as error:
         return row | {"state": "diverged", "cause": str(error)}
     finally:
         model.restore()
-    return row | {"state": "done", "seconds": seconds} | standing.as_json()
+    return row | {"state": "done", "seconds": seconds} | assessment.as_json()

@@ -13,7 +13,7 @@ from negmerge.evaluation.search import Choice, choose, choose_sparingly
 from negmerge.merging.partial import Single
 from negmerge.merging.vectors import TaskVector, apply_scale, check, task_vector
 from negmerge.models.network import Network
-from negmerge.progress import OnStep, ignore, still
+from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.spec.job import JobSpec
 from negmerge.spec.sweep import Point
 from negmerge.training.fine_tune import fine_tune
@@ -51,14 +51,14 @@ def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_ste
     outcome["training_seconds"] = round(time.monotonic() - started, 3)
     single = None
     if {"task_arithmetic", "greedy"} & {*spec.methods()}:
-        poll = still(on_step, tuned.steps, tuned.steps, tuned.loss)
+        poll = frozen_at(on_step, tuned.steps, tuned.steps, tuned.loss)
         choice = choose_scale(spec, model, prepared, vector, poll, with_curve=False)
         outcome["seconds_to_scale"] = round(time.monotonic() - started, 3)
         load_at(model, vector, choice.scale)
-        standing = assess(model, prepared, poll, single_parts(model, prepared))
+        assessment = assess(model, prepared, poll, single_parts(model, prepared))
         single = Single(key=choice.key, scale=choice.scale)
         outcome |= {"scale": choice.scale, "scale_at_edge": choice.at_edge, "rank": list(choice.key)}
-        outcome |= standing.as_json(per_class=False)
+        outcome |= assessment.as_json(per_class=False)
     outcome["seconds"] = round(time.monotonic() - started, 3)
     return TunedPoint(vector, single, outcome)
 

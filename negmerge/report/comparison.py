@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from negmerge.evaluation.assessment import Standing
+from negmerge.evaluation.assessment import Assessment
 from negmerge.evaluation.gaps import average_gap
 from negmerge.evaluation.intervals import spread
 from negmerge.evaluation.prepared import Prepared
@@ -20,7 +20,7 @@ from negmerge.evaluation.prepared import Prepared
 class Run:
     """One method in one repeat: what it scores, its seconds, and the bytes it stored besides θ₀ and its result."""
 
-    standing: Standing
+    assessment: Assessment
     seconds: float | None = None
     bytes_stored: int | None = None
     scale: float | None = None
@@ -40,21 +40,21 @@ def table(runs: Mapping[str, list[Run]], parts: Mapping[str, str]) -> list[dict[
 
     Accuracies and membership are shares in [0, 1]; the gap is in percentage points.
     """
-    retrained = [run.standing.four() for run in runs.get("retrain", [])]
+    retrained = [run.assessment.four() for run in runs.get("retrain", [])]
     rows = []
     for method, repeats in runs.items():
         compared = repeats * len(retrained) if method == "base" else repeats  # there is one base model
         gaps = [
             average_gap(four, reference)
             for run, reference in zip(compared, retrained, strict=False)
-            if reference is not None and (four := run.standing.four()) is not None
+            if reference is not None and (four := run.assessment.four()) is not None
         ]
         row: dict[str, Any] = {"method": method}
         row["scale"] = _spread([run.scale for run in repeats])
         row["forget"] = _accuracy(repeats, parts["forget"], "forget")
         row["retain"] = _accuracy(repeats, parts["retain"], "retain")
         row["test"] = _accuracy(repeats, parts["test"], "retain") if "test" in parts else None
-        row["membership"] = _spread([m.accuracy if (m := run.standing.membership) else None for run in repeats])
+        row["membership"] = _spread([m.accuracy if (m := run.assessment.membership) else None for run in repeats])
         row["gap"] = _spread(gaps)
         row["seconds"] = _spread([run.seconds for run in repeats])
         row["bytes_stored"] = repeats[0].bytes_stored
@@ -63,7 +63,7 @@ def table(runs: Mapping[str, list[Run]], parts: Mapping[str, str]) -> list[dict[
 
 
 def _accuracy(repeats: Sequence[Run], part: str, side: str) -> dict[str, Any] | None:
-    found = [run.standing.figures.get(part, {}).get(side) for run in repeats]
+    found = [run.assessment.figures.get(part, {}).get(side) for run in repeats]
     return _spread([None if one is None else one.total.accuracy for one in found])
 
 

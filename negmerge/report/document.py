@@ -14,7 +14,7 @@ import torch
 import negmerge
 from negmerge.checkpoints.files import atomic_path, save_tensors
 from negmerge.checkpoints.tensors import digest
-from negmerge.evaluation.assessment import Standing
+from negmerge.evaluation.assessment import Assessment
 from negmerge.evaluation.prepared import Prepared
 from negmerge.evaluation.search import Choice
 from negmerge.merging.partial import Consensus
@@ -42,7 +42,7 @@ class Concluded:
     spec: JobSpec
     job: str | None
     prepared: Prepared
-    base: Standing
+    base: Assessment
     results: Mapping[str, Sequence[MethodResult]]
     consensus: Consensus
     points: Sequence[Mapping[str, Any]]
@@ -126,7 +126,7 @@ def _method(result: MethodResult) -> dict[str, Any]:
     if result.points is not None:
         choice["points"] = result.points
     choice |= {"seconds": result.run.seconds, "bytes_stored": result.run.bytes_stored}
-    return choice | result.run.standing.as_json()
+    return choice | result.run.assessment.as_json()
 
 
 def _rival(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def _repeats(concluded: Concluded) -> list[dict[str, Any]]:
     repeats = []
     for repeat in range(concluded.spec.repeats):
         methods = {
-            name: {"scale": results[repeat].choice.scale} | results[repeat].run.standing.as_json(per_class=False)
+            name: {"scale": results[repeat].choice.scale} | results[repeat].run.assessment.as_json(per_class=False)
             for name, results in concluded.results.items()
         }
         rivals = {
-            row["rival"]: Standing.from_json(row).as_json(per_class=False) if row["state"] == "done" else row["cause"]
+            row["rival"]: Assessment.from_json(row).as_json(per_class=False) if row["state"] == "done" else row["cause"]
             for row in concluded.rivals
             if row["repeat"] == repeat
         }
@@ -155,7 +155,7 @@ def _runs(concluded: Concluded) -> dict[str, list[Run]]:
     runs = {"base": [Run(concluded.base)]}
     runs |= {name: [result.run for result in results] for name, results in concluded.results.items()}
     for row in sorted(concluded.rivals, key=lambda row: int(row["repeat"])):
-        run = Run(Standing.from_json(row), row.get("seconds"), bytes_stored=0)  # one that diverged scores nothing
+        run = Run(Assessment.from_json(row), row.get("seconds"), bytes_stored=0)  # one that diverged scores nothing
         runs.setdefault(row["rival"], []).append(run)
     return runs
 

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from negmerge.decoding.dataset import Decoded
 from negmerge.errors import DivergedError
-from negmerge.progress import still
+from negmerge.progress import frozen_at
 from negmerge.rivals._base import Settings, Task
 
 DEFAULTS = Settings(strength=1.0, batch_size=250)
@@ -38,7 +38,7 @@ def unlearn(task: Task) -> None:
     right = _gradient(task, task.forget) / (forget + retain)
     right -= _gradient(task, task.retain) * (forget / ((forget + retain) * retain))
     order = torch.randperm(retain, generator=task.generator)[:FISHER_SAMPLES]
-    step = solve(lambda x: x + fisher_product(task, order, x), right, still(task.on_step, 0, 1))
+    step = solve(lambda x: x + fisher_product(task, order, x), right, frozen_at(task.on_step, 0, 1))
     place = 0
     with torch.no_grad():
         for parameter in task.model.parameters():

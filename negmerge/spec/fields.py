@@ -23,7 +23,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def about(field: str, detail: str, *below: str) -> PydanticCustomError:
+def field_error(field: str, detail: str, *below: str) -> PydanticCustomError:
     """An error that a check of a whole part raises about one of its fields, for the pointer to end there.
 
     below: the way on from that field, where the error is about something in it.

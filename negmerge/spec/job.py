@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, about, kind, listed
+from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, field_error, kind, listed
 from negmerge.spec.published_sets import KNOWN, unknown
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
 
-Method = Literal["negmerge", "relaxed", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
-METHODS: tuple[Method, ...] = get_args(Method)
+MethodName = Literal["negmerge", "relaxed", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
-Rule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
+ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
 
 MAX_REPEATS = 10
 
@@ -105,7 +105,7 @@ class DatasetRef(Spec):
         if len(given) != 1:
             raise ValueError(f"give exactly one of dataset, uri and torchvision, not {listed(given)}")
         if (self.torchvision is None) != (self.root is None):
-            raise about("root", "torchvision and root belong together: give both or neither")
+            raise field_error("root", "torchvision and root belong together: give both or neither")
         return self
 
     @property
@@ -117,7 +117,7 @@ class DatasetRef(Spec):
 class Merge(Spec):
     """How the task vectors become one."""
 
-    method: Method = "negmerge"
+    method: MethodName = "negmerge"
     agreement: Share = Field(1.0, description="Share of the points that must agree on a sign (negmerge).")
     relaxed: Share = Field(0.8, description="The same share for the method `relaxed`: k of N instead of all.")
     density: Share = Field(0.2, description="Share of each task vector that TIES keeps.")
@@ -127,7 +127,7 @@ class ScaleSearch(Spec):
     """How the scale λ is chosen, on validation data. ``rule`` defaults by how the forget set is selected."""
 
     keep: Accuracy = Field(0.95, description="Share of the base model's retain accuracy that must remain.")
-    rule: Rule | None = None
+    rule: ScaleRule | None = None
     target: Accuracy | None = Field(None, description="Forget accuracy to come nearest to (rule `target`).")
     scale: Annotated[float, Field(ge=0, le=MAX_SCALE)] | None = Field(None, description="The λ to use (rule `fixed`).")
     extend: bool = Field(True, description="Go on to 2, then 4, while the edge keeps enough and forgets too little.")
@@ -136,7 +136,7 @@ class ScaleSearch(Spec):
     def _complete(self) -> Self:
         for rule, field in (("target", "target"), ("fixed", "scale")):
             if (self.rule == rule) != (getattr(self, field) is not None):
-                raise about(field, f"rule {rule!r} and the field {field!r} belong together")
+                raise field_error(field, f"rule {rule!r} and the field {field!r} belong together")
         return self
 
 
@@ -173,37 +173,41 @@ class JobSpec(Spec):
         known = (*METHODS, *rival_names())
         for number, name in enumerate(names):
             if name not in known:
-                raise about(str(number), f"there is no method {name!r}: known are {listed(known)}")
+                raise field_error(str(number), f"there is no method {name!r}: known are {listed(known)}")
         return names
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "greedy" in self.methods() and not self.keep_task_vectors:
-            raise about("keep_task_vectors", "greedy re-reads every task vector: set this to true")
+            raise field_error("keep_task_vectors", "greedy re-reads every task vector: set this to true")
         if self.forget.select is None and self.forget.source == self.retain.source:
-            raise about("forget", "takes the whole data set that retain names: add forget.select")
+            raise field_error("forget", "takes the whole data set that retain names: add forget.select")
         return self
 
     @model_validator(mode="after")
     def _rivals_fit(self) -> Self:
         names = self.rivals_compared()
         if names and self.base_model.family != "timm":
-            raise about("compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out")
+            raise field_error(
+                "compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out"
+            )
         if names and self.forget.source != self.retain.source:
-            raise about("compare", f"{names[0]} trains on the retain set, which must be the forget set's own data set")
+            raise field_error(
+                "compare", f"{names[0]} trains on the retain set, which must be the forget set's own data set"
+            )
         for name, options in self.rivals.items():
             if name not in names:
-                raise about("rivals", f"has options for {name!r}, which compare does not name")
+                raise field_error("rivals", f"has options for {name!r}, which compare does not name")
             for option in sorted(options.model_dump(exclude_none=True).keys() - options_read(name)):
                 detail = f"is not read by {name}: leave it out; {name} reads {listed(sorted(options_read(name)))}"
-                raise about("rivals", detail, name, option)
+                raise field_error("rivals", detail, name, option)
         if self.scale_search.rule == "match_retrained" and RETRAIN not in names:
-            raise about("compare", f"rule match_retrained compares with a retrained model: add {RETRAIN!r}")
+            raise field_error("compare", f"rule match_retrained compares with a retrained model: add {RETRAIN!r}")
         if count(self.sweep) * self.repeats > MAX_POINTS:
-            raise about("repeats", f"makes more than {MAX_POINTS} points in all: repeat fewer times")
+            raise field_error("repeats", f"makes more than {MAX_POINTS} points in all: repeat fewer times")
         return self
 
-    def methods(self) -> list[Method]:
+    def methods(self) -> list[MethodName]:
         """The job's merge method first, then those of ``compare``, each once."""
         compared = [name for name in self.compare if name in METHODS]
         return list(dict.fromkeys([self.merge.method, *compared]))
@@ -227,7 +231,7 @@ class JobSpec(Spec):
         return [run for run in runs if not (known and run.name == RETRAIN and run.repeat == 0)]
 
     @property
-    def scale_rule(self) -> Rule:
+    def scale_rule(self) -> ScaleRule:
         """The rule in force: ``lowest_forget`` for classes and whole sets, ``match_unseen`` for samples."""
         if self.scale_search.rule is not None:
             return self.scale_search.rule

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from negmerge.spec.fields import NonNegative, Seed, Spec, about, kind, listed
+from negmerge.spec.fields import NonNegative, Seed, Spec, field_error, kind, listed
 from negmerge.spec.presets import PRESETS
 
 MAX_POINTS = 1023
@@ -97,9 +97,9 @@ class Interval(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low < self.high:
-            raise about("high", "must be above low")
+            raise field_error("high", "must be above low")
         if self.log and self.low == 0:
-            raise about("low", "a logarithmic interval cannot begin at 0")
+            raise field_error("low", "a logarithmic interval cannot begin at 0")
         return self
 
 

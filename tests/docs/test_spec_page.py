@@ -16,6 +16,7 @@ from negmerge.rivals._base import find
 from negmerge.spec import job as spec
 from negmerge.spec import sweep
 from negmerge.spec.fields import Spec
+from negmerge.spec.job import ScaleRule
 from negmerge.spec.rivals import RivalOptions, options_read, rival_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "spec.md").read_text()
@@ -91,7 +92,7 @@ def test_the_words_that_a_field_takes_are_named(title: str, model: type[Spec], n
 
 
 def test_the_rules_are_explained() -> None:
-    assert list(table("scale_search", "rule")) == list(get_args(spec.Rule))
+    assert list(table("scale_search", "rule")) == list(get_args(ScaleRule))
 
 
 EXAMPLES = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)]

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.svm import SVC
 
-from negmerge.evaluation.assessment import Standing, assess, membership
+from negmerge.evaluation.assessment import Assessment, assess, membership
 from negmerge.evaluation.gaps import FourFigures
 from negmerge.evaluation.membership import equal_sides
 from negmerge.evaluation.metrics import Count, Evaluation
@@ -97,7 +97,7 @@ def taken_for_others(members: list[list[float]], others: list[list[float]], aske
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder = tmp_path_factory.mktemp("standing")
+    folder = tmp_path_factory.mktemp("assessment")
     base, digits = pico_timm.make_model(folder / "model"), archive(folder / "digits.zip")
     spec = parse(
         {
@@ -200,7 +200,7 @@ def test_a_zero_shot_model_is_not_asked(case: Case, tmp_path: Path) -> None:
     model = open_model(spec, "cpu")
     prepared = prepare(spec, model, *open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES))
     assert {"train", "test"} <= prepared.retain.parts.keys()
-    assert assess(model, prepared) == Standing(measure(model, prepared.sides, PARTS), None)
+    assert assess(model, prepared) == Assessment(measure(model, prepared.sides, PARTS), None)
 
 
 def test_assessing_counts_right_answers_of_both_sides_on_every_part(case: Case, expected: Count) -> None:
@@ -210,9 +210,9 @@ def test_assessing_counts_right_answers_of_both_sides_on_every_part(case: Case, 
             paths = case.paths(part, forgotten=side == "forget")
             right = [pico_timm.CLASSES[int(case.logits[path].argmax())] == path.split("/")[1] for path in paths]
             found[ours][side] = Count(sum(right), len(right))
-    standing = assess(case.model, case.prepared)
-    assert {p: {side: one.total for side, one in of.items()} for p, of in standing.figures.items()} == found
-    assert standing.membership == expected
+    assessment = assess(case.model, case.prepared)
+    assert {p: {side: one.total for side, one in of.items()} for p, of in assessment.figures.items()} == found
+    assert assessment.membership == expected
 
 
 FIGURES = {
@@ -223,21 +223,21 @@ FIGURES = {
 
 
 def test_the_four_figures_are_both_train_parts_what_stays_of_test_and_membership() -> None:
-    found = Standing(FIGURES, Count(2, 5)).four()
+    found = Assessment(FIGURES, Count(2, 5)).four()
     assert found == FourFigures(retain=Count(7, 10), forget=Count(3, 5), test=Count(8, 9), membership=Count(2, 5))
 
 
 @pytest.mark.parametrize(("part", "side"), [("train", "retain"), ("train", "forget"), ("test", "retain")])
 def test_there_are_no_four_figures_where_one_was_not_measured(part: str, side: str) -> None:
     left = {name: {s: one for s, one in of.items() if (name, s) != (part, side)} for name, of in FIGURES.items()}
-    assert Standing(left, Count(2, 5)).four() is None
+    assert Assessment(left, Count(2, 5)).four() is None
 
 
 def test_there_are_no_four_figures_without_membership() -> None:
-    assert Standing(FIGURES).four() is None
+    assert Assessment(FIGURES).four() is None
 
 
 @pytest.mark.parametrize("asked", [Count(2, 5), None], ids=["with membership", "without"])
 def test_a_standing_comes_back_from_a_row_that_holds_more(asked: Count | None) -> None:
-    standing = Standing(FIGURES, asked)
-    assert Standing.from_json(standing.as_json() | {"seconds": 1.5, "state": "done"}) == standing
+    assessment = Assessment(FIGURES, asked)
+    assert Assessment.from_json(assessment.as_json() | {"seconds": 1.5, "state": "done"}) == assessment

@@ -10,15 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.svm import SVC
-from torch import Tensor
 
 from negmerge.errors import DataError, DivergedError, ModelError
 from negmerge.evaluation.membership import (
     Values,
     equal_sides,
     membership_inference,
-    modified_entropy,
-    threshold_inference,
     true_label_confidence,
 )
 from negmerge.evaluation.metrics import Count
@@ -34,20 +31,6 @@ def confidences(seed: int, margin: float, width: float, size: int) -> Values:
     """As a classifier gives them, many near 1: the logistic function of normally distributed margins."""
     margins = np.random.default_rng(seed).normal(margin, width, size)
     return np.asarray(1 / (1 + np.exp(-margins)), dtype=np.float64)
-
-
-def logits_of(*rows: tuple[float, ...]) -> Tensor:
-    """Logits whose softmax is each row's probabilities."""
-    return torch.tensor(rows, dtype=torch.float64).log()
-
-
-def published_entropy(row: list[float], label: int) -> float:
-    """Mentr of Song and Mittal as it is printed, term by term."""
-    total = -(1 - row[label]) * math.log(row[label])
-    for i, p in enumerate(row):
-        if i != label:
-            total -= p * math.log(1 - p)
-    return total
 
 
 class TestConfidence:
@@ -68,34 +51,6 @@ class TestConfidence:
         logits = torch.tensor([[1e30, 1e30, -1e30]])
         assert true_label_confidence(logits, torch.tensor([1])).item() == 0.5
         assert true_label_confidence(logits, torch.tensor([2])).item() == 0.0
-
-
-class TestModifiedEntropy:
-    def test_the_example_by_hand(self) -> None:
-        """p = ½, ¼, ¼ and label 0: ½ ln 2 + 2 · ¼ · ln(4/3) = 0.346574 + 0.143841."""
-        found = modified_entropy(logits_of((0.5, 0.25, 0.25)), torch.tensor([0]))
-        assert found.item() == pytest.approx(0.490415, abs=1e-6)
-
-    def test_being_sure_and_wrong_costs_more_than_being_unsure(self) -> None:
-        """p = 0.8, 0.2: right is 0.2 ln 1.25 + 0.2 ln 1.25 = 0.0893; wrong is twice 0.8 ln 5 = 2.5751."""
-        logits = logits_of((0.8, 0.2), (0.8, 0.2))
-        found = modified_entropy(logits, torch.tensor([0, 1]))
-        assert found.tolist() == pytest.approx([0.089257, 2.575101], abs=1e-6)
-
-    @given(st.lists(st.lists(st.floats(-15, 15), min_size=4, max_size=4), min_size=1, max_size=5), st.data())
-    def test_each_row_of_a_batch_is_the_printed_formula(self, rows: list[list[float]], data: st.DataObject) -> None:
-        labels = [data.draw(st.integers(0, 3)) for _ in rows]
-        logits = torch.tensor(rows, dtype=torch.float64)
-        found = modified_entropy(logits, torch.tensor(labels)).tolist()
-        expected = [published_entropy(p, y) for p, y in zip(logits.softmax(1).tolist(), labels, strict=True)]
-        # 1 − p as printed loses digits near p = 1, at most 1e-16 / (1 − p) of the term: here 1e-16 · e³⁰.
-        assert found == pytest.approx(expected, rel=1e-3, abs=1e-9)
-
-    def test_a_probability_that_rounds_to_one_gives_a_finite_value(self) -> None:
-        """Logits 100 and 0, label 1: the true p_1 = e⁻¹⁰⁰, so both terms are 100, where 1 − p would give ln 0."""
-        found = modified_entropy(torch.tensor([[100.0, 0.0], [100.0, 0.0]]), torch.tensor([0, 1]))
-        assert found[1].item() == pytest.approx(200.0, rel=1e-12)
-        assert found[0].item() == pytest.approx(2 * math.exp(-200), abs=1e-80)
 
 
 class TestEqualSides:
@@ -185,42 +140,17 @@ class TestPublishedAttack:
         assert found.count == len(forgotten)
 
 
-class TestThreshold:
-    def test_the_threshold_by_hand(self) -> None:
-        """Members 1, 2, 5; others 3, 6. At 2 it tells 2/3 and 2/2 rightly, at 5 only 3/3 and 1/2; 2.5, 7 are above."""
-        found = threshold_inference(values(5, 1, 2), values(3, 6), values(2, 2.5, 7))
-        assert found == Count(2, 3)
-
-    def test_of_equal_thresholds_the_smallest_is_taken(self) -> None:
-        """Members 1, 3 and others 2, 4: 1 and 3 both tell three of four rightly."""
-        assert threshold_inference(values(1, 3), values(2, 4), values(1, 2, 3)) == Count(2, 3)
-
-    @given(*[st.lists(st.integers(0, 8), min_size=1, max_size=8)] * 3)
-    def test_no_other_threshold_does_better(self, members: list[int], others: list[int], asked: list[int]) -> None:
-        """Every threshold tried, in plain Python."""
-
-        def told(threshold: int) -> int:
-            right = sum(value <= threshold for value in members) * len(others)
-            return right + sum(value > threshold for value in others) * len(members)
-
-        best = max(sorted({*members, *others}), key=told)
-        expected = Count(sum(value > best for value in asked), len(asked))
-        assert threshold_inference(values(*members), values(*others), values(*asked)) == expected
-
-
 @pytest.mark.parametrize("empty", [0, 1, 2])
-@pytest.mark.parametrize("attack", [membership_inference, threshold_inference])
-def test_a_set_without_samples_has_no_figure(attack: Any, empty: int) -> None:
+def test_a_set_without_samples_has_no_figure(empty: int) -> None:
     sets = [values(0.5), values(0.5), values(0.5)]
     sets[empty] = values()
     with pytest.raises(DataError, match="without all three there is no figure"):
-        attack(*sets)
+        membership_inference(*sets)
 
 
-@pytest.mark.parametrize("attack", [membership_inference, threshold_inference])
-def test_a_diverged_model_is_refused(attack: Any) -> None:
+def test_a_diverged_model_is_refused() -> None:
     with pytest.raises(DivergedError, match="1 of 2 values of the forgotten samples are not finite"):
-        attack(values(0.5), values(0.5), values(0.5, np.nan))
+        membership_inference(values(0.5), values(0.5), values(0.5, np.nan))
 
 
 def test_sides_of_different_numbers_are_refused() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from negmerge.merging.accumulators import PARTS, mean
+from negmerge.merging.accumulators import COMPONENTS, mean
 from negmerge.merging.partial import Consensus, Partial
 from negmerge.merging.vectors import apply_scale, task_vector
 from negmerge.spec import job as spec
@@ -201,7 +201,7 @@ def test_one_point_is_task_arithmetic(row: list[tuple[float, float]]) -> None:
 @given(tau=st.floats(-7.875, 7.875, width=32))
 def test_a_task_vector_is_quantised_to_the_nearest_step_half_to_even(tau: float) -> None:
     total = np.array([3])
-    PARTS["sum"].fold(total, np.array([tau], np.float32))
+    COMPONENTS["sum"].fold(total, np.array([tau], np.float32))
     assert int(total[0]) == 3 + round(Fraction(tau) * 2**50)
 
 

@@ -18,14 +18,14 @@ from negmerge.merging.partial import Partial
 from negmerge.pipeline.tune import TunedPoint
 from negmerge.spec.job import Merge
 from tests.support import records
+from worker.context import WorkerContext
 from worker.fold import Fold
-from worker.held import Held
+from worker.held_claims import HeldClaims
 from worker.scratch import Scratch
-from worker.station import Station
 
 BASE = {"visual.proj": torch.zeros(3)}
 
-MakeStation = Callable[[], Station]
+MakeStation = Callable[[], WorkerContext]
 
 
 def empty() -> Partial:
@@ -36,20 +36,20 @@ def empty() -> Partial:
 def make_station(database: Database, tmp_path: Path) -> MakeStation:
     """Stations of new worker processes on one record and one store, which keep everything for a long time."""
 
-    def make() -> Station:
+    def make() -> WorkerContext:
         worker = records.make_worker()
         settings = Settings(data_dir=tmp_path, flush_seconds=1000.0)
         store = Store.open(f"file://{tmp_path}/store")
-        return Station(settings, database, store, Scratch(tmp_path / worker.id), worker)
+        return WorkerContext(settings, database, store, Scratch(tmp_path / worker.id), worker)
 
     return make
 
 
-def trained(station: Station, job_id: str) -> tuple[Fold, Claim]:
+def trained(context: WorkerContext, job_id: str) -> tuple[Fold, Claim]:
     """A worker that has claimed, trained and folded one point, and has not flushed it."""
-    claim = records.claim(station.database, station.worker)
-    records.train(station.database, claim)
-    fold = Fold(station, Held(station.settings.lease_seconds), job_id, empty)
+    claim = records.claim(context.database, context.worker)
+    records.train(context.database, claim)
+    fold = Fold(context, HeldClaims(context.settings.lease_seconds), job_id, empty)
     vector = {"visual.proj": torch.full((3,), 0.5 + claim.index)}
     fold.add(claim, TunedPoint(vector, None, {}))
     return fold, claim
@@ -66,7 +66,7 @@ def test_two_workers_that_fold_the_last_two_points_at_once_conclude_the_job_once
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
     stations = [make_station(), make_station()]
-    folds = [trained(station, job_id)[0] for station in stations]
+    folds = [trained(context, job_id)[0] for context in stations]
     start = threading.Barrier(2)
 
     def flush_and_claim(fold: Fold, worker: WorkerIdentity) -> Claim | None:
@@ -75,9 +75,9 @@ def test_two_workers_that_fold_the_last_two_points_at_once_conclude_the_job_once
         return records.claim_or_none(database, worker)
 
     with ThreadPoolExecutor(2) as pool:
-        claims = list(pool.map(flush_and_claim, folds, [station.worker for station in stations]))
+        claims = list(pool.map(flush_and_claim, folds, [context.worker for context in stations]))
     # Whoever looks before the other has committed finds nothing; then the conclude is due at the next look.
-    claims += [records.claim_or_none(database, station.worker) for station in stations]
+    claims += [records.claim_or_none(database, context.worker) for context in stations]
     kinds = [claim.kind for claim in claims if claim is not None]
     assert kinds == [StepKind.CONCLUDE]
     assert committed(database, job_id) == [0, 1]
@@ -87,13 +87,13 @@ def test_a_flush_commits_the_points_and_the_partial_that_holds_them(
     database: Database, make_station: MakeStation, tmp_path: Path
 ) -> None:
     job_id = records.make_tuning_job(database, points=1)
-    station = make_station()
-    fold, _ = trained(station, job_id)
+    context = make_station()
+    fold, _ = trained(context, job_id)
     fold.flush()
-    conclude = records.claim(database, station.worker)
+    conclude = records.claim(database, context.worker)
     with database.write() as session:
         [partial] = steps.conclude_inputs(session, conclude).partials
-    station.store.get_file(partial.key, tmp_path / "partial")
+    context.store.get_file(partial.key, tmp_path / "partial")
     loaded = Partial.load(tmp_path / "partial", BASE, Merge())
     assert loaded.points == [0]
     assert loaded.result("negmerge")["visual.proj"].tolist() == [0.5, 0.5, 0.5]
@@ -108,9 +108,9 @@ def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
     database: Database, make_station: MakeStation
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    station = make_station()
-    fold, lost = trained(station, job_id)
-    kept = records.claim(database, station.worker)
+    context = make_station()
+    fold, lost = trained(context, job_id)
+    kept = records.claim(database, context.worker)
     records.train(database, kept)
     fold.add(kept, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
     with database.write() as session:
@@ -125,18 +125,18 @@ def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_fol
     database: Database, make_station: MakeStation
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    station = make_station()
-    fold, _ = trained(station, job_id)
+    context = make_station()
+    fold, _ = trained(context, job_id)
     fold.flush()
     for lose in (True, False):
-        claim = records.claim(database, station.worker)
+        claim = records.claim(database, context.worker)
         records.train(database, claim)
         fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
         if lose:
             with database.write() as session:
                 steps.give_back(session, [claim])
         fold.flush()
-    conclude = records.claim(database, station.worker)
+    conclude = records.claim(database, context.worker)
     with database.write() as session:
         partials = steps.conclude_inputs(session, conclude).partials
     assert sorted(partial.points for partial in partials) == [[0], [1]]
@@ -144,8 +144,8 @@ def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_fol
 
 def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Database, make_station: MakeStation) -> None:
     job_id = records.make_tuning_job(database, points=1)
-    station = make_station()
-    fold, _ = trained(station, job_id)
+    context = make_station()
+    fold, _ = trained(context, job_id)
     fold._commit()  # the commit lands, and the process never hears of it
     fold.flush()
     assert committed(database, job_id) == [0]
@@ -156,10 +156,10 @@ def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_th
     database: Database, make_station: MakeStation
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    station = make_station()
-    fold, _ = trained(station, job_id)
+    context = make_station()
+    fold, _ = trained(context, job_id)
     fold._commit()  # the commit lands, and the process never hears of it, and goes on training
-    claim = records.claim(database, station.worker)
+    claim = records.claim(database, context.worker)
     records.train(database, claim)
     fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
     fold.flush()
@@ -171,9 +171,9 @@ def test_a_point_that_cannot_be_added_takes_the_uncommitted_ones_with_it(
     database: Database, make_station: MakeStation
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    station = make_station()
-    fold, _ = trained(station, job_id)
+    context = make_station()
+    fold, _ = trained(context, job_id)
     with pytest.raises(Exception, match=r"visual\.proj"):
-        fold.add(records.claim(database, station.worker), TunedPoint({"visual.proj": torch.ones(4)}, None, {}))
+        fold.add(records.claim(database, context.worker), TunedPoint({"visual.proj": torch.ones(4)}, None, {}))
     assert fold.flush() is False
     assert committed(database, job_id) == []

@@ -20,14 +20,14 @@ from negmerge.spec.job import parse
 from tests.support import pico_timm, records
 from tests.support.service import CALLER
 from worker import resolve
+from worker.context import WorkerContext
 from worker.scratch import Scratch
-from worker.station import Station
 
 CONFIG = pico_timm.CONFIGS["resnet18"]
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> Iterator[Station]:
+def context(tmp_path: Path) -> Iterator[WorkerContext]:
     """A worker's place, with a classifier's folder, its zip and its weights alone below an allowed root."""
     shared = tmp_path / "shared"
     folder = pico_timm.write_folder(shared / "folder", CONFIG)
@@ -37,19 +37,19 @@ def station(tmp_path: Path) -> Iterator[Station]:
     database = Database(settings.database_url)
     database.migrate()
     scratch = Scratch(tmp_path / "scratch")
-    yield Station(settings, database, Store.open(settings.store_url), scratch, records.make_worker())
+    yield WorkerContext(settings, database, Store.open(settings.store_url), scratch, records.make_worker())
     scratch.close()
     database.dispose()
 
 
-def opened(station: Station, name: str, family: str = "timm", **more: Any) -> Network:
+def opened(context: WorkerContext, name: str, family: str = "timm", **more: Any) -> Network:
     """What the worker makes of a job with this base model; a name is of a file below the allowed root."""
-    weights = name if name.startswith("mdl_") else f"file://{station.settings.allowed_roots[0]}/{name}"
+    weights = name if name.startswith("mdl_") else f"file://{context.settings.allowed_roots[0]}/{name}"
     document = records.make_spec().model_dump(mode="json", exclude_none=True)
     document["base_model"] = {"family": family, "weights": weights} | more
-    records.make_job(station.database)
-    claim = records.claim(station.database, station.worker)
-    return resolve.open_model(station, claim, parse(document), ignore)
+    records.make_job(context.database)
+    claim = records.claim(context.database, context.worker)
+    return resolve.open_model(context, claim, parse(document), ignore)
 
 
 def assert_is_the_classifier(model: Network) -> None:
@@ -64,33 +64,33 @@ def assert_is_the_classifier(model: Network) -> None:
     [("folder", {}), ("packed.zip", {}), ("alone.safetensors", {"architecture": CONFIG})],
     ids=["folder", "zip", "weights with the config in the spec"],
 )
-def test_a_classifier_is_opened_from_where_it_lies(station: Station, name: str, more: dict[str, Any]) -> None:
-    assert_is_the_classifier(opened(station, name, **more))
+def test_a_classifier_is_opened_from_where_it_lies(context: WorkerContext, name: str, more: dict[str, Any]) -> None:
+    assert_is_the_classifier(opened(context, name, **more))
 
 
 @pytest.mark.parametrize(
     ("name", "more"), [("packed.zip", {}), ("alone.safetensors", {"architecture": CONFIG})], ids=["zip", "weights"]
 )
 def test_a_registered_classifier_is_opened_as_it_was_registered(
-    station: Station, name: str, more: dict[str, Any]
+    context: WorkerContext, name: str, more: dict[str, Any]
 ) -> None:
-    uri = f"file://{station.settings.allowed_roots[0]}/{name}"
+    uri = f"file://{context.settings.allowed_roots[0]}/{name}"
     given = ModelIn.model_validate({"family": "timm", "uri": uri} | more)
-    row = Registrar(station.settings, station.database, station.store).register_model(CALLER, given)
-    assert_is_the_classifier(opened(station, row.id))
+    row = Registrar(context.settings, context.database, context.store).register_model(CALLER, given)
+    assert_is_the_classifier(opened(context, row.id))
 
 
-def test_a_folder_of_another_family_than_the_spec_says_is_refused(station: Station) -> None:
+def test_a_folder_of_another_family_than_the_spec_says_is_refused(context: WorkerContext) -> None:
     with pytest.raises(ModelError, match=r"base_model\.family is open_clip, but the weights are of timm"):
-        opened(station, "folder", family="open_clip")
+        opened(context, "folder", family="open_clip")
 
 
-def test_weights_alone_without_a_config_are_refused(station: Station) -> None:
+def test_weights_alone_without_a_config_are_refused(context: WorkerContext) -> None:
     with pytest.raises(ModelError, match="needs its config"):
-        opened(station, "alone.safetensors")
+        opened(context, "alone.safetensors")
 
 
-def test_a_config_with_a_head_of_another_size_is_refused(station: Station) -> None:
+def test_a_config_with_a_head_of_another_size_is_refused(context: WorkerContext) -> None:
     config = json.loads(json.dumps(CONFIG | {"num_classes": 7}))
     with pytest.raises(ModelError, match="a head of another size"):
-        opened(station, "alone.safetensors", architecture=config)
+        opened(context, "alone.safetensors", architecture=config)

@@ -15,9 +15,9 @@ from negmerge.errors import ArchiveError, DataError
 from tests.support import records
 from worker import resolve
 from worker.causes import may_pass
-from worker.held import Held, Reason, Stopped
+from worker.context import WorkerContext
+from worker.held_claims import HeldClaims, Reason, Stopped
 from worker.scratch import Scratch
-from worker.station import Station
 from worker.work import Loop
 
 
@@ -31,7 +31,7 @@ def sqlite(tmp_path: Path) -> Database:
 def test_a_step_stops_by_itself_when_its_lease_was_not_renewed_in_time(sqlite: Database) -> None:
     """Nobody tells it: the keeper may hang in a database that does not answer."""
     records.make_job(sqlite)
-    held = Held(lease_seconds=0.1)
+    held = HeldClaims(lease_seconds=0.1)
     held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic())
     held.on_step(1, 2, None)
     time.sleep(0.1)
@@ -42,7 +42,7 @@ def test_a_step_stops_by_itself_when_its_lease_was_not_renewed_in_time(sqlite: D
 
 def test_a_step_goes_on_while_its_lease_is_renewed(sqlite: Database) -> None:
     records.make_job(sqlite)
-    held = Held(lease_seconds=0.1)
+    held = HeldClaims(lease_seconds=0.1)
     held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic())
     held.renewed(time.monotonic() + 60)
     time.sleep(0.1)
@@ -54,7 +54,7 @@ def test_a_message_that_comes_when_the_loop_has_ended_returns_at_once(sqlite: Da
     settings = Settings(data_dir=tmp_path, threads=1, poll_seconds=0.01)
     store, scratch = Store.open(settings.store_url), Scratch(tmp_path / "scratch")
 
-    class LateHeld(Held):
+    class LateHeld(HeldClaims):
         """Ends the loop between the message's first look and its waiting."""
 
         loop: Loop
@@ -68,7 +68,7 @@ def test_a_message_that_comes_when_the_loop_has_ended_returns_at_once(sqlite: Da
             return seen
 
     held = LateHeld(settings.lease_seconds)
-    held.loop = Loop(Station(settings, sqlite, store, scratch, records.make_worker()), held)
+    held.loop = Loop(WorkerContext(settings, sqlite, store, scratch, records.make_worker()), held)
     late = threading.Thread(target=held.loop.wake_and_wait, daemon=True)
     held.loop.start()
     late.start()

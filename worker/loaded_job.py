@@ -13,11 +13,11 @@ from negmerge.spec import job as job_spec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.sweep import count
 from worker import resolve
-from worker.station import Station
+from worker.context import WorkerContext
 
 
 @dataclass(frozen=True)
-class Bench:
+class LoadedJob:
     """What every step of the job after prepare needs."""
 
     job_id: str
@@ -30,21 +30,21 @@ class Bench:
         return index // count(self.spec.sweep)
 
 
-def set_up(station: Station, claim: Claim, on_step: OnStep) -> Bench:
+def load_job(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob:
     """Fetch and load what prepare has left. Raises ModelError where the base model is another one by now."""
     assert claim.prepared_key is not None  # the job is tuning or concluding
     spec = job_spec.parse(claim.spec)
-    model = resolve.open_model(station, claim, spec, on_step)
+    model = resolve.open_model(context, claim, spec, on_step)
     key = claim.prepared_key
     if prepared_name(model) != Path(key).name:
         raise ModelError(
             "the base model has changed since the job was prepared: upload it as a model, whose bytes stay"
         )
-    path = station.scratch.cached(
-        station.cache / "jobs" / claim.job_id / Path(key).name,
-        lambda path: station.download(key, path, on_step),
+    path = context.scratch.cached(
+        context.cache / "jobs" / claim.job_id / Path(key).name,
+        lambda path: context.download(key, path, on_step),
     )
-    return Bench(claim.job_id, spec, model, Prepared.load(path))
+    return LoadedJob(claim.job_id, spec, model, Prepared.load(path))
 
 
 def prepared_name(model: Network) -> str:

@@ -12,7 +12,7 @@ from worker.scratch import Scratch
 
 
 @dataclass(frozen=True)
-class Station:
+class WorkerContext:
     """All that a step needs besides its job."""
 
     settings: Settings

@@ -33,7 +33,7 @@ class Stopped(Interrupted):
         super().__init__(f"stopped: {reason}")
 
 
-class Held:
+class HeldClaims:
     """The claims of this process, shared between its two threads.
 
     The running step stops by itself before its lease ends, even where the keeper hangs in a database that does not
