@@ -27,11 +27,10 @@ from demo.digits import Digits, make_digits
 from demo.machine import machine
 from negmerge.data.selection import Splits, split
 from negmerge.evaluation.prepared import measure
-from negmerge.pipeline import run as pipeline
 from negmerge.pipeline import tune as tuning
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
-from negmerge.pipeline.tune import tune
+from negmerge.pipeline.tune import new_partial, tune
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.sweep import HyperParameters, Point, expand
@@ -73,7 +72,7 @@ def ours(digits: Digits, spec: JobSpec, folder: Path) -> tuple[float, float, int
     model = open_model(spec, "cpu")
     forget, retain = open_datasets(spec, digits.class_names, digits.templates)
     prepared = prepare(spec, model, forget, retain)
-    partial = pipeline.new_partial(spec, model)
+    partial = new_partial(spec, model)
     for point in expand(spec.sweep):
         tuned = tune(spec, model, prepared, point)
         partial.add(point.index, tuned.vector)

@@ -19,6 +19,7 @@ from demo.digits import Digits, make_digits
 from demo.service import ENDINGS, download, events, running, submit, upload
 from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.report.console import following, result_table
+from negmerge.spec.result import ResultDocument, load_result
 
 HERE = Path("var/demo")
 FORGET = "seven"
@@ -46,11 +47,11 @@ def main() -> None:
             sweep = _follow(client, job, on_stage)
             document = _fetch(client, job)
     console.print(result_table(document))
-    points = len(document["points"])
+    points = len(document.points)
     console.print(
         f"sweep of {points} points on two workers: {sweep:.1f} s; all of it: {_since(started)}", highlight=False
     )
-    console.print(f"{document['digests']['unlearned']}  {HERE / 'unlearned'}", highlight=False, soft_wrap=True)
+    console.print(f"{document.digests.unlearned}  {HERE / 'unlearned'}", highlight=False, soft_wrap=True)
     console.print(f"report: {HERE / 'report.html'}", highlight=False)
 
 
@@ -74,7 +75,7 @@ def _spec(client: httpx.Client, digits: Digits) -> dict[str, Any]:
     }
 
 
-def _fetch(client: httpx.Client, job: str) -> dict[str, Any]:
+def _fetch(client: httpx.Client, job: str) -> ResultDocument:
     """Download the artifacts into HERE, the weights as the folder that open_clip loads."""
     download(client, f"/v1/jobs/{job}/artifacts/result.json", HERE / "result.json")
     download(client, f"/v1/jobs/{job}/artifacts/report.html", HERE / "report.html")
@@ -84,8 +85,7 @@ def _fetch(client: httpx.Client, job: str) -> dict[str, Any]:
     with zipfile.ZipFile(archive) as files:
         files.extractall(HERE / "unlearned")
     archive.unlink()
-    document: dict[str, Any] = json.loads((HERE / "result.json").read_text())
-    return document
+    return load_result(HERE / "result.json")
 
 
 def _follow(client: httpx.Client, job: str, on_stage: OnStage) -> float:

@@ -23,10 +23,11 @@ from experiments.data import data_root
 from experiments.results import PAGE
 from negmerge.checkpoints.files import atomic_path, load_tensors
 from negmerge.merging.vectors import TaskVector
-from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.tune import task_vector_path
 from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.report.console import following, result_table
 from negmerge.spec.job import parse
+from negmerge.spec.result import ResultDocument, load_result
 
 
 def main(names: list[str]) -> None:
@@ -103,12 +104,11 @@ def _follow(client: httpx.Client, name: str, job: str, on_stage: OnStage) -> Non
             on_step(trained, total, None)
 
 
-def _fetch(client: httpx.Client, job: str, folder: Path) -> dict[str, Any]:
+def _fetch(client: httpx.Client, job: str, folder: Path) -> ResultDocument:
     folder.mkdir(parents=True, exist_ok=True)
     for artifact in ("result.json", "report.html"):
         download(client, f"/v1/jobs/{job}/artifacts/{artifact}", folder / artifact)
-    document: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    return document
+    return load_result(folder / "result.json")
 
 
 def _vector(client: httpx.Client, job: str, folder: Path, index: int) -> TaskVector:
@@ -117,7 +117,7 @@ def _vector(client: httpx.Client, job: str, folder: Path, index: int) -> TaskVec
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
-            download(client, f"/v1/jobs/{job}/artifacts/{pipeline.task_vector_path(index)}", temporary)
+            download(client, f"/v1/jobs/{job}/artifacts/{task_vector_path(index)}", temporary)
     return load_tensors(path)
 
 

@@ -1,8 +1,7 @@
 """The pictures of docs/results.md: every single point beside the merges, and the curve over N."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -10,9 +9,10 @@ from matplotlib.ticker import PercentFormatter
 
 from experiments.subsets import Merged
 from negmerge.report.plots import STYLE, singles_beside_merged
+from negmerge.spec.result import ResultDocument
 
 
-def draw(document: Mapping[str, Any], curve: Sequence[Merged], folder: Path, name: str) -> None:
+def draw(document: ResultDocument, curve: Sequence[Merged], folder: Path, name: str) -> None:
     """Write ``NAME-singles.svg`` and ``NAME-curve.svg``; the same figures give the same files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}-singles.svg").write_text(singles_beside_merged(document))

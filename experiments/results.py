@@ -1,17 +1,17 @@
 """The generated parts of docs/results.md: a table for each experiment, between markers; the words are people's own."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.subsets import Merged
-from negmerge.report.summary import LABELS, compared, singles
+from negmerge.report.summary import compared, label
+from negmerge.spec.result import Part, PointRow, ResultDocument, SideName
 
 PAGE = Path("docs/results.md")
 
 
-def insert(name: str, document: Mapping[str, Any], curve: Sequence[Merged], hardware: str) -> None:
+def insert(name: str, document: ResultDocument, curve: Sequence[Merged], hardware: str) -> None:
     """Put the experiment's tables where the page has its markers; a page without them is left as it is."""
     text = PAGE.read_text()
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
@@ -25,10 +25,10 @@ def insert(name: str, document: Mapping[str, Any], curve: Sequence[Merged], hard
     PAGE.write_text(pattern.sub(lambda _: f"{begin}\n\n{body}\n\n{end}", text))
 
 
-def _table(document: Mapping[str, Any]) -> str:
+def _table(document: ResultDocument) -> str:
     rows = compared(document)
     head = "| " + " | ".join(rows[0]) + " |\n|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-    main = LABELS[document["method"]]
+    main = label(document.method)
     lines = ["| " + " | ".join(_bold(cell, row["method"] == main) for cell in row.values()) + " |" for row in rows]
     return "\n".join([head, *lines])
 
@@ -37,16 +37,19 @@ def _bold(cell: str, main: bool) -> str:
     return f"**{cell}**" if main else cell
 
 
-def _spread(document: Mapping[str, Any]) -> str:
+def _spread(document: ResultDocument) -> str:
     """What the singles of the first repeat did, from the best to the worst."""
-    parts = document["table_parts"]
-    ranked = singles(document)
-    forget = sorted(point[parts["forget"]]["forget"]["accuracy"] for point in ranked)
-    retain = sorted(point["test"]["retain"]["accuracy"] for point in ranked)
+    ranked = document.singles()
+    forget = sorted(_accuracies(ranked, document.table_parts["forget"], "forget"))
+    retain = sorted(_accuracies(ranked, "test", "retain"))
     return (
         f"The {len(ranked)} single models of the first repeat, each at its own λ: forget {100 * forget[0]:.1f} to "
         f"{100 * forget[-1]:.1f} %, retain on test {100 * retain[0]:.1f} to {100 * retain[-1]:.1f} %."
     )
+
+
+def _accuracies(points: Sequence[PointRow], part: Part, side: SideName) -> list[float]:
+    return [figure.accuracy for point in points if (figure := point.figure(part, side)) is not None]
 
 
 def _curve(curve: Sequence[Merged]) -> str:
@@ -64,14 +67,12 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:.1f} %" if len(values) == 1 else f"{low:.1f}–{high:.1f} %"
 
 
-def _origin(document: Mapping[str, Any], hardware: str) -> str:
-    where = document["environment"]
-    splits = "; ".join(
-        f"{side} " + ", ".join(f"{n} {p}" for p, n in of.items()) for side, of in document["splits"].items()
-    )
+def _origin(document: ResultDocument, hardware: str) -> str:
+    where = document.environment
+    splits = "; ".join(f"{side} " + ", ".join(f"{n} {p}" for p, n in of) for side, of in document.splits)
     return (
-        f"{hardware}; two workers with {where['threads']} thread each, torch {where['torch']}, timm {where['timm']}, "
-        f"open_clip {where['open_clip']}, Python {where['python']}. Samples: {splits}. "
-        f"Share of elements in consensus: {100 * document['consensus']['share']:.1f} %. "
-        f"Weights {document['digests']['unlearned']}."
+        f"{hardware}; two workers with {where.threads} thread each, torch {where.torch}, timm {where.timm}, "
+        f"open_clip {where.open_clip}, Python {where.python}. Samples: {splits}. "
+        f"Share of elements in consensus: {100 * document.consensus.share:.1f} %. "
+        f"Weights {document.digests.unlearned}."
     )

@@ -23,6 +23,7 @@ from negmerge.pipeline.tune import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at
 from negmerge.report.comparison import table_parts
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import Part, SideName
 from negmerge.spec.sweep import count
 
 SUBSETS = 3
@@ -92,8 +93,14 @@ def _merged(
     choice = choose_scale(spec, model, prepared, vector, on_step, with_curve=False)
     load_at(model, vector, choice.scale)
     parts = table_parts(prepared)
-    figures = {
-        side: measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total.accuracy
-        for side, part in (("forget", parts["forget"]), ("retain", parts.get("test", parts["retain"])))
-    }
-    return Merged(list(subset), choice.scale, partial.consensus().share, **figures)
+
+    def accuracy(side: SideName, part: Part) -> float:
+        return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total.accuracy
+
+    return Merged(
+        list(subset),
+        choice.scale,
+        partial.consensus().share,
+        forget=accuracy("forget", parts["forget"]),
+        retain=accuracy("retain", parts.get("test", parts["retain"])),
+    )

@@ -74,7 +74,7 @@ def run(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     show(result_table(document))
-    for warning in document["warnings"]:
+    for warning in document.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"Weights, report and result are in {out}")
 
@@ -118,7 +118,7 @@ def evaluate(
     if not model.is_dir():
         raise ModelError(f"{model} is no folder: give a model's folder in open_clip's or timm's format")
 
-    from negmerge.evaluation.prepared import as_json
+    from negmerge.evaluation.prepared import measured
     from negmerge.models.devices import device_of
     from negmerge.pipeline import local
     from negmerge.pipeline.prepare import prepare
@@ -129,9 +129,9 @@ def evaluate(
     spec = spec.model_copy(update={"scale_search": ScaleSearch(rule="lowest_forget")})  # no λ, so nothing to match
     forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
     with following(Console(stderr=True)) as on_stage:
-        measured = local.open_measured(model, spec, device_of(device))
-        prepared = prepare(spec, measured, forget, retain, on_stage("evaluate"))
-    typer.echo(json.dumps(as_json(prepared.base), indent=2))
+        network = local.open_measured(model, spec, device_of(device))
+        prepared = prepare(spec, network, forget, retain, on_stage("evaluate"))
+    typer.echo(json.dumps(measured(prepared.base).as_json(), indent=2))
 
 
 @app.command()

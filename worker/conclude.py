@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from app.record import steps
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile
-from app.record.steps import CommittedPartial
+from app.record.steps import CommittedPartial, KeptVector
 from negmerge.checkpoints.files import load_tensors, sha256
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
-from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.conclude import Evidence, conclude
+from negmerge.pipeline.tune import new_partial, task_vector_path
 from negmerge.progress import OnStep
 from worker.context import WorkerContext
 from worker.loaded_job import LoadedJob
@@ -30,8 +29,7 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
     """Merge, measure, write, upload; the public paths appear with the job's success. Raises LostClaim."""
     with context.database.write() as session:
         inputs = steps.conclude_inputs(session, claim)
-    kept = {row["index"]: _kept_vector(row) for row in inputs.points if "task_vector" in row}
-    rows = [{name: row[name] for name in row if name != "task_vector"} for row in inputs.points]
+    kept = {index: _vector_file(index, vector) for index, vector in inputs.vectors.items()}
     rivals = [row for row in (loaded.prepared.retrained, *inputs.rivals) if row is not None]
 
     def load(index: int) -> TaskVector:
@@ -40,20 +38,20 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
             context.download(kept[index].key, path, on_step)
             return load_tensors(path)
 
-    evidence = Evidence(_combined(context, loaded, inputs.partials, on_step), rows, rivals, load)
+    evidence = Evidence(_combined(context, loaded, inputs.partials, on_step), inputs.points, rivals, load)
     with context.scratch.folder() as folder:
         document = conclude(loaded.spec, loaded.model, loaded.prepared, evidence, folder, claim.job_id, on_step)
         files = [*_uploaded(context, claim, folder, on_step), *kept.values()]
     result_key = next(file.key for file in files if file.path == _RESULT)
     with context.database.write() as session:
-        steps.finish_conclude(session, claim, result_key, files, document["digests"])
+        steps.finish_conclude(session, claim, result_key, files, document.digests.as_json())
 
 
 def _combined(
     context: WorkerContext, loaded: LoadedJob, partials: Sequence[CommittedPartial], on_step: OnStep
 ) -> list[Partial]:
     """All partials of each repeat as one; the order does not matter. Raises MergeError where points overlap."""
-    combined = [pipeline.new_partial(loaded.spec, loaded.model) for _ in range(loaded.spec.repeats)]
+    combined = [new_partial(loaded.spec, loaded.model) for _ in range(loaded.spec.repeats)]
     for committed in partials:
         with context.scratch.folder() as folder:
             path = folder / "partial.safetensors"
@@ -77,6 +75,6 @@ def _uploaded(context: WorkerContext, claim: Claim, folder: Path, on_step: OnSte
         )
 
 
-def _kept_vector(row: dict[str, Any]) -> ArtifactFile:
-    path = pipeline.task_vector_path(row["index"])
-    return ArtifactFile(path=path, media_type=_MEDIA_TYPES[".safetensors"], **row["task_vector"])
+def _vector_file(index: int, vector: KeptVector) -> ArtifactFile:
+    path = task_vector_path(index)
+    return ArtifactFile(path, vector.key, vector.bytes, vector.sha256, _MEDIA_TYPES[".safetensors"])

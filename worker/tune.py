@@ -1,9 +1,8 @@
 """The step of one point: fine-tune it, and fold it into this process's own partial."""
 
-from typing import Any
-
 from app.record import steps
 from app.record.leases import Claim
+from app.record.steps import KeptVector
 from negmerge.checkpoints.files import save_tensors
 from negmerge.errors import DivergedError
 from negmerge.merging.vectors import TaskVector
@@ -29,19 +28,16 @@ def tune_step(context: WorkerContext, loaded: LoadedJob, fold: Fold, claim: Clai
         with context.database.write() as session:
             steps.diverge_point(session, claim, cause_of(error))
         return
-    outcome = dict(tuned.outcome)
-    if loaded.spec.keep_task_vectors:
-        outcome["task_vector"] = _kept(context, claim, tuned.vector)
-    keys = [outcome["task_vector"]["key"]] if loaded.spec.keep_task_vectors else []
+    kept = _kept(context, claim, tuned.vector) if loaded.spec.keep_task_vectors else None
     with context.database.write() as session:
-        steps.finish_point(session, claim, outcome, keys)
+        steps.finish_point(session, claim, tuned.outcome, kept)
     fold.add(claim, tuned)
 
 
-def _kept(context: WorkerContext, claim: Claim, vector: TaskVector) -> dict[str, Any]:
+def _kept(context: WorkerContext, claim: Claim, vector: TaskVector) -> KeptVector:
     """Store the task vector; conclude makes an artifact of it."""
     with context.scratch.folder() as folder:
         path = folder / "task_vector.safetensors"
         sha256 = save_tensors(vector, path).removeprefix("sha256:")
         key = context.upload(claim, path.name, path)
-        return {"key": key, "bytes": path.stat().st_size, "sha256": sha256}
+        return KeptVector(key, path.stat().st_size, sha256)

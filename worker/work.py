@@ -16,7 +16,7 @@ from app.record.states import StepKind
 from app.store.objects import StoreUnavailable
 from negmerge.errors import NegmergeError
 from negmerge.merging.partial import Partial
-from negmerge.pipeline import run as pipeline
+from negmerge.pipeline.tune import new_partial
 from worker import resolve
 from worker.causes import cause_of, may_pass
 from worker.conclude import conclude_step
@@ -166,7 +166,7 @@ class Loop(threading.Thread):
         if self._fold is None:
 
             def empty() -> Partial:
-                return pipeline.new_partial(loaded.spec, loaded.model)
+                return new_partial(loaded.spec, loaded.model)
 
             self._fold = Fold(self._context, self._held, loaded.job_id, empty, repeat)
         return self._fold

@@ -5,12 +5,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas import DIGEST, JOB_ID, MODEL_ID, TIME, example
+from app.api.schemas import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
 from app.intake.estimate import Estimate
-from app.record import tables
+from app.record import steps, tables
 from app.record.states import JobState
-
-PARTS = ("train", "validation", "test")
+from negmerge.spec.result import Part, ResultDocument, Sides
 
 
 def compact(spec: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +174,7 @@ class Point(BaseModel):
     loss: float | None
     seconds: float | None
     scale: float | None = Field(description="This point's own λ, where it was searched.")
-    figures: dict[str, Any] = Field(description="By part and side at that λ; empty where not searched.")
+    figures: dict[Part, Sides] = Field(description="By part and side at that λ; empty where not searched.")
     digest: str | None = Field(description="Of the task vector.")
     cause: dict[str, Any] | None = Field(description="The last failure, or why it diverged.")
     started_at: datetime | None
@@ -184,7 +183,7 @@ class Point(BaseModel):
     @classmethod
     def of(cls, row: tables.Step) -> "Point":
         """The step as a resource."""
-        outcome = row.outcome or {}
+        outcome = steps.outcome_of(row)
         return cls(
             index=row.index,
             hyper_parameters=row.hyper_parameters or {},
@@ -192,11 +191,11 @@ class Point(BaseModel):
             state=row.state,
             attempts=row.attempts,
             progress=row.progress,
-            loss=outcome.get("loss"),
-            seconds=outcome.get("seconds"),
-            scale=outcome.get("scale"),
-            figures={part: outcome[part] for part in PARTS if part in outcome},
-            digest=outcome.get("digest"),
+            loss=outcome.loss,
+            seconds=outcome.seconds,
+            scale=outcome.scale,
+            figures=outcome.parts(),
+            digest=outcome.digest,
             cause=row.cause,
             started_at=row.started_at,
             finished_at=row.finished_at,
@@ -219,62 +218,53 @@ class Event(BaseModel):
         return cls(number=row.number, at=row.at, kind=row.kind, data=row.data)
 
 
-class Result(BaseModel):
+_FIGURE = {"accuracy": 0.05, "correct": 2, "count": 40, "interval": [0.0138, 0.1650]}
+_COUNTS = {"train": 143, "validation": 18, "test": 18}
+_IDENTITY = {"name": DATASET_ID, "root": None, "classes": 10, "samples": {"unsaid": 1797}, "ids": DIGEST}
+_CURVE = {"accuracy": 1.0, "correct": 18, "count": 18}
+
+_RESULT: dict[str, Any] = {
+    "job": JOB_ID,
+    "spec": JOB_SPEC,
+    "method": "negmerge",
+    "rule": "lowest_forget",
+    "scale": 0.95,
+    "scale_at_edge": False,
+    "nothing_unlearned": False,
+    "consensus": {"share": 0.571, "tensors": {"visual.proj": 0.55}},
+    "methods": {
+        "base": {"test": {"forget": _FIGURE, "retain": _FIGURE}},
+        "negmerge": {
+            "scale": 0.95,
+            "scale_at_edge": False,
+            "curve": [{"scale": 0.0, "forget": _CURVE, "retain": _CURVE}],
+            "test": {"forget": _FIGURE, "retain": _FIGURE},
+        },
+    },
+    "repeats": [{"negmerge": {"scale": 0.95, "test": {"forget": _FIGURE, "retain": _FIGURE}}}],
+    "table": [],
+    "table_parts": {"forget": "test", "retain": "test"},
+    "points": [],
+    "left_out": [],
+    "splits": {"forget": _COUNTS, "retain": _COUNTS},
+    "data": {"forget": _IDENTITY, "retain": _IDENTITY},
+    "duplicates": {"count": 0, "examples": []},
+    "digests": {"base": DIGEST, "task_vector": DIGEST, "unlearned": DIGEST},
+    "warnings": [],
+    "environment": {
+        "device": "cpu",
+        "threads": 2,
+        "torch": "2.14.1",
+        "open_clip": "3.3.0",
+        "timm": "1.0.31",
+        "python": "3.11.14",
+        "negmerge": "0.1.0",
+    },
+    "rounded_away": 0.0,
+}
+
+
+class Result(ResultDocument):
     """The result document: figures, λ curves, consensus by layer, comparison, digests."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "example": {
-                "job": JOB_ID,
-                "spec": {},
-                "method": "negmerge",
-                "rule": "lowest_forget",
-                "scale": 0.95,
-                "scale_at_edge": False,
-                "nothing_unlearned": False,
-                "consensus": {"share": 0.571, "tensors": {"visual.proj": 0.55}},
-                "methods": {
-                    "negmerge": {
-                        "scale": 0.95,
-                        "test": {"forget": {"accuracy": 0.05, "correct": 2, "count": 40}},
-                        "curve": [{"scale": 0.0, "forget": {"accuracy": 1.0, "correct": 18, "count": 18}}],
-                    }
-                },
-                "repeats": [],
-                "table": [],
-                "table_parts": {"forget": "test", "retain": "test"},
-                "points": [],
-                "left_out": [],
-                "splits": {"forget": {"train": 143, "validation": 18, "test": 18}},
-                "data": {},
-                "duplicates": {"count": 0, "examples": []},
-                "digests": {"base": DIGEST, "task_vector": DIGEST, "unlearned": DIGEST},
-                "environment": {"device": "cpu", "threads": 2},
-                "rounded_away": 0.0,
-                "warnings": [],
-            }
-        },
-    )
-
-    job: str | None
-    spec: dict[str, Any]
-    method: str
-    rule: str
-    scale: float
-    scale_at_edge: bool
-    nothing_unlearned: bool
-    consensus: dict[str, Any]
-    methods: dict[str, Any]
-    repeats: list[dict[str, Any]]
-    table: list[dict[str, Any]]
-    table_parts: dict[str, str]
-    points: list[dict[str, Any]]
-    left_out: list[int]
-    splits: dict[str, dict[str, int]]
-    data: dict[str, dict[str, Any]]
-    duplicates: dict[str, Any]
-    digests: dict[str, str]
-    environment: dict[str, Any]
-    rounded_away: float
-    warnings: list[str]
+    model_config = example(**_RESULT)

@@ -28,15 +28,8 @@ from negmerge.spec.job import JobSpec, parse
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-EXAMPLE = {
-    "base_model": {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"},
-    "forget": {"dataset": "ds_0006447d7a0b11c2d3e4f50617", "select": {"classes": ["seven"]}},
-    "retain": {"dataset": "ds_0006447d7a0b11c2d3e4f50617"},
-    "sweep": {"grid": {"learning_rate": [1e-5, 3e-6], "weight_decay": [0.0, 0.1], "epochs": [1, 2, 3]}},
-    "compare": ["uniform", "task_arithmetic"],
-    "metadata": {"ticket": "DSR-1234"},
-}
-_BODY = request_body({"application/json": {"schema": {"$ref": "#/components/schemas/JobSpec"}, "example": EXAMPLE}})
+_SCHEMA = {"$ref": "#/components/schemas/JobSpec"}
+_BODY = request_body({"application/json": {"schema": _SCHEMA, "example": schemas.JOB_SPEC}})
 _DRY_RUN: dict[int | str, dict[str, Any]] = {
     200: {"model": DryRun, "description": "Dry run: the spec is right; nothing was made."}
 }

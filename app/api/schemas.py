@@ -15,6 +15,15 @@ DATASET_ID = "ds_0006447d7a0b11c2d3e4f50617"
 MODEL_ID = "mdl_0006447d79f3a8b7c6d5e4f302"
 DIGEST = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
+JOB_SPEC = {
+    "base_model": {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"},
+    "forget": {"dataset": DATASET_ID, "select": {"classes": ["seven"]}},
+    "retain": {"dataset": DATASET_ID},
+    "sweep": {"grid": {"learning_rate": [1e-5, 3e-6], "weight_decay": [0.0, 0.1], "epochs": [1, 2, 3]}},
+    "compare": ["uniform", "task_arithmetic"],
+    "metadata": {"ticket": "DSR-1234"},
+}
+
 
 def example(**values: Any) -> ConfigDict:
     """The schema's example in OpenAPI."""

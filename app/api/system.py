@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Callable
-from typing import get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,7 +18,7 @@ from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
 from negmerge.formats.families import FAMILIES
-from negmerge.spec.job import MethodName
+from negmerge.spec.methods import METHODS
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.rivals import rival_names
 from negmerge.spec.sweep import MAX_POINTS
@@ -78,7 +77,7 @@ def meta(services: OpenServices) -> Meta:
         version=negmerge.__version__,
         api="v1",
         families=list(FAMILIES),
-        methods=[*get_args(MethodName), *rival_names()],
+        methods=[*METHODS, *rival_names()],
         presets=sorted(PRESETS),
         limits={
             "max_points": MAX_POINTS,

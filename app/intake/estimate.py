@@ -13,6 +13,7 @@ from app.record.states import JobState, StepKind
 from app.record.tables import Job, Step
 from negmerge.data.selection import Splits
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import SplitCounts
 from negmerge.spec.sweep import HyperParameters
 
 EARLIER_JOBS = 20
@@ -27,7 +28,7 @@ class Estimate(BaseModel):
     images: int | None = Field(description="Images that all points see, epochs counted.")
     seconds: float | None = Field(description="Time of all points on one worker, with their own searches for λ.")
     basis: str = Field(description="Where `seconds` comes from, or why it is null.")
-    splits: dict[str, dict[str, int]] | None = Field(description="Samples by side and part.")
+    splits: SplitCounts | None = Field(description="Samples by side and part.")
 
 
 def estimate(session: Session, tenant: str, spec: JobSpec, splits: Splits | None) -> Estimate:

@@ -12,7 +12,7 @@ Times are the database's, and every function works inside the caller's ``Databas
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -27,6 +27,10 @@ from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Job, Partial, Step, Worker
+from negmerge.spec.result import PointOutcome, PointRow, RivalRow
+
+_VECTOR = "task_vector"
+"""The key beside a point's outcome that says where its kept task vector lies."""
 
 FORGET_WORKER_SECONDS = 3600
 """A worker that was not seen for so long is taken from the list of workers."""
@@ -48,16 +52,25 @@ class CommittedPartial:
 
 
 @dataclass(frozen=True)
+class KeptVector:
+    """A point's task vector in the store; sha256 in hex digits."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ConcludeInputs:
     """All partials of a job, which together hold each folded point once, and a row for each point in order.
 
-    A row has ``index``, ``hyper_parameters``, ``seed``, ``state`` ("folded" or "diverged"), the fields of the
-    point's outcome, and ``cause`` where it diverged. Rivals' rows are what ``finish_rival`` was given.
+    vectors: the task vectors that were kept, by the index of their point.
     """
 
     partials: list[CommittedPartial]
-    points: list[dict[str, Any]]
-    rivals: list[dict[str, Any]]
+    points: list[PointRow]
+    rivals: list[RivalRow]
+    vectors: dict[int, KeptVector]
 
 
 # Ending well
@@ -73,15 +86,16 @@ def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic
     transition(session, job, JobState.TUNING)
 
 
-def finish_point(session: Session, claim: Claim, outcome: Mapping[str, Any], keys: Sequence[str] = ()) -> None:
+def finish_point(session: Session, claim: Claim, outcome: PointOutcome, vector: KeptVector | None = None) -> None:
     """A point is trained and in the worker's partial. It stays claimed, and renewed, until a flush.
 
-    keys: registered objects that belong to the point (a task vector that is kept). Raises LostClaim.
+    vector: where its task vector lies, under a registered key, if that is kept. Raises LostClaim.
     """
     job, step = require_claim(session, claim)
-    step.outcome, step.keys, step.progress = dict(outcome), list(keys), None
+    beside = {} if vector is None else {_VECTOR: asdict(vector)}
+    step.outcome, step.keys, step.progress = outcome.as_json() | beside, [kept["key"] for kept in beside.values()], None
     step.finished_at = db.now(session)
-    data = {"index": claim.index, "loss": outcome.get("loss"), "seconds": outcome.get("seconds")}
+    data = {"index": claim.index, "loss": outcome.loss, "seconds": outcome.seconds}
     record_event(session, job, "point.trained", data)
 
 
@@ -136,12 +150,12 @@ def diverge_point(session: Session, claim: Claim, cause: Mapping[str, Any]) -> N
         transition(session, job, JobState.FAILED, {**cause, "step": claim.kind, "index": claim.index})
 
 
-def finish_rival(session: Session, claim: Claim, row: Mapping[str, Any]) -> None:
+def finish_rival(session: Session, claim: Claim, row: RivalRow) -> None:
     """A rival is trained and measured: ``row`` says how it stands. Raises LostClaim."""
     job, step = require_claim(session, claim)
-    step.outcome = dict(row)
+    step.outcome = row.as_json()
     _end(session, step, StepState.DONE)
-    data = {"index": claim.index, "rival": row["rival"], "repeat": row["repeat"], "state": row["state"]}
+    data = {"index": claim.index, "rival": row.rival, "repeat": row.repeat, "state": row.state}
     record_event(session, job, "rival.trained", data)
 
 
@@ -158,20 +172,24 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     if sorted(index for partial in partials for index in partial.points) != folded:
         raise InternalError(f"the partials of {claim.job_id} do not hold each folded point exactly once")
     rivals = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.RIVAL).order_by(Step.index)
-    outcomes = [step.outcome or {} for step in session.scalars(rivals)]
-    return ConcludeInputs(partials, [_point_row(step) for step in points], outcomes)
+    return ConcludeInputs(
+        partials,
+        [_point_row(step) for step in points],
+        [RivalRow.model_validate(step.outcome) for step in session.scalars(rivals)],
+        {step.index: KeptVector(**kept) for step in points if (kept := (step.outcome or {}).get(_VECTOR))},
+    )
 
 
-def _point_row(step: Step) -> dict[str, Any]:
-    row = {
-        "index": step.index,
-        "hyper_parameters": step.hyper_parameters,
-        "seed": step.seed,
-        "state": str(step.state),
-    }
+def outcome_of(step: Step) -> PointOutcome:
+    """What became of a point; without a field where it is not trained yet."""
+    return PointOutcome.model_validate({name: of for name, of in (step.outcome or {}).items() if name != _VECTOR})
+
+
+def _point_row(step: Step) -> PointRow:
+    row = {"index": step.index, "hyper_parameters": step.hyper_parameters, "seed": step.seed, "state": step.state}
     if step.state == StepState.DIVERGED:
-        return row | {"cause": (step.cause or {}).get("detail")}
-    return row | (step.outcome or {})
+        return PointRow.model_validate(row | {"cause": (step.cause or {}).get("detail")})
+    return PointRow.model_validate(row | outcome_of(step).given())
 
 
 def finish_conclude(

@@ -3,13 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from negmerge.data.archives import Index
 from negmerge.spec.job import DatasetRef
+from negmerge.spec.result import PARTS, DataIdentity
 
 
-def identity(ref: DatasetRef, index: Index) -> dict[str, Any]:
+def identity(ref: DatasetRef, index: Index) -> DataIdentity:
     """What tells two variants of a data set apart, as JSON; it is the same on every machine, whatever lies around it.
 
     name: the published name, the ``ds_…`` id, or the last part of the URI; root: the last folder of the root, None
@@ -17,13 +17,13 @@ def identity(ref: DatasetRef, index: Index) -> dict[str, Any]:
     (``unsaid``: the parts are cut from these); ids: SHA-256 over the sorted ids, a line each, in UTF-8.
     """
     samples = Counter(sample.part or "unsaid" for sample in index.samples)
-    return {
-        "name": ref.torchvision or ref.dataset or _last(ref.uri or ""),
-        "root": None if ref.root is None else _last(ref.root),
-        "classes": len(index.classes),
-        "samples": {part: samples[part] for part in ("train", "validation", "test", "unsaid") if samples[part]},
-        "ids": f"sha256:{ids_digest(sample.id for sample in index.samples)}",
-    }
+    return DataIdentity(
+        name=ref.torchvision or ref.dataset or _last(ref.uri or ""),
+        root=None if ref.root is None else _last(ref.root),
+        classes=len(index.classes),
+        samples={part: samples[part] for part in (*PARTS, "unsaid") if samples[part]},
+        ids=f"sha256:{ids_digest(sample.id for sample in index.samples)}",
+    )
 
 
 def ids_digest(ids: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from negmerge.data.archives import Index, Sample
 from negmerge.errors import SelectionError
 from negmerge.spec.job import DatasetRef, Select
+from negmerge.spec.result import PartCounts, SplitCounts
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Parts:
     def all(self) -> tuple[Sample, ...]:
         return self.train + self.validation + self.test
 
-    def counts(self) -> dict[str, int]:
-        return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+    def counts(self) -> PartCounts:
+        """How many samples each part has."""
+        return PartCounts(train=len(self.train), validation=len(self.validation), test=len(self.test))
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Splits:
     by_class: bool
     unseen: tuple[Sample, ...]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """``{"forget": {"train": n, "validation": n, "test": n}, "retain": {…}}``."""
-        return {"forget": self.forget.counts(), "retain": self.retain.counts()}
+    def counts(self) -> SplitCounts:
+        """How many samples each part of each side has."""
+        return SplitCounts(forget=self.forget.counts(), retain=self.retain.counts())
 
 
 def cut(index: Index, seed: int = 0, in_train: frozenset[str] = frozenset()) -> Parts:

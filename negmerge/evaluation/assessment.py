@@ -1,8 +1,8 @@
 """What a model still knows: accuracies of both sides on every part, and for classifiers membership inference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from negmerge.decoding.dataset import Decoded
 from negmerge.evaluation.gaps import FourFigures
 from negmerge.evaluation.membership import Values, equal_sides, membership_inference, true_label_confidence
 from negmerge.evaluation.metrics import Count
-from negmerge.evaluation.prepared import PARTS, Figures, Prepared, as_json, from_json, measure
+from negmerge.evaluation.prepared import Figures, Prepared, figures_of, measure, measured
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
+from negmerge.spec.result import PARTS, Measured, Part, SideName
 
 
 @dataclass(frozen=True)
@@ -23,36 +24,31 @@ class Assessment:
     figures: Figures
     membership: Count | None = None
 
-    def as_json(self, per_class: bool = True) -> dict[str, Any]:
-        """part → side → count, and ``membership``."""
-        asked = {} if self.membership is None else {"membership": self.membership.as_json()}
-        return as_json(self.figures, per_class) | asked
+    def record(self, per_class: bool = True) -> Measured:
+        """The assessment as it is written, with the figures of the classes where asked for."""
+        record = measured(self.figures, per_class)
+        return record if self.membership is None else record.with_membership(self.membership.record())
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Assessment":
-        """What ``as_json`` wrote, whatever else is beside it."""
-        asked = document.get("membership")
-        parts = {part: document[part] for part in PARTS if part in document}
-        return cls(from_json(parts), Count.from_json(asked) if asked else None)
+    def of(cls, record: Measured) -> Self:
+        """What ``record`` gave, whatever else is beside it."""
+        return cls(figures_of(record), None if record.membership is None else Count.of(record.membership))
 
     def four(self) -> FourFigures | None:
         """What the gap to retraining is made of; None where one of the four is missing."""
-        found = [
-            self.figures.get(part, {}).get(side)
-            for part, side in (("train", "retain"), ("train", "forget"), ("test", "retain"))
-        ]
-        retain, forget, test = found
+        wanted: Sequence[tuple[Part, SideName]] = (("train", "retain"), ("train", "forget"), ("test", "retain"))
+        retain, forget, test = (self.figures.get(part, {}).get(side) for part, side in wanted)
         if retain is None or forget is None or test is None or self.membership is None:
             return None
         return FourFigures(retain.total, forget.total, test.total, self.membership)
 
 
-def assess(model: Network, prepared: Prepared, on_step: OnStep = ignore, parts: Sequence[str] = PARTS) -> Assessment:
+def assess(model: Network, prepared: Prepared, on_step: OnStep = ignore, parts: Sequence[Part] = PARTS) -> Assessment:
     """Measure the model as it stands on the parts, and ask membership inference where that can be asked."""
     return Assessment(measure(model, prepared.sides, parts, on_step), membership(model, prepared, on_step))
 
 
-def single_parts(model: Network, prepared: Prepared) -> Sequence[str]:
+def single_parts(model: Network, prepared: Prepared) -> Sequence[Part]:
     """Where one model of the many is measured: on test, where its scale was chosen, and where it is compared."""
     on_train = prepared.forget_search_part == "train" or prepared.forget.samples("test") is None
     if asks_membership(model, prepared) or on_train:

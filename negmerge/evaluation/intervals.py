@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
 from typing import NamedTuple
+
+from negmerge.spec.result import Spread
 
 
 class ConfidenceInterval(NamedTuple):
@@ -36,21 +37,12 @@ def wilson(correct: int, count: int, confidence: float = 0.95) -> ConfidenceInte
     return ConfidenceInterval(low, high)
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (divisor n − 1) of ``repeats`` values, in their unit.
-
-    deviation is None for a single value: one run says nothing about the next.
-    """
-
-    mean: float
-    deviation: float | None
-    repeats: int
-
-
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of the same figure over repeats; a ValueError where there are none."""
+    """Mean and sample deviation (divisor n − 1) of the same figure over repeats; a ValueError where there are none.
+
+    There is no deviation of a single value: one run says nothing about the next.
+    """
     if not values:
         raise ValueError("no repeats, no spread")
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), deviation, len(values))
+    return Spread(mean=statistics.fmean(values), deviation=deviation, repeats=len(values))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from negmerge.evaluation.intervals import wilson
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
+from negmerge.spec.result import CountRecord, FigureRecord
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Count:
         """Share of correct samples, in [0, 1]."""
         return self.correct / self.count
 
-    def as_json(self) -> dict[str, float | int]:
-        return {"accuracy": self.accuracy, "correct": self.correct, "count": self.count}
+    def record(self) -> CountRecord:
+        """The count as it is written."""
+        return CountRecord(accuracy=self.accuracy, correct=self.correct, count=self.count)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Count":
-        return cls(document["correct"], document["count"])
+    def of(cls, record: CountRecord) -> Self:
+        """What ``record`` gave."""
+        return cls(record.correct, record.count)
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,22 @@ class Evaluation:
     total: Count
     per_class: dict[str, Count]
 
-    def as_json(self, per_class: bool = True) -> dict[str, Any]:
-        """The total's fields, and ``per_class`` with a count by class name; each with its 95 % ``interval``."""
-        classes = {name: _with_interval(count) for name, count in self.per_class.items()}
-        return _with_interval(self.total) | ({"per_class": classes} if per_class else {})
+    def record(self, per_class: bool = True) -> FigureRecord:
+        """The total, and where asked for a figure by class name; each with its 95 % interval."""
+        total = _with_interval(self.total)
+        if not per_class:
+            return total
+        return total.with_classes({name: _with_interval(count) for name, count in self.per_class.items()})
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Evaluation":
-        per_class = {name: Count.from_json(count) for name, count in document.get("per_class", {}).items()}
-        return cls(Count.from_json(document), per_class)
+    def of(cls, record: FigureRecord) -> Self:
+        """What ``record`` gave."""
+        per_class = {name: Count.of(figure) for name, figure in (record.per_class or {}).items()}
+        return cls(Count.of(record), per_class)
 
 
-def _with_interval(count: Count) -> dict[str, Any]:
-    return count.as_json() | {"interval": list(wilson(count.correct, count.count))}
+def _with_interval(count: Count) -> FigureRecord:
+    return FigureRecord(**count.record().given(), interval=wilson(count.correct, count.count))
 
 
 @torch.no_grad()

@@ -19,10 +19,19 @@ from negmerge.errors import CheckpointError
 from negmerge.evaluation.metrics import Count, Evaluation, evaluate
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, Stages, ignore
+from negmerge.spec.result import (
+    SIDES,
+    CountRecord,
+    DataIdentities,
+    Measured,
+    Part,
+    RivalRow,
+    SideName,
+    Sides,
+    SplitCounts,
+)
 
-PARTS = ("train", "validation", "test")
-
-Figures = dict[str, dict[str, Evaluation]]
+Figures = dict[Part, dict[SideName, Evaluation]]
 """part → side → evaluation; a part without samples of a side has no entry for it."""
 
 
@@ -36,9 +45,9 @@ class Side:
 
     classes: tuple[str, ...]
     head: torch.Tensor
-    parts: dict[str, Decoded]
+    parts: Mapping[Part, Decoded]
 
-    def samples(self, part: str) -> Decoded | None:
+    def samples(self, part: Part) -> Decoded | None:
         """The part, if it was decoded and holds anything."""
         decoded = self.parts.get(part)
         return decoded if decoded is not None and decoded.ids else None
@@ -48,25 +57,25 @@ class Side:
 class Prepared:
     """Both sides of a job, how many samples each part has, and what the base model scores on them.
 
-    data: what each side's data set is (``identity``), for the record.
+    data: what each side's data set is (``data.identity``), for the record.
     reference: the forget accuracy that λ should match, where the rule says so. retrained: the row of the retrained
     model (``pipeline.rivals.run``), where that is what λ should match.
     """
 
     forget: Side
     retain: Side
-    splits: dict[str, dict[str, int]]
-    data: dict[str, dict[str, Any]]
+    splits: SplitCounts
+    data: DataIdentities
     base: Figures
     reference: Count | None = None
-    retrained: dict[str, Any] | None = None
+    retrained: RivalRow | None = None
 
     @property
-    def sides(self) -> dict[str, Side]:
+    def sides(self) -> dict[SideName, Side]:
         return {"forget": self.forget, "retain": self.retain}
 
     @property
-    def forget_search_part(self) -> str:
+    def forget_search_part(self) -> Part:
         """Where forgetting is measured while λ is chosen.
 
         A forgotten class has validation samples; forgotten training samples are measured themselves.
@@ -77,11 +86,11 @@ class Prepared:
         """Write all of it as one file; returns the file's digest."""
         tensors: dict[str, torch.Tensor] = {}
         document: dict[str, Any] = {
-            "splits": self.splits,
-            "data": self.data,
-            "base": as_json(self.base),
-            "reference": self.reference.as_json() if self.reference else None,
-            "retrained": self.retrained,
+            "splits": self.splits.as_json(),
+            "data": self.data.as_json(),
+            "base": measured(self.base).as_json(),
+            "reference": self.reference.record().as_json() if self.reference else None,
+            "retrained": self.retrained.as_json() if self.retrained else None,
             "sides": {},
         }
         for side_name, side in self.sides.items():
@@ -113,18 +122,24 @@ class Prepared:
                     for part, ids in kept["ids"].items()
                 }
                 sides[side_name] = Side(tuple(kept["classes"]), file.get_tensor(f"{side_name}.head"), parts)
-        reference = Count.from_json(document["reference"]) if document["reference"] else None
-        base = from_json(document["base"])
-        counted, data = document["splits"], document["data"]
-        return cls(sides["forget"], sides["retain"], counted, data, base, reference, document["retrained"])
+        reference, retrained = document["reference"], document["retrained"]
+        return cls(
+            sides["forget"],
+            sides["retain"],
+            SplitCounts.model_validate(document["splits"]),
+            DataIdentities.model_validate(document["data"]),
+            figures_of(Measured.model_validate(document["base"])),
+            Count.of(CountRecord.model_validate(reference)) if reference else None,
+            RivalRow.model_validate(retrained) if retrained else None,
+        )
 
 
-def measure(model: Network, sides: Mapping[str, Side], parts: Sequence[str], on_step: OnStep = ignore) -> Figures:
+def measure(model: Network, sides: Mapping[SideName, Side], parts: Sequence[Part], on_step: OnStep = ignore) -> Figures:
     """Evaluate the model as it stands on the named parts of the given sides."""
-    held = [(part, name, side) for part in parts for name, side in sides.items() if side.samples(part)]
-    stages = Stages(on_step, sum(len(side.parts[part].ids) for part, _, side in held))
+    filled = [(part, name, side) for part in parts for name, side in sides.items() if side.samples(part)]
+    stages = Stages(on_step, sum(len(side.parts[part].ids) for part, _, side in filled))
     figures: Figures = {}
-    for part, name, side in held:
+    for part, name, side in filled:
         samples = side.parts[part]
         on_batch = stages.next(len(samples.ids))
         figures.setdefault(part, {})[name] = evaluate(
@@ -133,13 +148,17 @@ def measure(model: Network, sides: Mapping[str, Side], parts: Sequence[str], on_
     return figures
 
 
-def as_json(figures: Figures, per_class: bool = True) -> dict[str, Any]:
-    """part → side → {"accuracy", "correct", "count", "interval", and per class where asked for}."""
-    return {part: {side: found.as_json(per_class) for side, found in sides.items()} for part, sides in figures.items()}
+def measured(figures: Figures, per_class: bool = True) -> Measured:
+    """The figures as they are written, with those of the classes where asked for."""
+    sides = {
+        part: Sides(**{side: found.record(per_class) for side, found in both.items()}) for part, both in figures.items()
+    }
+    return Measured(**sides)
 
 
-def from_json(document: Mapping[str, Any]) -> Figures:
-    """What ``as_json`` wrote."""
+def figures_of(record: Measured) -> Figures:
+    """What ``measured`` wrote, whatever else is beside it."""
     return {
-        part: {side: Evaluation.from_json(found) for side, found in sides.items()} for part, sides in document.items()
+        part: {side: Evaluation.of(figure) for side in SIDES if (figure := record.figure(part, side)) is not None}
+        for part in record.parts()
     }

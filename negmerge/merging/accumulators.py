@@ -97,6 +97,11 @@ COMPONENTS: dict[str, Component] = {
 }
 
 
+def trims(components: Iterable[str]) -> bool:
+    """Whether one of these components sees only the largest magnitudes of τ."""
+    return any(COMPONENTS[component].trimmed for component in components)
+
+
 def empty(components: Iterable[str], size: int, points: int) -> State:
     """The neutral element for ``size`` elements, with counts wide enough for so many points."""
     return {name: np.zeros(size, _dtype(name, points)) for name in components}
@@ -126,7 +131,7 @@ class Accumulator:
     def __init__(self, components: Iterable[str], sizes: Mapping[str, int], chunk: int = CHUNK) -> None:
         self.components = list(dict.fromkeys(components))
         self.sizes = dict(sizes)
-        self.trims = any(COMPONENTS[component].trimmed for component in self.components)
+        self.trims = trims(self.components)
         self._chunk = chunk
         self._states = {name: empty(self.components, size, points=0) for name, size in self.sizes.items()}
 

@@ -25,13 +25,14 @@ from negmerge.checkpoints.tensors import Array, float32, is_buffer, is_finite, r
 from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.formats.headers import encode_header
 from negmerge.memory import keep_freed_memory
-from negmerge.merging.accumulators import CHUNK, State, chunks, empty, fold
-from negmerge.merging.methods import SINGLE, Method, NegMerge, method_for
-from negmerge.merging.partial import Consensus, consensus_of
+from negmerge.merging.accumulators import CHUNK, State, chunks, empty, fold, trims
+from negmerge.merging.methods import Balanced, NegMerge, Relaxed, Summed, summed
+from negmerge.merging.partial import SINGLE, consensus_of
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
 from negmerge.progress import OnStep, Stages, ignore
-from negmerge.spec import job as spec
+from negmerge.spec.job import Merge
+from negmerge.spec.result import Consensus
 from negmerge.spec.sweep import MAX_POINTS
 
 Piece = tuple[str, slice]
@@ -83,9 +84,10 @@ def merge_files(
     MergeError a method, an option or a number of models that cannot be merged.
     """
     _check_options(method, len(tuned), scale, agreement, density)
-    if method == "relaxed":
+    if method == Relaxed.name:
         raise MergeError("relaxed is negmerge with an agreement below 1: give that")
-    merging = None if method == SINGLE else method_for(method, spec.Merge(agreement=agreement, density=density))
+    options = Merge(agreement=agreement, density=density)
+    merging = None if method == SINGLE else summed(method, options)
     if out.is_dir():
         raise CheckpointError(f"{out} is a folder: name the file to write")
     with ExitStack() as stack:
@@ -96,9 +98,12 @@ def merge_files(
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         merge = _Merge(models[0], models[1:], merging, scale)
         size = len(merge.pieces())
-        stages = Stages(on_step, 4 * size if method == "ties" else size)
-        if method == "ties":
-            merge.survey(pool, density, stages.next(2 * size), stages.next(size))
+        trimmed, balanced = merging is not None and trims(merging.components), isinstance(merging, Balanced)
+        stages = Stages(on_step, (1 + 2 * trimmed + balanced) * size)
+        if trimmed:
+            merge.find_floors(pool, density, stages.next(2 * size))
+        if balanced:
+            merge.settle(pool, stages.next(size))
         return merge.write(out, pool, stages.next(size))
 
 
@@ -123,13 +128,12 @@ def inspect_file(path: Path) -> list[TensorSummary]:
 class _Merge:
     """One merge of open files. merging: None where the only fine-tuned model's τ is τ* (task arithmetic)."""
 
-    def __init__(self, base: ModelReader, tuned: Sequence[ModelReader], merging: Method | None, scale: float) -> None:
+    def __init__(self, base: ModelReader, tuned: Sequence[ModelReader], merging: Summed | None, scale: float) -> None:
         self._base = base
         self._tuned = tuned
         self._merging = merging
         self._scale = scale
         self._floors = [np.float32(0)] * len(tuned)
-        self._balance = 0
         self._sizes = {name: size for name, size in base.sizes.items() if not is_buffer(name, base.dtype(name))}
         types = {name: (base.stored(name), shape) for name, shape in base.shapes.items()}
         self._start, self._infos = encode_header(types, base.metadata)
@@ -139,10 +143,9 @@ class _Merge:
         sizes = self._base.sizes
         return [(name, span) for name in self._infos for span in chunks(sizes[name], PIECE)]
 
-    def survey(self, pool: Executor, density: float, on_model: OnStep, on_piece: OnStep) -> None:
-        """What TIES must know of whole models before it merges a piece: each one's floor, and the balance."""
-        keep = kept(density, sum(self._sizes.values()))
-        moving = [(name, span) for name, span in self.pieces() if name in self._sizes]
+    def find_floors(self, pool: Executor, density: float, on_step: OnStep) -> None:
+        """What trimming must know of each whole model: the least magnitude that it keeps there."""
+        keep, moving = kept(density, sum(self._sizes.values())), self._moving()
 
         def floor(tuned: ModelReader) -> np.float32:
             def read() -> Iterator[Array]:
@@ -150,18 +153,28 @@ class _Merge:
 
             return kth_magnitude(read, keep)
 
-        def balance(piece: Piece) -> int:
-            assert self._merging is not None
-            return self._merging.balance(self._state(self._merging, piece, self._base.read_float32(*piece)))
-
         floors: list[np.float32] = []
         for value in in_order(pool, floor, self._tuned, _AHEAD):
             floors.append(value)
-            on_model(len(floors), len(self._tuned), None)
+            on_step(len(floors), len(self._tuned), None)
         self._floors = floors
-        for step, elected in enumerate(in_order(pool, balance, moving, _AHEAD), start=1):
-            self._balance += elected
-            on_piece(step, len(moving), None)
+
+    def settle(self, pool: Executor, on_step: OnStep) -> None:
+        """What a balanced method must know of the whole merge."""
+        merging, moving, total = self._merging, self._moving(), 0
+        assert isinstance(merging, Balanced)
+
+        def balance(piece: Piece) -> int:
+            return merging.balance(self._state(merging, piece, self._base.read_float32(*piece)))
+
+        for step, share in enumerate(in_order(pool, balance, moving, _AHEAD), start=1):
+            total += share
+            on_step(step, len(moving), None)
+        self._merging = merging.settled(total)
+
+    def _moving(self) -> list[Piece]:
+        """The pieces of what takes part."""
+        return [(name, span) for name, span in self.pieces() if name in self._sizes]
 
     def write(self, out: Path, pool: Executor, on_step: OnStep) -> FileMerge:
         """Merge piece by piece into ``out``."""
@@ -203,7 +216,7 @@ class _Merge:
                 agreeing = int(np.count_nonzero(consensus))
                 merged = self._merging.kept(state, consensus, len(self._tuned))
             else:
-                merged = self._merging.merge(state, len(self._tuned), self._balance)
+                merged = self._merging.merge(state, len(self._tuned))
         theta = apply_scale(theta_0, torch.from_numpy(merged), self._scale)
         if not is_finite(theta):
             raise TensorError(
@@ -211,7 +224,7 @@ class _Merge:
             )
         return theta, agreeing
 
-    def _state(self, merging: Method, piece: Piece, theta_0: Array) -> State:
+    def _state(self, merging: Summed, piece: Piece, theta_0: Array) -> State:
         """All models' τ on a piece, folded."""
         state = empty(merging.components, theta_0.size, len(self._tuned))
         for tuned, floor in zip(self._tuned, self._floors, strict=True):

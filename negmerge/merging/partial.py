@@ -19,11 +19,14 @@ from negmerge.checkpoints.files import load_tensors, placement, save_tensors
 from negmerge.checkpoints.tensors import Array
 from negmerge.errors import CheckpointError, MergeError, TensorError
 from negmerge.merging.accumulators import CHUNK, Accumulator, chunks
-from negmerge.merging.methods import SINGLE, NegMerge, method_for
+from negmerge.merging.methods import Balanced, NegMerge, TaskArithmetic, summed
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import TaskVector, check
 from negmerge.spec import job as spec
+from negmerge.spec.result import Consensus
 from negmerge.spec.sweep import MAX_POINTS
+
+SINGLE = TaskArithmetic.name
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,6 @@ class _Best:
         return (self.single.key, self.index)
 
 
-@dataclass(frozen=True)
-class Consensus:
-    """Share of elements on whose sign the points agree: over the whole model, and by tensor."""
-
-    share: float
-    tensors: dict[str, float]
-
-
 class Partial:
     """Some points of a sweep, added up for some methods.
 
@@ -72,8 +67,8 @@ class Partial:
         self.points: list[int] = []
         self._merge = merge
         self._shapes = {name: tensor.shape for name, tensor in base.items()}
-        self._rules = {name: method_for(name, merge) for name in self.methods if name != SINGLE}
-        components = [component for method in self._rules.values() for component in method.components]
+        self._summed = {name: summed(name, merge) for name in self.methods if name != SINGLE}
+        components = [component for method in self._summed.values() for component in method.components]
         sizes = {name: shape.numel() for name, shape in self._shapes.items()}
         self._accumulator = Accumulator(components, sizes, chunk)
         self._best: _Best | None = None
@@ -121,10 +116,12 @@ class Partial:
         if method == SINGLE:
             assert self._best is not None  # a point was added, and add ranks each
             return {name: tau.clone() for name, tau in self._best.vector.items()}
-        merging, points, pieces = self._rules[method], len(self.points), self._accumulator.pieces()
-        balance = sum(merging.balance(state) for states in pieces.values() for state in states)
+        merging, points, pieces = self._summed[method], len(self.points), self._accumulator.pieces()
+        if isinstance(merging, Balanced):
+            balance = sum(merging.balance(state) for states in pieces.values() for state in states)
+            merging = merging.settled(balance)
         return {
-            name: _joined((merging.merge(state, points, balance) for state in states), self._shapes[name])
+            name: _joined((merging.merge(state, points) for state in states), self._shapes[name])
             for name, states in pieces.items()
         }
 
@@ -135,13 +132,13 @@ class Partial:
         if method == SINGLE:
             return 4 * sizes
         states = self._accumulator.arrays()
-        components = self._rules[method].components
+        components = self._summed[method].components
         return sum(array.nbytes for name, array in states.items() if name.partition("/")[0] in components)
 
     def consensus(self) -> Consensus:
         """How far the points agree, by NegMerge's rule. Raises MergeError as ``result("negmerge")`` does."""
         self._require("negmerge")
-        merging = NegMerge(self._merge.agreement)
+        merging = NegMerge.of(self._merge)
         agreed = {
             name: sum(int(np.count_nonzero(merging.consensus(state, len(self.points)))) for state in states)
             for name, states in self._accumulator.pieces().items()
@@ -248,7 +245,8 @@ class Partial:
 def consensus_of(agreed: Mapping[str, int], sizes: Mapping[str, int]) -> Consensus:
     """Shares from how many elements agree in each tensor and how many there are; an empty tensor has 0."""
     shares = {name: agreed[name] / max(size, 1) for name, size in sizes.items()}
-    return Consensus(sum(agreed.values()) / max(sum(sizes.values()), 1), shares)
+    share = sum(agreed.values()) / max(sum(sizes.values()), 1)
+    return Consensus(share=share, tensors=shares)
 
 
 def _joined(pieces: Iterable[Array], shape: torch.Size) -> Tensor:

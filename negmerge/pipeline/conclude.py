@@ -1,17 +1,16 @@
 """The last step of a job: merge, choose λ for every method, test once, compare, and write the artifacts."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from negmerge.errors import MergeError
 from negmerge.evaluation.assessment import Assessment, assess, membership
 from negmerge.evaluation.duplicates import duplicates
 from negmerge.evaluation.prepared import Prepared
 from negmerge.evaluation.search import Choice
-from negmerge.merging.methods import SINGLE
+from negmerge.merging.methods import METHODS
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
@@ -21,20 +20,21 @@ from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.report.comparison import Run
 from negmerge.report.document import Concluded, MethodResult, write
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import PointRow, ResultDocument, RivalRow
+from negmerge.spec.sweep import of_repeat
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What the earlier steps have made.
 
-    partials: one for each repeat of the sweep. points: one row for each point, in order: ``index``,
-    ``hyper_parameters``, ``state`` ("folded" or "diverged") and the outcome's fields. rivals: rows of
-    ``pipeline.rivals.run``. load: the kept task vector of a point, for greedy.
+    partials: one for each repeat of the sweep. points: one row for each point, in order. load: the kept task vector of
+    a point, for methods that need it.
     """
 
     partials: Sequence[Partial]
-    points: Sequence[Mapping[str, Any]]
-    rivals: Sequence[Mapping[str, Any]]
+    points: Sequence[PointRow]
+    rivals: Sequence[RivalRow]
     load: Callable[[int], TaskVector]
 
 
@@ -55,7 +55,7 @@ def conclude(
     folder: Path,
     job: str | None = None,
     on_step: OnStep = ignore,
-) -> dict[str, Any]:
+) -> ResultDocument:
     """Merge each repeat by each method, and write the job's artifacts into ``folder``; the first repeat gives weights.
 
     Returns the result document, which is also written as ``result.json``. Raises MergeError where every point of a
@@ -70,7 +70,7 @@ def conclude(
     for repeat, partial in enumerate(evidence.partials):
         if not partial.points:
             raise MergeError("every point of the sweep diverged: lower the learning rates")
-        rows = _rows_of(evidence.points, repeat, len(evidence.partials))
+        rows = of_repeat(evidence.points, repeat, len(evidence.partials))
         for i, method in enumerate(methods):
             poll = frozen_at(on_step, repeat * len(methods) + i, total)
             started = time.monotonic()
@@ -97,32 +97,26 @@ def _merge(
     prepared: Prepared,
     partial: Partial,
     method: str,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[PointRow],
     load: Callable[[int], TaskVector],
     on_step: OnStep,
 ) -> _Merged:
     def search(vector: TaskVector) -> Choice:
         return choose_scale(spec, model, prepared, vector, on_step)
 
-    if method == "greedy":
-        return _Merged(*greedy([row for row in rows if row["state"] == "folded"], load, search))
+    if METHODS[method].needs_kept_vectors:
+        return _Merged(*greedy(rows, load, search))
     vector = partial.result(method)
     return _Merged(vector, search(vector))
 
 
-def _rows_of(points: Sequence[Mapping[str, Any]], repeat: int, repeats: int) -> Sequence[Mapping[str, Any]]:
-    """The rows of one repeat: points are numbered repeat after repeat."""
-    size = len(points) // repeats
-    return points[repeat * size : (repeat + 1) * size]
-
-
-def _pool_seconds(method: str, rows: Sequence[Mapping[str, Any]]) -> float:
+def _pool_seconds(method: str, rows: Sequence[PointRow]) -> float:
     """What training the pool took; where each single is searched on its own, with that."""
-    column = "seconds_to_scale" if method in (SINGLE, "greedy") else "training_seconds"
-    return sum(float(row.get(column, 0)) for row in rows)
+    searched = METHODS[method].needs_singles
+    return sum((row.seconds_to_scale if searched else row.training_seconds) or 0 for row in rows)
 
 
 def _bytes_stored(method: str, partial: Partial, vector: TaskVector) -> int:
-    if method == "greedy":
+    if METHODS[method].needs_kept_vectors:
         return len(partial.points) * sum(4 * tau.numel() for tau in vector.values())
     return partial.bytes_of(method)

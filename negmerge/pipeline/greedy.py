@@ -5,26 +5,26 @@ validation accuracy: points in the order of their own rank, the best first; each
 scale chosen for it, ranks no worse than the mean without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from negmerge.evaluation.search import Choice
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.spec.job import Merge
+from negmerge.spec.result import PointRow, by_rank
 
 
 def greedy(
-    points: Sequence[Mapping[str, Any]],
+    points: Sequence[PointRow],
     load: Callable[[int], TaskVector],
     search: Callable[[TaskVector], Choice],
 ) -> tuple[TaskVector, Choice, list[int]]:
     """τ* of the soup, its scale, and which points are in it, in the order in which they joined.
 
-    points: rows with ``index`` and ``rank`` (the key of the point's own choice), at least one. load: index → τ.
+    points: searched as single models, so that each has its rank; at least one. load: index → τ.
     search: chooses λ for a mean. Each mean is the uniform merge, exact, and made anew from its points.
     """
-    order = [point["index"] for point in sorted(points, key=lambda point: (point["rank"], point["index"]))]
+    order = [point.index for point in by_rank(points)]
     chosen = order[:1]
     mean = _mean(chosen, load)
     best = search(mean)

@@ -9,11 +9,12 @@ from negmerge.data.selection import split
 from negmerge.decoding.dataset import Dataset, Decoded, decode
 from negmerge.errors import DivergedError, SelectionError
 from negmerge.evaluation.metrics import Count, evaluate
-from negmerge.evaluation.prepared import PARTS, Prepared, Side, measure
+from negmerge.evaluation.prepared import Prepared, Side, measure
 from negmerge.models.network import Network, Outputs
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.progress import OnStep, Stages, frozen_at, ignore
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import PARTS, DataIdentities, Part
 from negmerge.spec.rivals import RETRAIN, RivalRun
 
 
@@ -39,7 +40,7 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     retain_side = _side(model, retain, retain_outputs, taken["retain"], stages)
     model.restore()
     base = measure(model, {"forget": forget_side, "retain": retain_side}, PARTS, stages.next(half))
-    data = {"forget": identity(spec.forget, forget.index), "retain": identity(spec.retain, retain.index)}
+    data = DataIdentities(forget=identity(spec.forget, forget.index), retain=identity(spec.retain, retain.index))
     prepared = Prepared(forget_side, retain_side, splits.counts(), data, base)
     if spec.scale_rule == "match_unseen":
         unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, frozen_at(on_step, 0, 1))
@@ -52,10 +53,10 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
 def _with_retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep) -> Prepared:
     """λ is to match a retrained model, so that is trained before any point is."""
     row = rival_runs.run(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step)
-    if row["state"] != "done":
-        raise DivergedError(f"the retrained model, which λ is to match, diverged: {row['cause']}")
-    reference = Count.from_json(row[prepared.forget_search_part]["forget"])
-    return replace(prepared, reference=reference, retrained=row)
+    figure = row.figure(prepared.forget_search_part, "forget")
+    if figure is None:
+        raise DivergedError(f"the retrained model, which λ is to match, diverged: {row.cause}")
+    return replace(prepared, reference=Count.of(figure), retrained=row)
 
 
 def _unseen(
@@ -77,7 +78,7 @@ def _outputs(model: Network, dataset: Dataset) -> Outputs:
 
 
 def _side(
-    model: Network, dataset: Dataset, outputs: Outputs, parts: Mapping[str, Sequence[Sample]], stages: Stages
+    model: Network, dataset: Dataset, outputs: Outputs, parts: Mapping[Part, Sequence[Sample]], stages: Stages
 ) -> Side:
     decoded = {
         name: _decoded(model, dataset, outputs, samples, stages.next(len(samples))) for name, samples in parts.items()

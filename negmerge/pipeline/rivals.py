@@ -1,7 +1,6 @@
 """The rivals of a job: which runs there are, and one run with its figures. The rivals themselves are in ``rivals``."""
 
 import time
-from typing import Any
 
 from negmerge.errors import DivergedError, ModelError
 from negmerge.evaluation.assessment import assess
@@ -11,6 +10,7 @@ from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.rivals._base import run as unlearn
 from negmerge.rivals._base import settings_of
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import RivalRow
 from negmerge.spec.rivals import RivalOptions, RivalRun
 
 
@@ -20,13 +20,12 @@ def check(spec: JobSpec) -> None:
         settings_of(name, spec.rivals.get(name, RivalOptions()))
 
 
-def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_step: OnStep = ignore) -> dict[str, Any]:
+def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_step: OnStep = ignore) -> RivalRow:
     """Train one rival from θ₀ on the train parts and measure it; the model is back at θ₀ afterwards.
 
-    Returns its row: ``rival``, ``repeat``, ``seed``, ``state`` ("done", or "diverged" with its ``cause``), and then
-    ``seconds`` of the method itself and the figures. Raises what on_step raises.
+    One that diverged has its cause in place of figures. Raises what on_step raises.
     """
-    row: dict[str, Any] = {"rival": run.name, "repeat": run.repeat, "seed": run.seed}
+    identity = {"rival": run.name, "repeat": run.repeat, "seed": run.seed}
     options = spec.rivals.get(run.name, RivalOptions())
     train = prepared.forget.parts["train"], prepared.retain.parts["train"]
     started = time.monotonic()
@@ -36,7 +35,7 @@ def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_ste
         model.load_state(state)
         assessment = assess(model, prepared, frozen_at(on_step, 0, 1))
     except (DivergedError, ModelError) as error:
-        return row | {"state": "diverged", "cause": str(error)}
+        return RivalRow(**identity, state="diverged", cause=str(error))
     finally:
         model.restore()
-    return row | {"state": "done", "seconds": seconds} | assessment.as_json()
+    return RivalRow(**identity, state="done", seconds=seconds, **assessment.record().given())

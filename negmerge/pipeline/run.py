@@ -5,7 +5,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from negmerge.checkpoints.files import load_tensors, save_tensors
 from negmerge.decoding.dataset import Dataset
@@ -17,21 +16,11 @@ from negmerge.models.network import Network
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.pipeline.prepare import prepare
-from negmerge.pipeline.tune import tune
+from negmerge.pipeline.tune import new_partial, task_vector_path, tune
 from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import PointRow, ResultDocument
 from negmerge.spec.sweep import Point
-
-
-def new_partial(spec: JobSpec, model: Network) -> Partial:
-    """An empty partial for the job's methods, and for negmerge, because the consensus is always reported."""
-    added_up = [method for method in spec.methods() if method != "greedy"]
-    return Partial(list(dict.fromkeys([*added_up, "negmerge"])), model.base, spec.merge)
-
-
-def task_vector_path(index: int) -> str:
-    """Where a kept task vector lies among a job's artifacts."""
-    return f"points/{index}/task_vector.safetensors"
 
 
 def run(
@@ -41,7 +30,7 @@ def run(
     retain: Dataset,
     folder: Path,
     on_stage: OnStage,
-) -> dict[str, Any]:
+) -> ResultDocument:
     """A whole job in this process; its artifacts go to ``folder``. Returns the result document.
 
     on_stage: called with a stage's name before it begins, returns the OnStep that follows it.
@@ -62,23 +51,18 @@ def run(
 
 def _tuned(
     spec: JobSpec, model: Network, prepared: Prepared, point: Point, partial: Partial, folder: Path, on_step: OnStep
-) -> dict[str, Any]:
+) -> PointRow:
     """Tune one point and fold it; returns its row."""
-    row: dict[str, Any] = {
-        "index": point.index,
-        "hyper_parameters": point.hyper_parameters.model_dump(),
-        "seed": point.seed,
-    }
     try:
         tuned = tune(spec, model, prepared, point, on_step)
         partial.add(point.index, tuned.vector, tuned.single)
     except DivergedError as error:
         if spec.sweep.on_diverged == "fail":
             raise
-        return row | {"state": "diverged", "cause": str(error)}
+        return PointRow.diverged(point, str(error))
     if spec.keep_task_vectors:
         save_tensors(tuned.vector, folder / task_vector_path(point.index))
-    return row | {"state": "folded"} | tuned.outcome
+    return PointRow.folded(point, tuned.outcome)
 
 
 def _kept(folder: Path, index: int) -> TaskVector:

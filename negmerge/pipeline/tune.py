@@ -3,18 +3,19 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from negmerge.checkpoints.tensors import digest
 from negmerge.evaluation.assessment import assess, single_parts
 from negmerge.evaluation.metrics import Count
 from negmerge.evaluation.prepared import Prepared, measure
 from negmerge.evaluation.search import Choice, choose, choose_sparingly
-from negmerge.merging.partial import Single
+from negmerge.merging.methods import METHODS, NegMerge
+from negmerge.merging.partial import Partial, Single
 from negmerge.merging.vectors import TaskVector, apply_scale, check, task_vector
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import Part, PointOutcome, SideName
 from negmerge.spec.sweep import Point
 from negmerge.training.fine_tune import fine_tune
 
@@ -25,7 +26,7 @@ class TunedPoint:
 
     vector: TaskVector
     single: Single | None
-    outcome: dict[str, Any]
+    outcome: PointOutcome
 
 
 def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_step: OnStep = ignore) -> TunedPoint:
@@ -47,20 +48,33 @@ def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_ste
     )
     vector = task_vector(tuned.state, model.base, model.names)
     check(vector)
-    outcome: dict[str, Any] = {"loss": tuned.loss, "steps": tuned.steps, "digest": digest(vector)}
-    outcome["training_seconds"] = round(time.monotonic() - started, 3)
-    single = None
-    if {"task_arithmetic", "greedy"} & {*spec.methods()}:
-        poll = frozen_at(on_step, tuned.steps, tuned.steps, tuned.loss)
-        choice = choose_scale(spec, model, prepared, vector, poll, with_curve=False)
-        outcome["seconds_to_scale"] = round(time.monotonic() - started, 3)
-        load_at(model, vector, choice.scale)
-        assessment = assess(model, prepared, poll, single_parts(model, prepared))
-        single = Single(key=choice.key, scale=choice.scale)
-        outcome |= {"scale": choice.scale, "scale_at_edge": choice.at_edge, "rank": list(choice.key)}
-        outcome |= assessment.as_json(per_class=False)
-    outcome["seconds"] = round(time.monotonic() - started, 3)
-    return TunedPoint(vector, single, outcome)
+    trained = {"loss": tuned.loss, "steps": tuned.steps, "digest": digest(vector), "training_seconds": since(started)}
+    if not any(METHODS[method].needs_singles for method in spec.methods()):
+        return TunedPoint(vector, None, PointOutcome(**trained, seconds=since(started)))
+    poll = frozen_at(on_step, tuned.steps, tuned.steps, tuned.loss)
+    choice = choose_scale(spec, model, prepared, vector, poll, with_curve=False)
+    searched = {"scale": choice.scale, "scale_at_edge": choice.at_edge, "rank": choice.key}
+    seconds_to_scale = since(started)
+    load_at(model, vector, choice.scale)
+    figures = assess(model, prepared, poll, single_parts(model, prepared)).record(per_class=False).given()
+    outcome = PointOutcome(**trained, seconds_to_scale=seconds_to_scale, **searched, **figures, seconds=since(started))
+    return TunedPoint(vector, Single(choice.key, choice.scale), outcome)
+
+
+def since(started: float) -> float:
+    """Seconds since a moment of the monotonic clock, to the millisecond."""
+    return round(time.monotonic() - started, 3)
+
+
+def new_partial(spec: JobSpec, model: Network) -> Partial:
+    """An empty partial for the job's methods, and for negmerge, because the consensus is always reported."""
+    folded = [method for method in spec.methods() if not METHODS[method].needs_kept_vectors]
+    return Partial([*folded, NegMerge.name], model.base, spec.merge)
+
+
+def task_vector_path(index: int) -> str:
+    """Where a kept task vector lies among a job's artifacts."""
+    return f"points/{index}/task_vector.safetensors"
 
 
 def choose_scale(
@@ -77,7 +91,7 @@ def choose_scale(
     """
     base_retain = prepared.base["validation"]["retain"].total
 
-    def measured(side: str, part: str) -> Callable[[float], Count]:
+    def measured(side: SideName, part: Part) -> Callable[[float], Count]:
         def at(scale: float) -> Count:
             load_at(model, merged, scale)
             return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total

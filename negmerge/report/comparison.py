@@ -8,12 +8,12 @@ samples, which have no test data, are measured themselves.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from negmerge.evaluation.assessment import Assessment
 from negmerge.evaluation.gaps import average_gap
 from negmerge.evaluation.intervals import spread
 from negmerge.evaluation.prepared import Prepared
+from negmerge.spec.result import Part, SideName, Spread, TableRow
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Run:
     scale: float | None = None
 
 
-def table_parts(prepared: Prepared) -> dict[str, str]:
+def table_parts(prepared: Prepared) -> dict[str, Part]:
     """Column → the part that it is measured on. A classifier is known by its empty head."""
     retain = prepared.retain
     classifier = retain.head.numel() == 0
@@ -35,7 +35,7 @@ def table_parts(prepared: Prepared) -> dict[str, str]:
     return {"forget": "test" if prepared.forget.samples("test") else "train", "retain": "test"}
 
 
-def table(runs: Mapping[str, list[Run]], parts: Mapping[str, str]) -> list[dict[str, Any]]:
+def table(runs: Mapping[str, list[Run]], parts: Mapping[str, Part]) -> list[TableRow]:
     """A row for each method: mean, sample deviation and number of repeats of each column, None where there is none.
 
     Accuracies and membership are shares in [0, 1]; the gap is in percentage points.
@@ -49,27 +49,26 @@ def table(runs: Mapping[str, list[Run]], parts: Mapping[str, str]) -> list[dict[
             for run, reference in zip(compared, retrained, strict=False)
             if reference is not None and (four := run.assessment.four()) is not None
         ]
-        row: dict[str, Any] = {"method": method}
-        row["scale"] = _spread([run.scale for run in repeats])
-        row["forget"] = _accuracy(repeats, parts["forget"], "forget")
-        row["retain"] = _accuracy(repeats, parts["retain"], "retain")
-        row["test"] = _accuracy(repeats, parts["test"], "retain") if "test" in parts else None
-        row["membership"] = _spread([m.accuracy if (m := run.assessment.membership) else None for run in repeats])
-        row["gap"] = _spread(gaps)
-        row["seconds"] = _spread([run.seconds for run in repeats])
-        row["bytes_stored"] = repeats[0].bytes_stored
+        row = TableRow(
+            method=method,
+            scale=_spread([run.scale for run in repeats]),
+            forget=_accuracy(repeats, parts["forget"], "forget"),
+            retain=_accuracy(repeats, parts["retain"], "retain"),
+            test=_accuracy(repeats, parts["test"], "retain") if "test" in parts else None,
+            membership=_spread([m.accuracy if (m := run.assessment.membership) else None for run in repeats]),
+            gap=_spread(gaps),
+            seconds=_spread([run.seconds for run in repeats]),
+            bytes_stored=repeats[0].bytes_stored,
+        )
         rows.append(row)
     return rows
 
 
-def _accuracy(repeats: Sequence[Run], part: str, side: str) -> dict[str, Any] | None:
+def _accuracy(repeats: Sequence[Run], part: Part, side: SideName) -> Spread | None:
     found = [run.assessment.figures.get(part, {}).get(side) for run in repeats]
     return _spread([None if one is None else one.total.accuracy for one in found])
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, Any] | None:
+def _spread(values: Sequence[float | None]) -> Spread | None:
     known = [value for value in values if value is not None]
-    if not known:
-        return None
-    found = spread(known)
-    return {"mean": found.mean, "deviation": found.deviation, "repeats": found.repeats}
+    return spread(known) if known else None

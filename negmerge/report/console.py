@@ -2,9 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +12,7 @@ from rich.table import Table
 from negmerge.progress import OnStep
 from negmerge.report.pages import percent
 from negmerge.report.summary import rows
+from negmerge.spec.result import ResultDocument
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -86,7 +86,7 @@ def _unbounded(console: Console) -> ConsoleOptions:
     return console.options.update(width=sys.maxsize)
 
 
-def result_table(document: Mapping[str, Any]) -> Table:
+def result_table(document: ResultDocument) -> Table:
     """The result's one table: a row for each method, the job's own in bold."""
     table = Table(title=None)
     table.add_column("model")
@@ -94,7 +94,7 @@ def result_table(document: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for row in rows(document):
         scale = "–" if row.scale is None else f"{row.scale:g}"
-        accuracies = [percent(figure and figure.accuracy) for figure in (row.forget, row.retain)]
+        accuracies = [percent(None if figure is None else figure.accuracy) for figure in (row.forget, row.retain)]
         table.add_row(row.label, scale, *accuracies, style="bold" if row.main else "")
     return table
 

@@ -5,18 +5,16 @@ The sweep's part is in ``sweep``.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, field_error, kind, listed
+from negmerge.spec.methods import METHODS, MethodName, needs_kept_vectors
 from negmerge.spec.published_sets import KNOWN, unknown
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
-
-MethodName = Literal["negmerge", "relaxed", "uniform", "task_arithmetic", "magmax", "ties", "greedy"]
-METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
 ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
 
@@ -178,8 +176,9 @@ class JobSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if "greedy" in self.methods() and not self.keep_task_vectors:
-            raise field_error("keep_task_vectors", "greedy re-reads every task vector: set this to true")
+        kept = [method for method in self.methods() if needs_kept_vectors(method)]
+        if kept and not self.keep_task_vectors:
+            raise field_error("keep_task_vectors", f"{kept[0]} re-reads every task vector: set this to true")
         if self.forget.select is None and self.forget.source == self.retain.source:
             raise field_error("forget", "takes the whole data set that retain names: add forget.select")
         return self

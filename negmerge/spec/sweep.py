@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, prod
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -20,6 +21,7 @@ from negmerge.spec.presets import PRESETS
 MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
 
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 Values = Annotated[list[Value], Field(min_length=1, max_length=MAX_POINTS)]
 """The values that a hyper-parameter takes, or is drawn from."""
@@ -204,6 +206,12 @@ def expand(sweep: Sweep, repeats: int = 1) -> list[Point]:
         for repeat in range(repeats)
         for i, h in enumerate(combinations)
     ]
+
+
+def of_repeat(points: Sequence[Item], repeat: int, repeats: int) -> Sequence[Item]:
+    """Those of one repeat out of ``expand``'s points, or of anything that has one for each of them, in their order."""
+    size = len(points) // repeats
+    return points[repeat * size : (repeat + 1) * size]
 
 
 def repeat_seed(seed: int, repeat: int) -> int:

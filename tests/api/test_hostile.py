@@ -10,6 +10,7 @@ import pytest
 
 from app.record import steps
 from app.settings import Settings
+from negmerge.spec.result import PointOutcome
 from tests.support import records
 from tests.support.api_client import CONFIG, Api, assert_problem, digits_zip, pointers, serving, weights, zipped
 
@@ -183,8 +184,8 @@ def test_a_point_does_not_tell_where_its_task_vector_lies(both: Api) -> None:
     held = records.claim(both.database, records.make_worker())
     with both.database.write() as session:
         key = records.register(session, held, "task_vector.safetensors")
-        outcome = {"loss": 0.5, "task_vector": {"key": key, "bytes": 8, "sha256": "0" * 64}, "rank": [0, 1.0]}
-        steps.finish_point(session, held, outcome, [key])
+        vector = steps.KeptVector(key, 8, "0" * 64)
+        steps.finish_point(session, held, PointOutcome(loss=0.5, rank=(0, 1.0)), vector)
 
     for name in ("points", "events"):
         text = both.get(f"/v1/jobs/{job}/{name}").text

@@ -19,7 +19,7 @@ from app import errors
 from app.main import create_app
 from app.record import steps
 from app.settings import Settings
-from negmerge.spec.job import METHODS
+from negmerge.spec.methods import METHODS
 from negmerge.spec.rivals import rival_names
 from tests.support import records
 from tests.support.api_client import Api, assert_problem, serving

@@ -10,6 +10,7 @@ from negmerge.data.archives import Index, Sample
 from negmerge.data.identity import identity, ids_digest
 from negmerge.decoding.dataset import open_torchvision
 from negmerge.spec.job import DatasetRef
+from negmerge.spec.result import DataIdentity
 from tests.support.data_trees import flat, published_folders
 
 IMAGENET = published_folders(".", ("train", "val"), "n01440764", "n03773504")
@@ -17,7 +18,7 @@ IMAGENET = published_folders(".", ("train", "val"), "n01440764", "n03773504")
 PAIR = Index((Sample("a/1.png", "a", None), Sample("b/1.png", "b", None)), ("a", "b"))
 
 
-def of_imagenet(root: Path) -> dict[str, object]:
+def of_imagenet(root: Path) -> DataIdentity:
     return identity(DatasetRef(torchvision="ImageNet", root=str(root)), open_torchvision("ImageNet", root).index)
 
 
@@ -31,7 +32,7 @@ def test_an_identity_says_name_folder_counts_and_the_digest_of_the_sorted_ids(tm
         for wnid in ("n01440764", "n03773504")
         for number in (1, 2, 3)
     )
-    assert of_imagenet(root) == {
+    assert of_imagenet(root).as_json() == {
         "name": "ImageNet",
         "root": "imagenet-small",
         "classes": 2,
@@ -44,7 +45,7 @@ def test_one_image_more_is_another_variant(tmp_path: Path) -> None:
     IMAGENET(tmp_path)
     before = of_imagenet(tmp_path)
     (tmp_path / "train/n01440764/4.jpg").write_bytes(flat(9))
-    assert of_imagenet(tmp_path)["ids"] != before["ids"]
+    assert of_imagenet(tmp_path).ids != before.ids
 
 
 def test_the_same_data_in_another_place_are_the_same_variant(tmp_path: Path) -> None:
@@ -55,22 +56,22 @@ def test_the_same_data_in_another_place_are_the_same_variant(tmp_path: Path) -> 
 
 
 def test_samples_without_a_part_of_their_own_are_counted_as_such() -> None:
-    assert identity(DatasetRef(dataset="ds_1"), PAIR)["samples"] == {"unsaid": 2}
+    assert identity(DatasetRef(dataset="ds_1"), PAIR).samples == {"unsaid": 2}
 
 
 def test_a_registered_data_set_goes_by_its_id_and_has_no_root() -> None:
     found = identity(DatasetRef(dataset="ds_1"), PAIR)
-    assert (found["name"], found["root"]) == ("ds_1", None)
+    assert (found.name, found.root) == ("ds_1", None)
 
 
 def test_of_a_uri_only_the_last_part_is_told() -> None:
     found = identity(DatasetRef(uri="https://user:secret@example.org/sets/cats.zip?signature=s3cret#x"), PAIR)
-    assert found["name"] == "cats.zip"
+    assert found.name == "cats.zip"
 
 
 def test_a_slash_at_the_end_of_a_root_changes_nothing() -> None:
     roots = [
-        identity(DatasetRef(torchvision="MNIST", root=root), PAIR)["root"] for root in ("/data/mnist", "/data/mnist/")
+        identity(DatasetRef(torchvision="MNIST", root=root), PAIR).root for root in ("/data/mnist", "/data/mnist/")
     ]
     assert roots == ["mnist", "mnist"]
 

@@ -282,7 +282,7 @@ def test_the_folder_around_the_ids_is_the_indexs_root(tmp_path: Path) -> None:
 
 def test_validation_is_cut_from_train_where_the_set_has_none(tmp_path: Path) -> None:
     parts = cut(opened(tmp_path, "DTD", 1).index)
-    assert parts.counts() == {"train": 4, "validation": 2, "test": 6}
+    assert parts.counts().as_json() == {"train": 4, "validation": 2, "test": 6}
 
 
 @pytest.mark.parametrize(("name", "most"), [("ImageNet", 5000), ("MNIST", 5000), ("SVHN", 5000), ("CIFAR10", None)])

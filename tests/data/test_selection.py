@@ -87,7 +87,7 @@ def test_the_cut_of_a_known_class_stays_what_it_is() -> None:
     [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (14, 1), (15, 2), (24, 2), (25, 3), (179, 18), (1000, 100)],
 )
 def test_a_tenth_is_rounded_half_up_and_one_at_least_of_three(size: int, tenth: int) -> None:
-    counts = cut(plain(a=size)).counts()
+    counts = cut(plain(a=size)).counts().as_json()
     assert counts == {"train": size - 2 * tenth, "validation": tenth, "test": tenth}
 
 
@@ -115,7 +115,7 @@ def test_parts_that_exist_are_never_cut() -> None:
 
 def test_with_all_three_parts_there_is_nothing_to_cut() -> None:
     index = index_of(*((f"{part}/a/{i}", "a", part) for part in ("train", "validation", "test") for i in range(9)))
-    assert cut(index).counts() == {"train": 9, "validation": 9, "test": 9}
+    assert cut(index).counts().as_json() == {"train": 9, "validation": 9, "test": 9}
 
 
 def test_listed_ids_go_to_train_and_the_next_in_order_take_their_places() -> None:
@@ -127,7 +127,7 @@ def test_listed_ids_go_to_train_and_the_next_in_order_take_their_places() -> Non
 
 
 def test_a_class_that_is_listed_whole_is_train_whole() -> None:
-    assert cut(plain(a=9), in_train=frozenset(f"a/{i}" for i in range(9))).counts()["train"] == 9
+    assert cut(plain(a=9), in_train=frozenset(f"a/{i}" for i in range(9))).counts().train == 9
 
 
 sizes = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=2)
@@ -162,7 +162,7 @@ def test_another_class_changes_nothing_about_the_others(sizes: dict[str, int], s
 def test_a_forgotten_class_is_measured_by_its_own_parts() -> None:
     splits = chosen({"classes": ["a"]}, None, plain(a=30, b=20))
     assert splits.by_class
-    assert splits.counts() == {
+    assert splits.counts().as_json() == {
         "forget": {"train": 24, "validation": 3, "test": 3},
         "retain": {"train": 16, "validation": 2, "test": 2},
     }
@@ -241,7 +241,7 @@ def test_listed_ids_are_forgotten_as_training_samples_all_of_them() -> None:
     listed = in_order(f"a/{i}" for i in range(20))[:5]  # the cut alone would put four of them elsewhere
     splits = chosen({"ids": listed}, None, index)
     assert not splits.by_class
-    assert splits.counts() == {
+    assert splits.counts().as_json() == {
         "forget": {"train": 5, "validation": 0, "test": 0},
         "retain": {"train": 27, "validation": 4, "test": 4},
     }
@@ -281,12 +281,12 @@ def test_a_fraction_is_taken_as_it_is_written_in_decimals() -> None:
     index = index_of(
         *((f"train/a/{i}", "a", "train") for i in range(50)), ("val/a/0", "a", "validation"), ("test/a/0", "a", "test")
     )
-    assert chosen({"fraction": 0.29}, None, index).counts()["forget"]["train"] == 15
+    assert chosen({"fraction": 0.29}, None, index).counts().forget.train == 15
 
 
 def test_a_fraction_to_retain_is_of_what_is_not_forgotten() -> None:
     splits = chosen({"classes": ["a"]}, {"fraction": 0.5}, plain(a=20, b=20))
-    assert splits.counts()["retain"] == {"train": 8, "validation": 2, "test": 2}
+    assert splits.counts().retain.as_json() == {"train": 8, "validation": 2, "test": 2}
 
 
 @given(listed=st.sets(st.integers(0, 29), min_size=1, max_size=29))
@@ -308,7 +308,7 @@ def test_listing_every_training_sample_leaves_none_to_keep() -> None:
     listed = [f"train/{name}/{i}" for name in "ab" for i in range(9)]
     pointer, message = refused({"ids": listed}, None, measured("ab"))
     assert (pointer, "nothing is left to keep of the training samples" in message) == ("/forget/select", True)
-    assert chosen({"ids": listed[1:]}, None, measured("ab")).counts()["retain"]["train"] == 1
+    assert chosen({"ids": listed[1:]}, None, measured("ab")).counts().retain.train == 1
 
 
 def test_a_retain_set_of_classes_without_training_samples_leaves_none_to_keep() -> None:
@@ -324,12 +324,12 @@ def test_rivals_are_refused_where_no_training_sample_is_kept() -> None:
 
 def test_every_training_sample_may_be_forgotten_where_another_data_set_is_retained() -> None:
     splits = chosen({"ids": [f"train/a/{i}" for i in range(9)]}, None, measured("a"), plain(x=10))
-    assert splits.counts()["retain"]["train"] == 8
+    assert splits.counts().retain.train == 8
 
 
 def test_beside_a_forgotten_class_the_others_may_be_there_only_to_be_measured_on() -> None:
     """So it is with a zero-shot model's control classes, which no merge trains on."""
-    assert chosen({"classes": ["a"]}, None, measured("a")).counts() == {
+    assert chosen({"classes": ["a"]}, None, measured("a")).counts().as_json() == {
         "forget": {"train": 9, "validation": 3, "test": 3},
         "retain": {"train": 0, "validation": 3, "test": 3},
     }

@@ -24,11 +24,12 @@ from negmerge.evaluation.assessment import Assessment, assess, membership
 from negmerge.evaluation.gaps import FourFigures
 from negmerge.evaluation.membership import equal_sides
 from negmerge.evaluation.metrics import Count, Evaluation
-from negmerge.evaluation.prepared import PARTS, Prepared, measure
+from negmerge.evaluation.prepared import Figures, Prepared, measure
 from negmerge.models.network import Network
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
 from negmerge.spec.job import parse
+from negmerge.spec.result import PARTS, MethodRow
 from tests.support import pico, pico_timm
 from tests.support.archive_files import write_zip
 
@@ -183,7 +184,7 @@ def test_a_stop_while_it_asks_is_heard(case: Case) -> None:
 
 
 def test_a_control_set_without_training_samples_has_no_members_to_compare_with(case: Case) -> None:
-    parts = {part: case.prepared.retain.parts[part] for part in ("validation", "test")}
+    parts = {part: case.prepared.retain.parts[part] for part in PARTS[1:]}
     assert membership(case.model, replace(case.prepared, retain=replace(case.prepared.retain, parts=parts))) is None
 
 
@@ -215,7 +216,7 @@ def test_assessing_counts_right_answers_of_both_sides_on_every_part(case: Case, 
     assert assessment.membership == expected
 
 
-FIGURES = {
+FIGURES: Figures = {
     "train": {"retain": Evaluation(Count(7, 10), {}), "forget": Evaluation(Count(3, 5), {})},
     "validation": {"retain": Evaluation(Count(1, 2), {}), "forget": Evaluation(Count(0, 2), {})},
     "test": {"retain": Evaluation(Count(8, 9), {}), "forget": Evaluation(Count(1, 3), {})},
@@ -238,6 +239,6 @@ def test_there_are_no_four_figures_without_membership() -> None:
 
 
 @pytest.mark.parametrize("asked", [Count(2, 5), None], ids=["with membership", "without"])
-def test_a_standing_comes_back_from_a_row_that_holds_more(asked: Count | None) -> None:
+def test_an_assessment_comes_back_from_a_row_that_holds_more(asked: Count | None) -> None:
     assessment = Assessment(FIGURES, asked)
-    assert Assessment.from_json(assessment.as_json() | {"seconds": 1.5, "state": "done"}) == assessment
+    assert Assessment.of(MethodRow(**assessment.record().given(), seconds=1.5)) == assessment

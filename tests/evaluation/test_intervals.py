@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.evaluation.intervals import Spread, spread, wilson
+from negmerge.evaluation.intervals import spread, wilson
 from negmerge.evaluation.metrics import Count
+from negmerge.spec.result import Spread
 
 TWO_DEVIATIONS = math.erf(2 / math.sqrt(2))
 """The confidence at which z = 2, so that the examples work out on paper."""
@@ -91,11 +92,11 @@ def test_what_is_no_confidence_is_refused(confidence: float) -> None:
 
 def test_the_spread_by_hand() -> None:
     """1, 2, 6: mean 3, squares 4 + 1 + 9 = 14, over n − 1 = 2."""
-    assert spread([1.0, 2.0, 6.0]) == Spread(3.0, math.sqrt(7), 3)
+    assert spread([1.0, 2.0, 6.0]) == Spread(mean=3.0, deviation=math.sqrt(7), repeats=3)
 
 
 def test_a_single_run_has_no_spread() -> None:
-    assert spread([0.5]) == Spread(0.5, None, 1)
+    assert spread([0.5]) == Spread(mean=0.5, deviation=None, repeats=1)
 
 
 def test_equal_runs_have_a_spread_of_0() -> None:

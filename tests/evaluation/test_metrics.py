@@ -24,7 +24,7 @@ def head(model: ZeroShotModel) -> Tensor:
 
 
 def test_a_count_tells_its_share() -> None:
-    assert Count(2, 40).as_json() == {"accuracy": 0.05, "correct": 2, "count": 40}
+    assert Count(2, 40).record().as_json() == {"accuracy": 0.05, "correct": 2, "count": 40}
 
 
 @pytest.mark.parametrize(("correct", "count"), [(0, 0), (3, 2), (-1, 2)])
@@ -35,7 +35,7 @@ def test_what_cannot_be_a_count_is_refused(correct: int, count: int) -> None:
 
 def test_an_evaluation_survives_json() -> None:
     evaluation = Evaluation(Count(3, 5), {"one": Count(1, 2), "two": Count(2, 3)})
-    assert Evaluation.from_json(evaluation.as_json()) == evaluation
+    assert Evaluation.of(evaluation.record()) == evaluation
 
 
 def test_counts_are_those_of_the_largest_logit(model: ZeroShotModel, head: Tensor) -> None:

@@ -17,10 +17,11 @@ from experiments.subsets import SUBSETS, Merged, curve, sizes, subsets
 from negmerge.checkpoints.files import load_tensors
 from negmerge.decoding.dataset import Dataset
 from negmerge.merging.vectors import TaskVector
-from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets
+from negmerge.pipeline.tune import task_vector_path
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.result import ResultDocument, load_result
 from tests.support import local_job, pico
 
 # Subsets of a pool.
@@ -93,12 +94,13 @@ class Job:
     """A local job's result, with what the curve over N needs of it."""
 
     result: dict[str, Any]
+    document: ResultDocument
     spec: JobSpec
     datasets: tuple[Dataset, Dataset]
     folder: Path
 
     def load(self, index: int) -> TaskVector:
-        return load_tensors(self.folder / "out" / pipeline.task_vector_path(index))
+        return load_tensors(self.folder / "out" / task_vector_path(index))
 
     def curve(self, kept: Path, load: Callable[[int], TaskVector]) -> list[Merged]:
         return curve(self.spec, self.datasets, load, kept, ignore)
@@ -109,7 +111,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     folder = tmp_path_factory.mktemp("job")
     result = local_job.run(folder, compare=["task_arithmetic", "uniform"], keep_task_vectors=True)
     spec = parse(result["spec"])
-    return Job(result, spec, open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES), folder)
+    return Job(result, load_result(folder / "out"), spec, open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES), folder)
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +205,7 @@ CURVE = [
 
 
 def test_words_and_other_experiments_stay_as_they_are(job: Job, page: Path) -> None:
-    results.insert("pico", job.result, CURVE, "a machine")
+    results.insert("pico", job.document, CURVE, "a machine")
     before, after = PAGE.split("an old table")
     text = page.read_text()
     assert text.startswith(before)
@@ -212,19 +214,19 @@ def test_words_and_other_experiments_stay_as_they_are(job: Job, page: Path) -> N
 
 
 def test_a_page_without_the_experiments_markers_is_untouched(job: Job, page: Path) -> None:
-    results.insert("absent", job.result, CURVE, "a machine")
+    results.insert("absent", job.document, CURVE, "a machine")
     assert page.read_text() == PAGE
 
 
 def test_the_same_tables_a_second_time_change_nothing(job: Job, page: Path) -> None:
-    results.insert("pico", job.result, CURVE, "a machine")
+    results.insert("pico", job.document, CURVE, "a machine")
     once = page.read_text()
-    results.insert("pico", job.result, CURVE, "a machine")
+    results.insert("pico", job.document, CURVE, "a machine")
     assert page.read_text() == once
 
 
 def test_the_page_has_a_row_for_each_method_with_the_jobs_own_in_bold(job: Job, page: Path) -> None:
-    results.insert("pico", job.result, CURVE, "a machine")
+    results.insert("pico", job.document, CURVE, "a machine")
     found = cells(page)
     assert {"base model", "best single", "uniform mean", "**NegMerge**"} <= found.keys()
     test = job.result["methods"]["negmerge"]["test"]
@@ -233,7 +235,7 @@ def test_the_page_has_a_row_for_each_method_with_the_jobs_own_in_bold(job: Job, 
 
 
 def test_the_page_says_how_far_the_single_models_are_apart(job: Job, page: Path) -> None:
-    results.insert("pico", job.result, CURVE, "a machine")
+    results.insert("pico", job.document, CURVE, "a machine")
     ends = []
     for side in ("forget", "retain"):
         found = [100 * point["test"][side]["accuracy"] for point in job.result["points"]]
@@ -243,7 +245,7 @@ def test_the_page_says_how_far_the_single_models_are_apart(job: Job, page: Path)
 
 
 def test_the_curve_is_a_row_for_each_size_from_its_least_to_its_most(job: Job, page: Path) -> None:
-    results.insert("pico", job.result, CURVE, "a machine")
+    results.insert("pico", job.document, CURVE, "a machine")
     found = cells(page)
     assert found["1"] == ["2", "98.0–100.0 %", "10.0–30.0 %", "80.0–90.0 %"]
     assert found["2"] == ["1", "40.0 %", "20.0 %", "85.0 %"]
@@ -252,7 +254,7 @@ def test_the_curve_is_a_row_for_each_size_from_its_least_to_its_most(job: Job, p
 def test_the_same_figures_give_the_same_pictures_and_others_do_not(job: Job, tmp_path: Path) -> None:
     other = [replace(CURVE[0], consensus=0.5), *CURVE[1:]]
     for name, points in (("one", CURVE), ("again", CURVE), ("other", other)):
-        pictures.draw(job.result, points, tmp_path / name, "pico")
+        pictures.draw(job.document, points, tmp_path / name, "pico")
     singles, curves = (
         [(tmp_path / name / f"pico-{what}.svg").read_bytes() for name in ("one", "again", "other")]
         for what in ("singles", "curve")

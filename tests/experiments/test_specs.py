@@ -10,7 +10,8 @@ import pytest
 
 from experiments.catalog import EXPERIMENTS
 from experiments.subset import write_subset
-from negmerge.spec.job import METHODS, parse
+from negmerge.spec.job import parse
+from negmerge.spec.methods import METHODS
 from tests.support.archive_files import png
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.json"))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from negmerge.merging.accumulators import COMPONENTS, mean
-from negmerge.merging.partial import Consensus, Partial
+from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import apply_scale, task_vector
 from negmerge.spec import job as spec
+from negmerge.spec.result import Consensus
 from tests.support.task_vectors import (
     BASE,
     METHODS,
@@ -177,7 +178,7 @@ def test_signs_are_counted_before_quantising() -> None:
 def test_the_consensus_is_told_by_tensor_and_over_all() -> None:
     taus = [[1, 1, 1, -1, 0, 1, 1, -1, 1, 1, 1], [1, 1, -1, -1, 0, 1, 1, -1, -1, 1, -1]]
     expected = {"visual.w": 4 / 6, "visual.b": 3 / 4, "visual.scale": 0.0, "visual.none": 0.0}
-    assert folded(taus).consensus() == Consensus(7 / 11, expected)
+    assert folded(taus).consensus() == Consensus(share=7 / 11, tensors=expected)
 
 
 @given(row=st.lists(st.tuples(st.floats(2**-20, 4, width=32), st.floats(-1, 1, width=32)), min_size=11, max_size=11))

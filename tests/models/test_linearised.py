@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.evaluation.prepared import as_json
+from negmerge.evaluation.prepared import measured
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import load_model, load_zero_shot
 from negmerge.models.zero_shot import ZeroShotModel
@@ -108,7 +108,7 @@ def test_what_a_job_unlearned_is_measured_around_the_jobs_base_model(tmp_path: P
     spec = parse(result["spec"])
     weights = tmp_path / "out" / "unlearned"
     sides = local.open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    measured = prepare(spec, local.open_measured(weights, spec, "cpu"), *sides).base
+    found = prepare(spec, local.open_measured(weights, spec, "cpu"), *sides).base
     told = result["methods"]["negmerge"]
-    assert as_json(measured)["test"] == told["test"]
-    assert as_json(prepare(spec, load_model(weights, "cpu"), *sides).base)["test"] != told["test"]
+    assert measured(found).as_json()["test"] == told["test"]
+    assert measured(prepare(spec, load_model(weights, "cpu"), *sides).base).as_json()["test"] != told["test"]

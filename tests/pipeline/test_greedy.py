@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from negmerge.evaluation.search import Choice
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline.greedy import greedy
+from negmerge.spec.result import PointRow
+from tests.support import results
 
 
-def points(*ranks: int) -> list[dict[str, object]]:
-    return [{"index": index, "rank": [rank, 0.5]} for index, rank in enumerate(ranks)]
+def points(*ranks: int) -> list[PointRow]:
+    return [results.point(index).model_copy(update={"rank": (rank, 0.5)}) for index, rank in enumerate(ranks)]
 
 
 def vectors(*values: float) -> Callable[[int], TaskVector]:

@@ -14,7 +14,7 @@ from negmerge.models.loading import load_model
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
-from negmerge.pipeline.tune import tune
+from negmerge.pipeline.tune import new_partial, tune
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
 from negmerge.spec.sweep import expand
@@ -55,8 +55,8 @@ def test_what_was_measured_is_what_the_file_holds(job: tuple[Path, dict[str, Any
     spec = parse(result["spec"])
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
     measured = prepare(spec, load_model(folder / "out" / "unlearned"), forget, retain).base
-    assert measured["test"]["forget"].as_json() == result["methods"]["negmerge"]["test"]["forget"]
-    assert measured["test"]["retain"].as_json() == result["methods"]["negmerge"]["test"]["retain"]
+    assert measured["test"]["forget"].record().as_json() == result["methods"]["negmerge"]["test"]["forget"]
+    assert measured["test"]["retain"].record().as_json() == result["methods"]["negmerge"]["test"]["retain"]
 
 
 def test_every_method_asked_for_is_in_the_result(job: tuple[Path, dict[str, Any]]) -> None:
@@ -121,7 +121,7 @@ def test_a_control_sets_train_part_is_not_measured(tmp_path: Path) -> None:
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
     prepared = prepare(spec, open_model(spec, "cpu"), forget, retain)
     assert set(prepared.base["train"]) == {"forget"}
-    assert prepared.splits["retain"]["train"] > 0
+    assert prepared.splits.retain.train > 0
 
 
 def test_a_prepared_job_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_points_fold_to_the_same_vector_in_any_order_over_partials(tmp_path: Pat
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
     prepared = prepare(spec, model, forget, retain)
     tuned = [(point.index, tune(spec, model, prepared, point)) for point in expand(spec.sweep)]
-    one, left, right = (pipeline.new_partial(spec, model) for _ in range(3))
+    one, left, right = (new_partial(spec, model) for _ in range(3))
     for index, point in tuned:
         one.add(index, point.vector, point.single)
     for index, point in reversed(tuned):

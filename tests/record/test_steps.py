@@ -151,9 +151,9 @@ def test_conclude_gets_every_partial_and_every_point(database: Database) -> None
     with database.write() as session:
         inputs = steps.conclude_inputs(session, held)
     assert [partial.points for partial in inputs.partials] == [[0], [1]]
-    assert [row["state"] for row in inputs.points] == ["folded", "folded", "diverged"]
-    assert inputs.points[0]["loss"] == 0.5
-    assert inputs.points[2]["cause"] == "loss is nan"
+    assert [row.state for row in inputs.points] == ["folded", "folded", "diverged"]
+    assert inputs.points[0].loss == 0.5
+    assert inputs.points[2].cause == "loss is nan"
 
 
 @pytest.mark.parametrize("points", [[0], [0, 1, 1], [0, 1, 2]], ids=["missing", "twice", "never folded"])

@@ -2,32 +2,16 @@
 
 import html
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from negmerge.spec import caveats
 from negmerge.spec.job import parse
-from tests.support import local_job
+from tests.support import local_job, results
+from tests.support.results import document
 
 ONE = {"points": [{"learning_rate": 1e-3, "epochs": 2, "batch_size": 16}]}
-
-
-def outcome(points: int = 4, repeats: int = 1, left_out: Sequence[int] = (), **changes: Any) -> dict[str, Any]:
-    """What the warnings look at of a result in which all went well, but for points that diverged."""
-    document = {
-        "nothing_unlearned": False,
-        "scale_at_edge": False,
-        "points": [{"index": index} for index in range(points)],
-        "left_out": list(left_out),
-        "data": {"retain": {"classes": 10}},
-        "methods": {"base": {"validation": {"retain": {"correct": 90, "count": 100, "interval": [0.825, 0.945]}}}},
-        "duplicates": {"count": 0, "examples": []},
-        "repeats": [{"negmerge": {"scale": 1.0}}] * repeats,
-    }
-    return document | changes
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +23,21 @@ def one_point(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_where_all_went_well_there_is_nothing_to_warn_of() -> None:
-    assert caveats.of_result(outcome()) == []
+    assert caveats.of_result(document()) == []
 
 
 def test_points_that_were_left_out_are_listed() -> None:
-    assert caveats.of_result(outcome(left_out=[2])) == ["1 of 4 points diverged and were left out: 2."]
+    assert caveats.of_result(document(left_out=[2])) == ["1 of 4 points diverged and were left out: 2."]
 
 
 def test_a_pool_that_shrank_to_one_point_is_said_aloud() -> None:
-    assert caveats.ONE_POINT in caveats.of_result(outcome(left_out=[0, 2, 3]))
+    assert caveats.ONE_POINT in caveats.of_result(document(left_out=[0, 2, 3]))
 
 
 @pytest.mark.parametrize(("lowest", "warned"), [(0.1, True), (0.11, False)])
 def test_a_base_model_that_may_be_guessing_is_said_aloud(lowest: float, warned: bool) -> None:
-    known = {"correct": 16, "count": 100, "interval": [lowest, 0.25]}
-    found = caveats.of_result(outcome(methods={"base": {"validation": {"retain": known}}}))
+    known = results.figure(16, 100, lowest, 0.25)
+    found = caveats.of_result(document(methods={"base": results.base(known)}))
     assert [text.split(",")[0] for text in found] == (
         ["The base model is right on 16 of 100 kept validation samples"] if warned else []
     )
@@ -61,23 +45,23 @@ def test_a_base_model_that_may_be_guessing_is_said_aloud(lowest: float, warned: 
 
 def test_a_picture_on_both_sides_is_named() -> None:
     twice = {"count": 1, "examples": [{"forget": "f/a.png", "retain": "k/b.png"}]}
-    (found,) = caveats.of_result(outcome(duplicates=twice))
+    (found,) = caveats.of_result(document(duplicates=twice))
     assert found.startswith("1 kept image is pixel for pixel also among the forgotten ones, first k/b.png as f/a.png:")
 
 
 @pytest.mark.parametrize("left_out", [[0, 1], [3, 4], [0, 3, 4]])
 def test_a_pool_that_shrank_to_one_point_in_one_repeat_of_two_is_said_once(left_out: list[int]) -> None:
     """Points 0 to 2 are the first repeat's, 3 to 5 the second's."""
-    assert caveats.of_result(outcome(points=6, repeats=2, left_out=left_out)).count(caveats.ONE_POINT) == 1
+    assert caveats.of_result(document(points=6, repeats=2, left_out=left_out)).count(caveats.ONE_POINT) == 1
 
 
 def test_a_point_left_out_in_each_of_two_repeats_leaves_two_in_both() -> None:
-    found = caveats.of_result(outcome(points=6, repeats=2, left_out=[2, 3]))
+    found = caveats.of_result(document(points=6, repeats=2, left_out=[2, 3]))
     assert found == ["2 of 6 points diverged and were left out: 2, 3."]
 
 
 def test_repeats_do_not_make_a_pool_of_one_larger() -> None:
-    assert caveats.of_result(outcome(points=2, repeats=2)) == [caveats.ONE_POINT]
+    assert caveats.of_result(document(points=2, repeats=2)) == [caveats.ONE_POINT]
 
 
 @pytest.mark.parametrize(("rates", "warned"), [([1e-3], [caveats.ONE_POINT]), ([1e-3, 1e-4], [])])

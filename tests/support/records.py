@@ -14,6 +14,7 @@ from app.record.objects import ArtifactFile, register_key
 from app.record.states import StepKind
 from app.record.tables import Job, Step
 from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.result import PointOutcome
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ def register(session: Any, held: Claim, name: str) -> str:
 def train(database: Database, held: Claim) -> None:
     """Say that the point is trained and in the worker's partial."""
     with database.write() as session:
-        steps.finish_point(session, held, {"loss": 0.5, "seconds": 1.0, "digest": f"sha256:{held.index}"})
+        steps.finish_point(session, held, PointOutcome(loss=0.5, digest=f"sha256:{held.index}", seconds=1.0))
 
 
 def flush(

@@ -17,6 +17,7 @@ from app.store.objects import Store
 from negmerge.merging.partial import Partial
 from negmerge.pipeline.tune import TunedPoint
 from negmerge.spec.job import Merge
+from negmerge.spec.result import PointOutcome
 from tests.support import records
 from worker.context import WorkerContext
 from worker.fold import Fold
@@ -51,7 +52,7 @@ def trained(context: WorkerContext, job_id: str) -> tuple[Fold, Claim]:
     records.train(context.database, claim)
     fold = Fold(context, HeldClaims(context.settings.lease_seconds), job_id, empty)
     vector = {"visual.proj": torch.full((3,), 0.5 + claim.index)}
-    fold.add(claim, TunedPoint(vector, None, {}))
+    fold.add(claim, TunedPoint(vector, None, PointOutcome()))
     return fold, claim
 
 
@@ -112,7 +113,7 @@ def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
     fold, lost = trained(context, job_id)
     kept = records.claim(database, context.worker)
     records.train(database, kept)
-    fold.add(kept, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+    fold.add(kept, TunedPoint({"visual.proj": torch.ones(3)}, None, PointOutcome()))
     with database.write() as session:
         steps.give_back(session, [lost])
     fold.flush()
@@ -131,7 +132,7 @@ def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_fol
     for lose in (True, False):
         claim = records.claim(database, context.worker)
         records.train(database, claim)
-        fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+        fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, PointOutcome()))
         if lose:
             with database.write() as session:
                 steps.give_back(session, [claim])
@@ -161,7 +162,7 @@ def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_th
     fold._commit()  # the commit lands, and the process never hears of it, and goes on training
     claim = records.claim(database, context.worker)
     records.train(database, claim)
-    fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, {}))
+    fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, PointOutcome()))
     fold.flush()
     assert committed(database, job_id) == [0, 1]
     assert "step.reopened" not in records.event_kinds(database, job_id)
@@ -174,6 +175,8 @@ def test_a_point_that_cannot_be_added_takes_the_uncommitted_ones_with_it(
     context = make_station()
     fold, _ = trained(context, job_id)
     with pytest.raises(Exception, match=r"visual\.proj"):
-        fold.add(records.claim(database, context.worker), TunedPoint({"visual.proj": torch.ones(4)}, None, {}))
+        fold.add(
+            records.claim(database, context.worker), TunedPoint({"visual.proj": torch.ones(4)}, None, PointOutcome())
+        )
     assert fold.flush() is False
     assert committed(database, job_id) == []

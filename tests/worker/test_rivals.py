@@ -109,8 +109,9 @@ def local_spec(folder: Path, archive: Path) -> JobSpec:
 
 
 def run_here(spec: JobSpec, out: Path) -> dict[str, Any]:
+    """The result document as it is written."""
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    return pipeline.run(spec, open_model(spec, "cpu"), forget, retain, out, lambda stage: ignore)
+    return pipeline.run(spec, open_model(spec, "cpu"), forget, retain, out, lambda stage: ignore).as_json()
 
 
 def splits(spec: JobSpec) -> Splits:

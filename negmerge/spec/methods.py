@@ -1,0 +1,24 @@
+"""The merge methods as a spec names them. No numpy, no torch: the methods themselves are in ``merging.methods``.
+
+``methods.json`` is written from those classes by ``make names``, so that another method is one class.
+"""
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Literal
+
+_KNOWN: dict[str, dict[str, bool]] = json.loads(files(__package__).joinpath("methods.json").read_text(encoding="utf-8"))
+
+METHODS = tuple(_KNOWN)
+"""The names of all merge methods, the default first."""
+
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[METHODS]
+"""One of ``METHODS``: pydantic refuses any other."""
+
+
+def needs_kept_vectors(method: str) -> bool:
+    """Whether the method reads every task vector again when all are there, so that a job must keep them."""
+    return _KNOWN[method]["needs_kept_vectors"]

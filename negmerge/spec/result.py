@@ -1,0 +1,352 @@
+"""What a job leaves as figures: the result document and its rows, typed. pydantic only, no torch.
+
+Library, workers and API share these records; the JSON of a record holds the fields that were given and no others, in
+the order of their declaration. So a figure that was not measured is absent, while one that is known to be nothing
+(a table's empty cell) is null. Fields of a base class that is named last come first.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from negmerge.errors import DataError
+from negmerge.spec.job import JobSpec, ScaleRule
+from negmerge.spec.methods import MethodName
+from negmerge.spec.sweep import HyperParameters, Point, of_repeat
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+"""The parts of a data set: trained on, chosen by, reported."""
+
+SideName = Literal["forget", "retain"]
+SIDES: tuple[SideName, ...] = ("forget", "retain")
+
+
+class Record(BaseModel):
+    """Base of all records: unchangeable, unknown fields are errors, only what was given is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """That of the fields: pydantic would take what ``_given`` returns for all there is to say."""
+        return handler({name: value for name, value in schema.items() if name != "serialization"})
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were given, with their values as they are."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+
+class CountRecord(Record):
+    """``correct`` of ``count`` samples; ``accuracy`` is their share, in [0, 1]."""
+
+    accuracy: float
+    correct: int
+    count: int
+
+
+class FigureRecord(CountRecord):
+    """An accuracy with the ends of Wilson's 95 % interval, and by class where that was asked for."""
+
+    interval: tuple[float, float]
+    per_class: dict[str, "FigureRecord"] | None = Field(None, description="By class name.")
+
+    def with_classes(self, per_class: dict[str, "FigureRecord"]) -> "FigureRecord":
+        """The same figure, and those of its classes."""
+        return self.model_copy(update={"per_class": per_class})
+
+
+class Sides(Record):
+    """The figures of one part; a side that has no samples there is absent."""
+
+    forget: FigureRecord | None = None
+    retain: FigureRecord | None = None
+
+
+class Measured(Record):
+    """What a model scores: by part and side, and for classifiers membership inference."""
+
+    train: Sides | None = None
+    validation: Sides | None = None
+    test: Sides | None = None
+    membership: CountRecord | None = Field(
+        None, description="Forgotten samples that the attack takes for ones that were never trained on."
+    )
+
+    def figure(self, part: Part, side: SideName) -> FigureRecord | None:
+        """The side's figure on the part; None where it was not measured."""
+        sides: Sides | None = getattr(self, part)
+        figure: FigureRecord | None = None if sides is None else getattr(sides, side)
+        return figure
+
+    def with_membership(self, membership: CountRecord) -> Self:
+        """The same figures, and what membership inference found."""
+        return self.model_copy(update={"membership": membership})
+
+    def parts(self) -> dict[Part, Sides]:
+        """The parts that were measured."""
+        return {part: sides for part in PARTS if (sides := getattr(self, part)) is not None}
+
+
+class _PointIdentity(Record):
+    index: int
+    hyper_parameters: HyperParameters
+    seed: int
+    state: Literal["folded", "diverged"]
+    cause: str | None = Field(None, description="Why it diverged.")
+
+    @field_serializer("hyper_parameters")
+    def _all_of_them(self, hyper_parameters: HyperParameters) -> dict[str, Any]:
+        return hyper_parameters.model_dump(mode="json")
+
+
+class _Trained(Record):
+    loss: float | None = Field(None, description="Mean over the last epoch's samples.")
+    steps: int | None = None
+    digest: str | None = Field(None, description="Of the task vector.")
+    training_seconds: float | None = None
+    seconds_to_scale: float | None = Field(None, description="Until the point's own λ was found.")
+    scale: float | None = Field(None, description="The point's own λ, where it was searched as a single model.")
+    scale_at_edge: bool | None = None
+    rank: tuple[int, float] | None = Field(None, description="Of its choice of λ: smaller is better.")
+
+
+class PointOutcome(Measured, _Trained):
+    """What became of a point that was trained; its figures where it was searched as a single model."""
+
+    seconds: float | None = None
+
+
+class PointRow(PointOutcome, _PointIdentity):
+    """One point of the sweep: what it is, and its outcome or the cause of its divergence."""
+
+    @classmethod
+    def folded(cls, point: Point, outcome: PointOutcome) -> Self:
+        """The row of a point that is part of the merge."""
+        return cls(**_identity(point), state="folded", **outcome.given())
+
+    @classmethod
+    def diverged(cls, point: Point, cause: str) -> Self:
+        """The row of a point that was left out."""
+        return cls(**_identity(point), state="diverged", cause=cause)
+
+
+def _identity(point: Point) -> dict[str, Any]:
+    return {"index": point.index, "hyper_parameters": point.hyper_parameters, "seed": point.seed}
+
+
+class _RivalIdentity(Record):
+    rival: str
+    repeat: int
+    seed: int
+    state: Literal["done", "diverged"]
+    cause: str | None = Field(None, description="Why it diverged.")
+    seconds: float | None = Field(None, description="Of the method itself, without measuring.")
+
+
+class RivalRow(Measured, _RivalIdentity):
+    """One rival in one repeat: what it scores, or why it has no figures."""
+
+
+class CurveRow(Record):
+    """What the model scores on validation data at one scale."""
+
+    scale: float
+    forget: CountRecord
+    retain: CountRecord
+
+
+class _Chosen(Record):
+    scale: float | None = None
+    scale_at_edge: bool | None = None
+    curve: list[CurveRow] | None = Field(None, description="Every scale that was tried, on validation data.")
+    points: list[int] | None = Field(None, description="The points in a greedy soup, as they joined.")
+    repeat: int | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    bytes_stored: int | None = Field(None, description="What the method keeps besides the base model and its result.")
+
+
+class MethodRow(Measured, _Chosen):
+    """The base model, a merge at its chosen scale, or a rival: what it scores."""
+
+
+class Spread(Record):
+    """Mean and sample deviation over ``repeats`` values; there is no deviation of one."""
+
+    mean: float
+    deviation: float | None
+    repeats: int
+
+
+class TableRow(Record):
+    """One method over all repeats. Shares in [0, 1], the gap in percentage points; null where there is no figure."""
+
+    method: str
+    scale: Spread | None
+    forget: Spread | None
+    retain: Spread | None
+    test: Spread | None
+    membership: Spread | None
+    gap: Spread | None
+    seconds: Spread | None
+    bytes_stored: int | None
+
+
+class Consensus(Record):
+    """Share of the elements on whose sign the points agree: over the whole model, and by tensor."""
+
+    share: float
+    tensors: dict[str, float]
+
+
+class PartCounts(Record):
+    """How many samples each part has."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class SplitCounts(Record):
+    """How many samples each part of each side has."""
+
+    forget: PartCounts
+    retain: PartCounts
+
+
+class DataIdentity(Record):
+    """What tells two variants of a data set apart (``data.identity``)."""
+
+    name: str
+    root: str | None
+    classes: int
+    samples: dict[str, int]
+    ids: str = Field(description="SHA-256 over the sorted ids.")
+
+
+class DataIdentities(Record):
+    """Which data each side is of."""
+
+    forget: DataIdentity
+    retain: DataIdentity
+
+
+class Duplicate(Record):
+    """Two ids of one picture."""
+
+    forget: str
+    retain: str
+
+
+class Duplicates(Record):
+    """Kept images that are pixel for pixel a forgotten one: how many, and the first of them."""
+
+    count: int
+    examples: list[Duplicate]
+
+
+class Digests(Record):
+    """``unlearned`` is of the weights file itself, the others are over tensors."""
+
+    base: str
+    task_vector: str
+    unlearned: str
+
+
+class Environment(Record):
+    """Where the figures come from: device, threads and versions."""
+
+    device: str
+    threads: int
+    torch: str
+    open_clip: str
+    timm: str
+    python: str
+    negmerge: str
+
+
+class ResultDocument(Record):
+    """The result of a job: figures, λ curves, consensus by layer, comparison, digests."""
+
+    job: str | None
+    spec: JobSpec
+    method: MethodName
+    rule: ScaleRule
+    scale: float
+    scale_at_edge: bool
+    nothing_unlearned: bool
+    consensus: Consensus
+    methods: dict[str, MethodRow] = Field(description="The base model, the merges and the rivals, by name.")
+    repeats: list[dict[str, MethodRow | str]] = Field(
+        description="What each repeat scores, by method; where a method has no figures, the cause."
+    )
+    table: list[TableRow]
+    table_parts: dict[str, Part] = Field(description="Column of the table → the part that it is measured on.")
+    points: list[PointRow]
+    left_out: list[int]
+    splits: SplitCounts
+    data: DataIdentities
+    duplicates: Duplicates
+    digests: Digests
+    warnings: list[str] = Field(description="What a reader must know before the figures.")
+    environment: Environment
+    rounded_away: float = Field(description="Share of λτ* that the rounding to a 16-bit type swallowed.")
+
+    @field_serializer("spec")
+    def _without_what_was_not_given(self, spec: JobSpec) -> dict[str, Any]:
+        return spec.model_dump(mode="json", exclude_none=True)
+
+    def points_of(self, repeat: int) -> Sequence[PointRow]:
+        """The rows of one repeat's points, in order."""
+        return of_repeat(self.points, repeat, len(self.repeats))
+
+    def singles(self) -> list[PointRow]:
+        """The first repeat's points that were searched as single models, best first by their rank on validation data.
+
+        The test figures chose nothing here.
+        """
+        return by_rank(self.points_of(0))
+
+
+def by_rank(points: Sequence[PointRow]) -> list[PointRow]:
+    """Those points that were searched as single models, best first; of equal ones that of the smaller index."""
+    searched = [point for point in points if point.rank is not None]
+    return sorted(searched, key=lambda point: (point.rank, point.index))
+
+
+def load_result(path: Path) -> ResultDocument:
+    """The result document in a ``result.json``, or in the folder that holds one.
+
+    Raises DataError where there is none, or the file holds something else.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        return ResultDocument.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        where = "/".join(map(str, wrong["loc"]))
+        raise DataError(f"{file} is no result of this version: {where or 'the document'}: {wrong['msg']}") from None
