@@ -56,8 +56,7 @@ def _combined(
         with context.scratch.folder() as folder:
             path = folder / "partial.safetensors"
             context.download(committed.key, path, on_step)
-            repeat = loaded.repeat_of(committed.points[0])  # a worker begins another partial for another repeat
-            combined[repeat].combine(Partial.load(path, loaded.model.base, loaded.spec.merge))
+            combined[committed.repeat].combine(Partial.load(path, loaded.model.base, loaded.spec.merge))
     return combined
 
 

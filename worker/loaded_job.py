@@ -11,7 +11,6 @@ from negmerge.models.network import Network
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
 from negmerge.spec.job import JobSpec
-from negmerge.spec.sweep import count
 from worker import resolve
 from worker.context import WorkerContext
 
@@ -24,10 +23,6 @@ class LoadedJob:
     spec: JobSpec
     model: Network
     prepared: Prepared
-
-    def repeat_of(self, index: int) -> int:
-        """In which repeat of the sweep a point is: they are numbered repeat after repeat."""
-        return index // count(self.spec.sweep)
 
 
 def load_job(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob:

@@ -11,9 +11,9 @@ from worker.loaded_job import LoadedJob
 
 def rival_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_step: OnStep) -> None:
     """Run the claimed rival. One that diverged has no figures, and fails no job. Raises LostClaim."""
-    assert claim.hyper_parameters is not None  # every rival has a name, a repeat
+    assert claim.rival is not None  # every rival has a name
     assert claim.seed is not None  # and a seed
-    run = RivalRun(claim.hyper_parameters["rival"], claim.hyper_parameters["repeat"], claim.seed)
+    run = RivalRun(claim.rival, claim.repeat, claim.seed)
     row = rival_runs.run(loaded.spec, loaded.model, loaded.prepared, run, on_step)
     with context.database.write() as session:
         steps.finish_rival(session, claim, row)

@@ -21,7 +21,7 @@ def tune_step(context: WorkerContext, loaded: LoadedJob, fold: Fold, claim: Clai
     A point that diverged is left out, or fails the job, as the spec says.
     """
     assert claim.seed is not None  # every point has one
-    point = Point(claim.index, HyperParameters.model_validate(claim.hyper_parameters), claim.seed)
+    point = Point(claim.index, HyperParameters.model_validate(claim.hyper_parameters), claim.seed, claim.repeat)
     try:
         tuned = tune(loaded.spec, loaded.model, loaded.prepared, point, on_step)
     except DivergedError as error:

@@ -156,7 +156,7 @@ class Loop(threading.Thread):
         if claim.kind is StepKind.RIVAL:
             rival_step(self._context, loaded, claim, self._on_step)
             return
-        tune_step(self._context, loaded, self._fold_for(loaded, loaded.repeat_of(claim.index)), claim, self._on_step)
+        tune_step(self._context, loaded, self._fold_for(loaded, claim.repeat), claim, self._on_step)
 
     def _fold_for(self, loaded: LoadedJob, repeat: int) -> Fold:
         """The fold of this repeat of the job's sweep; that of another is committed first."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.schemas import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
 from app.intake.estimate import Estimate
 from app.record import steps, tables
+from app.record.progress import Progress as JobProgress
 from app.record.states import JobState
 from negmerge.spec.result import Part, ResultDocument, Sides
 
@@ -98,7 +99,7 @@ class Job(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, row: tables.Job, progress: dict[str, Any], queue_position: int | None) -> "Job":
+    def of(cls, row: tables.Job, found: JobProgress) -> "Job":
         """The row as a resource, with what only a query can tell."""
         return cls(
             id=row.id,
@@ -106,8 +107,8 @@ class Job(BaseModel):
             terminal=JobState(row.state).terminal,
             cancel_requested=row.cancel_requested_at is not None,
             queue=row.queue,
-            queue_position=queue_position,
-            progress=Progress.model_validate(progress),
+            queue_position=found.queue_position,
+            progress=Progress.model_validate(found, from_attributes=True),
             points=row.points,
             spec=compact(row.spec),
             metadata=row.meta,

@@ -1,5 +1,6 @@
 """Jobs: submit (or only estimate), list, look, cancel, delete."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from app.errors import Invalid, InvalidSpec, JobDeleted
 from app.intake import references
 from app.intake.estimate import estimate
 from app.record import jobs, tables
-from app.record.progress import progress, queue_position
+from app.record.progress import progress
 from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
 from negmerge.data.selection import Splits
@@ -111,7 +112,7 @@ def list_jobs(
             created_after=created_after,
             created_before=created_before,
         )
-        data = [_resource(session, job) for job in page.jobs]
+        data = _resources(session, page.jobs)
     return schemas.Page(data=data, next_cursor=page.next_cursor)
 
 
@@ -161,8 +162,14 @@ def _parsed(document: dict[str, object]) -> JobSpec:
         raise of_library(error, InvalidSpec) from None
 
 
-def _resource(session: Session, job: tables.Job) -> Job:
-    return Job.of(job, progress(session, job), queue_position(session, job))
+def _resources(session: Session, rows: Sequence[tables.Job]) -> list[Job]:
+    """The jobs as resources, with what only a query can tell: as many queries for a page as for one."""
+    found = progress(session, rows)
+    return [Job.of(row, found[row.id]) for row in rows]
+
+
+def _resource(session: Session, row: tables.Job) -> Job:
+    return _resources(session, [row])[0]
 
 
 def _metadata(request: Request) -> dict[str, str]:

@@ -107,12 +107,18 @@ def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: st
     session.add_all(JobMetadata(job_id=job.id, key=key, value=value) for key, value in spec.metadata.items())
     session.add(_step(job, StepKind.PREPARE))
     session.add_all(
-        _step(job, StepKind.POINT, point.index, point.hyper_parameters.model_dump(mode="json"), point.seed)
+        _step(
+            job,
+            StepKind.POINT,
+            point.index,
+            repeat=point.repeat,
+            hyper_parameters=point.hyper_parameters.model_dump(mode="json"),
+            seed=point.seed,
+        )
         for point in points
     )
     session.add_all(
-        _step(job, StepKind.RIVAL, i, {"rival": run.name, "repeat": run.repeat}, run.seed)
-        for i, run in enumerate(rivals)
+        _step(job, StepKind.RIVAL, i, repeat=run.repeat, rival=run.name, seed=run.seed) for i, run in enumerate(rivals)
     )
     session.add(_step(job, StepKind.CONCLUDE))
     record_event(session, job, "job.queued", {"points": len(points), "rivals": len(rivals)})
@@ -120,23 +126,9 @@ def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: st
     return job
 
 
-def _step(
-    job: Job,
-    kind: StepKind,
-    index: int = 0,
-    hyper_parameters: dict[str, Any] | None = None,
-    seed: int | None = None,
-) -> Step:
-    return Step(
-        job_id=job.id,
-        kind=kind,
-        index=index,
-        state=StepState.OPEN,
-        attempts=0,
-        hyper_parameters=hyper_parameters,
-        seed=seed,
-        keys=[],
-    )
+def _step(job: Job, kind: StepKind, index: int = 0, *, repeat: int = 0, **what: Any) -> Step:
+    """An open step. what: the columns that only some kinds have."""
+    return Step(job_id=job.id, kind=kind, index=index, repeat=repeat, state=StepState.OPEN, attempts=0, keys=[], **what)
 
 
 def _canonical_sha256(document: Mapping[str, Any]) -> str:
@@ -180,8 +172,8 @@ def page(
         wanted.append(Job.state.in_(states))
     if metadata:  # one subquery, however many filters: PostgreSQL plans a join of many for minutes
         pair = tuple_(JobMetadata.key, JobMetadata.value).in_(list(metadata.items()))
-        held = select(func.count()).where(JobMetadata.job_id == Job.id, pair).scalar_subquery()
-        wanted.append(held == len(metadata))
+        matching = select(func.count()).where(JobMetadata.job_id == Job.id, pair).scalar_subquery()
+        wanted.append(matching == len(metadata))
     if created_after is not None:
         wanted.append(Job.created_at > created_after)
     if created_before is not None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true, update
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.record import db, ids
@@ -36,7 +36,6 @@ class Arithmetic:
 
     device: str  # "cpu" or "cuda"
     threads: int  # of the CPU's arithmetic
-    stacking: int = 1  # points trained at once
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,13 @@ class Claim:
     tenant: str
     kind: StepKind
     index: int  # of a point or a rival; 0 otherwise
+    repeat: int  # of the sweep, that a point or a rival belongs to; 0 otherwise
+    rival: str | None  # what to train in a step of the kind rival
     token: str
     attempt: int  # 1 for the first
     lease_until: datetime  # by the database's clock
     spec: dict[str, Any]
-    hyper_parameters: dict[str, Any] | None  # of a point; of a rival its name and repeat
+    hyper_parameters: dict[str, Any] | None  # of a point
     seed: int | None  # of a point or a rival
     prepared_key: str | None  # from tuning on
 
@@ -83,11 +84,6 @@ def claim_next(session: Session, worker: WorkerIdentity, lease_seconds: float) -
             return _claim(session, job, step, worker, lease_seconds)
         tried.append(job_id)
     return None
-
-
-def due_queues(session: Session) -> set[str]:
-    """Names of the queues whose jobs have a step that nobody holds."""
-    return set(session.scalars(select(Job.queue).where(_due(true())).distinct()))
 
 
 def _due(fits: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -115,7 +111,7 @@ def _some(kinds: Sequence[StepKind], *states: StepState) -> ColumnElement[bool]:
 
 def _next_job(worker: WorkerIdentity, tried: Sequence[str]) -> Select[str]:
     mine = worker.arithmetic
-    fits = and_(Job.device == mine.device, Job.threads == mine.threads, Job.stacking == mine.stacking)
+    fits = and_(Job.device == mine.device, Job.threads == mine.threads)
     known = or_(
         exists().where(Partial.job_id == Job.id, Partial.worker == worker.id),
         exists().where(Step.job_id == Job.id, Step.worker == worker.id, Step.state == StepState.CLAIMED),
@@ -131,7 +127,7 @@ def _due_step(session: Session, job: Job, worker: WorkerIdentity) -> Step | None
     steps = select(Step).where(Step.job_id == job.id, Step.state == StepState.OPEN).order_by(Step.index).limit(1)
     if job.state in (JobState.QUEUED, JobState.PREPARING):
         return session.scalar(steps.where(Step.kind == StepKind.PREPARE))
-    if Arithmetic(job.device or "", job.threads or 0, job.stacking or 0) != worker.arithmetic:
+    if Arithmetic(job.device or "", job.threads or 0) != worker.arithmetic:
         return None
     if job.state == JobState.TUNING:
         for kind in _TRAINING:
@@ -162,6 +158,8 @@ def _claim(session: Session, job: Job, step: Step, worker: WorkerIdentity, lease
         tenant=job.tenant,
         kind=StepKind(step.kind),
         index=step.index,
+        repeat=step.repeat,
+        rival=step.rival,
         token=step.token,
         attempt=step.attempts,
         lease_until=step.lease_until,

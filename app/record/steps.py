@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
-from app.record.leases import Arithmetic, Claim, WorkerIdentity, due_queues, lease_lives, require_claim, step_of
+from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
 from app.record.states import TERMINAL, JobState, StepKind, StepState
@@ -47,6 +47,7 @@ class FlushOutcome(StrEnum):
 class CommittedPartial:
     """The last state of a partial that a flush committed."""
 
+    repeat: int
     key: str
     points: list[int]
 
@@ -82,7 +83,7 @@ def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic
     _end(session, step, StepState.DONE)
     keep(session, [prepared_key])
     job.prepared_key = prepared_key
-    job.device, job.threads, job.stacking = arithmetic.device, arithmetic.threads, arithmetic.stacking
+    job.device, job.threads = arithmetic.device, arithmetic.threads
     transition(session, job, JobState.TUNING)
 
 
@@ -100,10 +101,11 @@ def finish_point(session: Session, claim: Claim, outcome: PointOutcome, vector: 
 
 
 def flush(session: Session, claims: Sequence[Claim], partial_id: str, key: str, points: Sequence[int]) -> FlushOutcome:
-    """Commit a worker's partial of one job: its points become folded and its row points at the new object.
+    """Commit a worker's partial of one repeat of a job: its points become folded and its row points at the new object.
 
-    claims: the trained points that are not yet committed, at least one, all of one job. key: the registered object
-    of the partial, owned by the token of one of them. points: all points in it, those of earlier flushes included.
+    claims: the trained points that are not yet committed, at least one, all of one repeat of one job. key: the
+    registered object of the partial, owned by the token of one of them. points: all points in it, those of earlier
+    flushes included.
     VOID where any claim is lost or the job is not tuning or to be cancelled. Where the commit's outcome is
     unknown, ask ``committed``.
     """
@@ -114,12 +116,15 @@ def flush(session: Session, claims: Sequence[Claim], partial_id: str, key: str, 
     if len(steps) < len(claims):
         return FlushOutcome.VOID
     row = session.get(Partial, partial_id)
+    repeats = {step.repeat for step in steps} | ({row.repeat} if row else set())
+    if len(repeats) > 1:
+        raise InternalError(f"partial {partial_id} is said to hold points of the repeats {sorted(repeats)}: one is all")
     indices = sorted(step.index for step in steps)
     if sorted([*(row.points if row else []), *indices]) != sorted(points):
         raise InternalError(f"partial {partial_id} is said to hold {list(points)}: that is not what was claimed")
     moment = db.now(session)
     if row is None:
-        row = Partial(id=partial_id, job_id=job.id, worker=steps[0].worker)
+        row = Partial(id=partial_id, job_id=job.id, repeat=steps[0].repeat, worker=steps[0].worker)
     else:
         release(session, [row.key])
     row.key, row.points, row.updated_at = key, sorted(points), moment
@@ -134,7 +139,7 @@ def flush(session: Session, claims: Sequence[Claim], partial_id: str, key: str, 
 def committed(session: Session, partial_id: str) -> CommittedPartial | None:
     """What the last flush of this partial committed; None where there was none."""
     row = session.get(Partial, partial_id)
-    return CommittedPartial(row.key, list(row.points)) if row is not None else None
+    return CommittedPartial(row.repeat, row.key, list(row.points)) if row is not None else None
 
 
 def diverge_point(session: Session, claim: Claim, cause: Mapping[str, Any]) -> None:
@@ -165,7 +170,7 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     """
     require_claim(session, claim)
     rows = session.scalars(select(Partial).where(Partial.job_id == claim.job_id).order_by(Partial.id))
-    partials = [CommittedPartial(row.key, list(row.points)) for row in rows]
+    partials = [CommittedPartial(row.repeat, row.key, list(row.points)) for row in rows]
     steps = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.POINT).order_by(Step.index)
     points = list(session.scalars(steps))
     folded = [step.index for step in points if step.state == StepState.FOLDED]
@@ -265,8 +270,8 @@ def release_worker(session: Session, worker_id: str, max_attempts: int) -> None:
     _fail_all(session, mine, cause, max_attempts)
 
 
-def sweep(session: Session, max_attempts: int) -> set[str]:
-    """Open what leases ran out on, end cancelled jobs that nobody works on. Returns the queues with work to do.
+def sweep(session: Session, max_attempts: int) -> None:
+    """Open what leases ran out on, end cancelled jobs that nobody works on.
 
     Jobs that somebody is changing at this moment are left to the next sweep, so no sweep ever waits.
     """
@@ -280,8 +285,6 @@ def sweep(session: Session, max_attempts: int) -> set[str]:
         job = lock(session, job_id, skip_locked=True)
         if job is not None:
             settle(session, job)
-    session.flush()
-    return due_queues(session)
 
 
 def seen(session: Session, worker: WorkerIdentity) -> None:
@@ -291,7 +294,7 @@ def seen(session: Session, worker: WorkerIdentity) -> None:
     if row is None:
         mine = worker.arithmetic
         row = Worker(id=worker.id, host=worker.host, pid=worker.pid, queue=worker.queue, started_at=moment)
-        row.device, row.threads, row.stacking = mine.device, mine.threads, mine.stacking
+        row.device, row.threads = mine.device, mine.threads
         session.add(row)
     row.seen_at = moment
 

@@ -130,7 +130,6 @@ class Job(Table):
     points: Mapped[int]
     device: Mapped[str | None] = mapped_column(String(20))  # the arithmetic: set by prepare, and only
     threads: Mapped[int | None]  # workers with the same one tune and conclude this job
-    stacking: Mapped[int | None]
     prepared_key: Mapped[str | None] = mapped_column(Text)
     result_key: Mapped[str | None] = mapped_column(Text)
     digests: Mapped[dict[str, Any] | None]  # of the result: base, task_vector, unlearned
@@ -168,6 +167,8 @@ class Step(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(10), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True)
+    repeat: Mapped[int] = mapped_column(server_default="0")  # of the sweep, for a point or a rival; 0 otherwise
+    rival: Mapped[str | None] = mapped_column(String(64))  # what is trained in a step of the kind rival
     state: Mapped[str] = mapped_column(String(10))
     attempts: Mapped[int]
     token: Mapped[str | None] = mapped_column(String(40))
@@ -186,11 +187,12 @@ class Step(Table):
 
 
 class Partial(Table):
-    """What one worker process has folded of a job: its object and the points in it. Never adopted."""
+    """What one worker process has folded of one repeat of a job: its object and the points in it. Never adopted."""
 
     __tablename__ = "partials"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)  # a UUID of process life × job
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    repeat: Mapped[int] = mapped_column(server_default="0")
     key: Mapped[str] = mapped_column(Text)
     points: Mapped[list[int]]
     worker: Mapped[str] = mapped_column(String(40))
@@ -254,6 +256,5 @@ class Worker(Table):
     queue: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(20))
     threads: Mapped[int]
-    stacking: Mapped[int]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]

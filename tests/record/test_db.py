@@ -31,7 +31,7 @@ def test_the_clock_is_utc_and_goes_on_inside_a_transaction(database: Database) -
 
 def test_a_moment_comes_back_as_it_was_written(database: Database) -> None:
     moment = datetime(2026, 2, 28, 23, 59, 59, 123_000, tzinfo=UTC)
-    worker = Worker(id="wrk_1", host="here", pid=1, queue="q", device="cpu", threads=1, stacking=1)
+    worker = Worker(id="wrk_1", host="here", pid=1, queue="q", device="cpu", threads=1)
     with database.write() as session:
         worker.started_at = worker.seen_at = moment
         session.add(worker)

@@ -162,7 +162,8 @@ def test_no_step_of_a_cancelled_job_is_claimed(database: Database) -> None:
     claim(database, make_worker())
     cancel(database, job_id)
     assert claim_or_none(database, make_worker()) is None
-    assert sweep(database) == set()
+    sweep(database)
+    assert claim_or_none(database, make_worker()) is None
 
 
 def test_a_step_of_a_cancelled_job_cannot_end_well(database: Database) -> None:

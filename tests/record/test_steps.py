@@ -99,9 +99,7 @@ def test_a_worker_takes_only_jobs_of_its_queue(database: Database) -> None:
     assert claim(database, make_worker(queue="big")).kind == StepKind.PREPARE
 
 
-@pytest.mark.parametrize(
-    "other", [Arithmetic("cuda", 2), Arithmetic("cpu", 4), Arithmetic("cpu", 2, stacking=2)], ids=str
-)
+@pytest.mark.parametrize("other", [Arithmetic("cuda", 2), Arithmetic("cpu", 4)], ids=str)
 def test_points_go_only_to_workers_with_the_same_arithmetic(database: Database, other: Arithmetic) -> None:
     make_tuning_job(database)
     assert claim_or_none(database, make_worker(other)) is None
@@ -112,13 +110,6 @@ def test_conclude_goes_only_to_a_worker_with_the_same_arithmetic(database: Datab
     make_tuning_job(database)
     fold(database, make_worker())
     assert claim_or_none(database, make_worker(Arithmetic("cuda", 2))) is None
-
-
-def test_due_queues_are_those_with_a_step_that_nobody_holds(database: Database) -> None:
-    make_job(database, queue="waiting")
-    make_job(database, queue="busy")
-    claim(database, make_worker(queue="busy"))
-    assert sweep(database) == {"waiting"}
 
 
 def test_many_claimers_never_get_the_same_point(database: Database) -> None:

@@ -137,9 +137,9 @@ def let_the_lease_end() -> None:
     time.sleep(SHORT * 2)
 
 
-def sweep(database: Database, max_attempts: int = 5) -> set[str]:
+def sweep(database: Database, max_attempts: int = 5) -> None:
     with database.write() as session:
-        return steps.sweep(session, max_attempts)
+        steps.sweep(session, max_attempts)
 
 
 def cancel(database: Database, job_id: str) -> None:
