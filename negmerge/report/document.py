@@ -75,7 +75,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
 
 
 def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, Any]:
-    """The result document of DESIGN §7."""
+    """The result document, which ``result.json`` holds and ``GET /v1/jobs/{id}/result`` gives."""
     spec, prepared = concluded.spec, concluded.prepared
     main = concluded.results[spec.merge.method][0].choice
     document = {
