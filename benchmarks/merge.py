@@ -52,7 +52,7 @@ def main(elements: int = ELEMENTS, tuned: int = TUNED, runs: int = RUNS) -> None
 
 
 def published(folder: Path) -> None:
-    """The released code's way (PAPER.md, "The algorithm"), with λ = 1."""
+    """The released CLIP code's way (arXiv 2410.05583): add up checkpoints and their signs in memory, with λ = 1."""
     base: dict[str, Tensor] = torch.load(folder / "base.pt", weights_only=True)
     sums = {name: torch.zeros_like(theta) for name, theta in base.items()}
     signs = {name: torch.zeros_like(theta) for name, theta in base.items()}

@@ -1,4 +1,4 @@
-"""Choosing the scale λ on validation data (DESIGN §3), in exact arithmetic.
+"""Choosing the scale λ on validation data, in exact arithmetic (``docs/method.md``).
 
 Accuracies are compared as integer counts, and a share such as ``keep`` as the decimal that was written (0.95 is
 19/20, not the binary fraction nearest to it), so that no rounding decides a choice.

@@ -1,7 +1,8 @@
-"""What a merge adds up: components, each a commutative monoid over flat arrays, exact to the last bit (DESIGN §3).
+"""What a merge adds up: components, each a commutative monoid over flat arrays, exact to the last bit.
 
 A sum of task vectors is int64 fixed point in steps of 2⁻⁵⁰. Integer addition is associative, so no component
-depends on the order of the points, on how they were split over workers, or on how elements were cut into chunks.
+depends on the order of the points, on how they were split over workers, or on how elements were cut into chunks
+(``docs/method.md``).
 numpy, because on these small chunks it takes half the time of torch.
 """
 

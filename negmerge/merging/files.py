@@ -78,7 +78,7 @@ def merge_files(
     """Write θ₀ − λ·τ* of the fine-tuned models as one safetensors file, with θ₀'s types and metadata.
 
     One pass over all files (ties: four), in constant memory; the process keeps what it frees from then on
-    (``allocation``), so that a piece's arrays take the room of the last piece's. Buffers are copied from the base
+    (``negmerge.memory``), so that a piece's arrays take the room of the last piece's. Buffers are copied from the base
     model. ``out`` is written atomically, and not touched where anything is wrong: TensorError names a tensor that is
     missing, extra, misshapen, not finite or has a |τ| ≥ 8; CheckpointError a file that cannot be read or written;
     MergeError a method, an option or a number of models that cannot be merged.

@@ -53,7 +53,7 @@ class _Best:
 class Partial:
     """Some points of a sweep, added up for some methods.
 
-    base: the tensors that take component, by name in θ₀'s order; only their names and shapes are used. merge: the
+    base: the tensors that take part, by name in θ₀'s order; only their names and shapes are used. merge: the
     spec's options. chunk: elements worked on at once; it changes no bit. Memory does not depend on how many
     points are added: 10 bytes an element for negmerge (12 from 256 points on), shared with uniform; magmax
     takes 4, ties 18 (20), task_arithmetic 4.
@@ -216,7 +216,7 @@ class Partial:
     def _check_shapes(self, vector: TaskVector) -> None:
         for name in vector:
             if name not in self._shapes:
-                raise TensorError(name, "does not take component in this merge")
+                raise TensorError(name, "does not take part in this merge")
         for name, shape in self._shapes.items():
             if name not in vector:
                 raise TensorError(name, "is missing from the task vector")

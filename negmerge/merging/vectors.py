@@ -1,4 +1,4 @@
-"""Task vectors: which tensors take part, τ = θᵢ − θ₀, and θ* = θ₀ − λ τ* (DESIGN §3).
+"""Task vectors: which tensors take part, τ = θᵢ − θ₀, and θ* = θ₀ − λ τ* (``docs/method.md``).
 
 All arithmetic is float32 on the CPU, whatever the storage type. ``apply_scale`` is the one way from a merged
 vector to weights, used by search, test and file alike.

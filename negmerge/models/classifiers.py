@@ -1,4 +1,4 @@
-"""timm classifiers: everything that is trained takes part, the head too; BatchNorm's statistics never do (DESIGN §3).
+"""timm classifiers: everything that is trained takes part, the head too; BatchNorm's statistics never do.
 
 A folder is timm's own: ``config.json`` beside ``model.safetensors``, which ``timm.create_model("local-dir:…")`` loads
 as it is; only the 3×3 stem (``"stem": "cifar"``) is ours, because timm has none.

@@ -1,6 +1,6 @@
 """A model that is to unlearn, whatever its family: θ₀, the tensors that take part, and logits from images.
 
-Families are in files of their own: ``zero_shot`` (open_clip) and ``classifiers`` (timm); ``models`` opens either.
+Families are in files of their own: ``zero_shot`` (open_clip) and ``classifiers`` (timm); ``loading`` opens either.
 
 Shapes: B images, C classes, S pixels a side.
 """

@@ -1,6 +1,6 @@
 """open_clip models in the zero-shot setting.
 
-Only the image tower moves; the text tower and the head made from it stay frozen (DESIGN §3). A folder is
+Only the image tower moves; the text tower and the head made from it stay frozen. A folder is
 open_clip's own: ``open_clip_config.json`` beside ``open_clip_model.safetensors``, which
 ``open_clip.create_model("local-dir:…")`` loads as it is.
 

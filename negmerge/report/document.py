@@ -81,7 +81,10 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
 
 
 def as_document(concluded: Concluded, digests: Digests, where: Environment, rounded_away: float) -> ResultDocument:
-    """All that was concluded as one record. where: what it was computed on and with."""
+    """The result document, which ``result.json`` holds and ``GET /v1/jobs/{id}/result`` gives.
+
+    where: what it was computed on and with.
+    """
     spec, prepared = concluded.spec, concluded.prepared
     main = concluded.results[spec.merge.method][0].choice
     document = ResultDocument(

@@ -1,4 +1,4 @@
-"""Fine-tuning one point of the sweep on the forget set (DESIGN §3 "Training a point"; PAPER "CLIP fine-tuning").
+"""Fine-tuning one point of the sweep on the forget set (``docs/method.md``, "Training a point").
 
 Of a zero-shot model only the image tower's parameters move, against the frozen head; of a classifier all do.
 Everything random comes from the point's seed, and the process's own random state is left as it was: the same seed on

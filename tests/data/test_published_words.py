@@ -41,7 +41,7 @@ def test_digits_are_called_by_their_figures(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    # PAPER.md, "CLIP data"; the last three have no published head
+    # as the released CLIP code has them; the last three have no published head
     [
         ("StanfordCars", 8),
         ("DTD", 8),

@@ -21,7 +21,7 @@ from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TOP = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("var", ".git")]
 PORT = 8765
 """The port of the walk-through, replaced here by a free one: nothing else of it is changed."""

@@ -1,4 +1,4 @@
-"""The published algorithm, restated plainly from PAPER.md, beside a whole job. It shares no code with the library.
+"""The published algorithm (arXiv 2410.05583), restated plainly, beside a whole job. It shares no code with the library.
 
 For each fine-tuned checkpoint: τᵢ = θᵢ − θ₀. Sum the τᵢ; sum their signs. Where |sum of signs| = N the merged element
 is sum/N, else 0. θ(λ) = θ₀ − λ·merged, the λ with the lowest forget validation accuracy whose retain validation

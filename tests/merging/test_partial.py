@@ -148,18 +148,18 @@ def tampered(name: str, tensor: Tensor | None) -> TaskVector:
 
 
 @pytest.mark.parametrize(
-    ("name", "tensor"),
+    ("name", "tensor", "said"),
     [
-        ("visual.b", None),
-        ("visual.extra", torch.ones(1)),
-        ("visual.b", torch.ones(5)),
-        ("visual.b", torch.ones(4, dtype=torch.float64)),
+        ("visual.b", None, "is missing"),
+        ("visual.extra", torch.ones(1), "does not take part"),
+        ("visual.b", torch.ones(5), r"float32 \[5\]"),
+        ("visual.b", torch.ones(4, dtype=torch.float64), "float64"),
     ],
     ids=["missing", "extra", "misshapen", "not float32"],
 )
-def test_a_task_vector_that_does_not_fit_is_refused_by_name(name: str, tensor: Tensor | None) -> None:
+def test_a_task_vector_that_does_not_fit_is_refused_by_name(name: str, tensor: Tensor | None, said: str) -> None:
     partial = Partial(["negmerge"], BASE, PLAIN)
-    with pytest.raises(TensorError) as caught:
+    with pytest.raises(TensorError, match=said) as caught:
         partial.add(0, tampered(name, tensor))
     assert caught.value.tensor == name
     assert partial.points == []

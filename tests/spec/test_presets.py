@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.sweep import Grid, HyperParameters, Sweep, count, expand
 
-# PAPER.md, "CLIP fine-tuning": data set → epochs of the fine-tuning, epochs of the pool of 30.
+# As the released CLIP code has them: data set → epochs of the fine-tuning, epochs of the pool of 30.
 PUBLISHED = {
     "cars": (35, 70),
     "dtd": (76, 100),
