@@ -20,10 +20,8 @@ from app.record.states import TERMINAL
 from app.record.tables import Dataset as DatasetRow
 from app.record.tables import Job
 from app.record.tables import Model as ModelRow
-from app.settings import Settings
 from negmerge.checkpoints.files import sha256 as file_sha256
 from negmerge.data.archives import Index
-from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
@@ -64,7 +62,7 @@ def _open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: On
 
 def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step: OnStep) -> Dataset:
     """A data set that the spec names. Raises DataError."""
-    limits = limits_of(context.settings)
+    limits = context.settings.archive_limits
     if ref.torchvision is not None:
         root = uris.local_path(ref.root or "", context.settings)
         if root is None:
@@ -87,16 +85,6 @@ def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step:
         )
         index = Index.from_json(json.loads(context.store.read(row.index_key))) if row.index_key else None
     return open_archive(path, index, row.class_names, row.templates, limits)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What an archive may hold, as the settings say."""
-    return Limits(
-        bytes=settings.max_archive_bytes,
-        files=settings.max_archive_files,
-        ratio=settings.max_archive_ratio,
-        pixels=settings.max_image_pixels,
-    )
 
 
 def is_active(session: Session, job_id: str) -> bool:

@@ -21,7 +21,6 @@ from app.record.tables import Dataset, Model
 from app.settings import Settings
 from app.store.objects import Store, put_for
 from negmerge.data.archives import Index, index_archive
-from negmerge.data.members import Limits
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of
 
@@ -95,15 +94,8 @@ class Registrar:
         """Check, index and store an uploaded archive. Raises InvalidDataset, naming the file at fault."""
         if given.uri is not None:
             raise Invalid("an upload has no uri", [FieldError("/uri", "leave it away, or send JSON")])
-        settings = self._settings
-        limits = Limits(
-            bytes=settings.max_archive_bytes,
-            files=settings.max_archive_files,
-            ratio=settings.max_archive_ratio,
-            pixels=settings.max_image_pixels,
-        )
         try:
-            index = index_archive(upload.path, limits)
+            index = index_archive(upload.path, self._settings.archive_limits)
         except DataError as error:
             raise InvalidDataset(str(error), [FieldError("/file", str(error))]) from None
         if unknown := [name for name in given.class_names if name not in index.classes]:
