@@ -91,7 +91,7 @@ def _merged(
     vector = partial.result("negmerge")
     choice = choose_scale(spec, model, prepared, vector, on_step, with_curve=False)
     load_at(model, vector, choice.scale)
-    parts = table_parts(prepared)
+    parts = table_parts(prepared, model.is_classifier)
     figures = {
         side: measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total.accuracy
         for side, part in (("forget", parts["forget"]), ("retain", parts.get("test", parts["retain"])))

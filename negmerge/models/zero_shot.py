@@ -28,6 +28,7 @@ class ZeroShotModel(Network):
     """A CLIP: features of an image times a head that is made from words."""
 
     family = "open_clip"
+    is_classifier = False
     config_file = CONFIG_FILE
     weights_file = WEIGHTS_FILE
 

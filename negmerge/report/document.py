@@ -78,6 +78,7 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
     """The result document of DESIGN §7."""
     spec, prepared = concluded.spec, concluded.prepared
     main = concluded.results[spec.merge.method][0].choice
+    parts = table_parts(prepared, spec.base_model.is_classifier)
     document = {
         "job": concluded.job,
         "spec": spec.model_dump(mode="json", exclude_none=True),
@@ -91,8 +92,8 @@ def as_document(concluded: Concluded, digests: Mapping[str, str]) -> dict[str, A
         | {name: _method(results[0]) for name, results in concluded.results.items()}
         | {row["rival"]: _rival(row) for row in reversed(concluded.rivals) if row["state"] == "done"},
         "repeats": _repeats(concluded),
-        "table": table(_runs(concluded), table_parts(prepared)),
-        "table_parts": table_parts(prepared),
+        "table": table(_runs(concluded), parts),
+        "table_parts": parts,
         "points": [dict(point) for point in concluded.points],
         "left_out": [point["index"] for point in concluded.points if point["state"] != "folded"],
         "splits": prepared.splits,

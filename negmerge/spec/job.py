@@ -45,6 +45,7 @@ class OpenClipModel(Spec):
     """A zero-shot model of open_clip; weights with their own config need no ``architecture``."""
 
     is_classifier: ClassVar[bool] = False
+    """Whether the model has a head of its own, rather than one made of class words."""
 
     family: Literal["open_clip"]
     architecture: Architecture | None = Field(
