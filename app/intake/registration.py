@@ -21,18 +21,16 @@ from app.record.tables import Dataset, Model
 from app.settings import Settings
 from app.store.objects import Store, put_for
 from negmerge.data.archives import Index, index_archive
+from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of
 
 Row = TypeVar("Row", Dataset, Model)
 
-DEFAULT_TEMPLATES = ["a photo of a {}."]
-
 
 def _template(text: str) -> str:
-    before, _, after = text.partition("{}")
-    if "{}" not in text or set("{}") & set(before + after):
-        raise ValueError("a template has {} exactly once, where the class's words go, and no other braces")
+    if not is_template(text):
+        raise ValueError(TEMPLATE_RULE)
     return text
 
 
@@ -56,7 +54,7 @@ class DatasetIn(_In):
 
     uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     class_names: dict[str, Words] = Field({}, description="Class (folder) → words of its prompt.")
-    templates: list[Template] = Field(DEFAULT_TEMPLATES, min_length=1, max_length=1000)
+    templates: list[Template] = Field(list(DEFAULT_TEMPLATES), min_length=1, max_length=1000)
 
 
 class ModelIn(_In):
