@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from negmerge.data.members import Limits
+
 Seconds = Annotated[float, Field(gt=0)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
@@ -73,6 +75,16 @@ class Settings(BaseSettings):
         if self.renew_seconds * 2 > self.lease_seconds:
             raise ValueError("NEGMERGE_RENEW_SECONDS must be at most half of NEGMERGE_LEASE_SECONDS")
         return self
+
+    @property
+    def archive_limits(self) -> Limits:
+        """What a data set's archive may hold."""
+        return Limits(
+            bytes=self.max_archive_bytes,
+            files=self.max_archive_files,
+            ratio=self.max_archive_ratio,
+            pixels=self.max_image_pixels,
+        )
 
     @property
     def cpu_threads(self) -> int:

@@ -92,7 +92,7 @@ def _merged(
     vector = partial.result("negmerge")
     choice = choose_scale(spec, model, prepared, vector, on_step, with_curve=False)
     load_at(model, vector, choice.scale)
-    parts = table_parts(prepared)
+    parts = table_parts(prepared, model.is_classifier)
 
     def accuracy(side: SideName, part: Part) -> float:
         return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total.accuracy

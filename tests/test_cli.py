@@ -208,7 +208,8 @@ def test_a_spec_that_is_not_there_is_named(negmerge: Command, tmp_path: Path) ->
     [
         ("--class-names", '["three"]', "should hold JSON such as"),
         ("--class-names", '{"six": "six"}', "no data set has a class named six"),
-        ("--templates", '["a digit"]', "has no {}"),
+        ("--templates", '["a digit"]', "'a digit' is no template"),
+        ("--templates", '["{} or {}"]', "'{} or {}' is no template"),
         ("--templates", "{", "should hold JSON such as"),
         ("--templates", None, "cannot be read"),
     ],

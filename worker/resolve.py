@@ -20,10 +20,8 @@ from app.record.states import TERMINAL
 from app.record.tables import Dataset as DatasetRow
 from app.record.tables import Job
 from app.record.tables import Model as ModelRow
-from app.settings import Settings
 from negmerge.checkpoints.files import sha256 as file_sha256
 from negmerge.data.archives import Index
-from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
@@ -32,6 +30,17 @@ from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.progress import OnStep
 from negmerge.spec.job import DatasetRef, JobSpec
+from negmerge.spec.sources import (
+    DatasetUri,
+    PublishedDataset,
+    RegisteredDataset,
+    RegisteredModel,
+    RegistryTag,
+    StoredSource,
+    WeightsPath,
+    WeightsUri,
+    stored_source,
+)
 from worker.context import WorkerContext
 
 
@@ -41,17 +50,22 @@ def open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: OnS
 
 
 def _open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
-    name, architecture, family = spec.base_model.weights, spec.base_model.architecture, spec.base_model.family
-    device = context.worker.arithmetic.device
-    if not name.startswith("mdl_"):
-        return _referenced_model(context, claim.job_id, name, family, architecture, device, on_step)
+    asked = spec.base_model
+    match asked.source:
+        case RegisteredModel(model_id):
+            return _registered_model(context, claim, model_id, on_step)
+        case WeightsUri() | WeightsPath() | RegistryTag() as source:
+            return _referenced_model(context, claim.job_id, source, asked.family, asked.architecture, on_step)
+
+
+def _registered_model(context: WorkerContext, claim: Claim, model_id: str, on_step: OnStep) -> Network:
     with context.database.read() as session:
-        row = session.get(ModelRow, name)
+        row = session.get(ModelRow, model_id)
     if row is None or row.tenant != claim.tenant:
-        raise ModelError(f"there is no model {name}: it was deleted")
+        raise ModelError(f"there is no model {model_id}: it was deleted")
     if row.key is None:
-        told = row.config or row.architecture
-        return _referenced_model(context, claim.job_id, row.uri or "", row.family, told, device, on_step)
+        told, source = row.config or row.architecture, stored_source(row.uri or "")
+        return _referenced_model(context, claim.job_id, source, row.family, told, on_step)
     key, config, sha256, files = row.key, row.config, row.sha256, FAMILIES[row.family]
 
     def make(folder: Path) -> None:
@@ -59,24 +73,30 @@ def _open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: On
         (folder / files.config_file).write_text(json.dumps(config), encoding="utf-8")
         _download(context, key, sha256, folder / files.weights_file, on_step)
 
-    return load_model(context.scratch.cached(context.cache / "models" / name, make), device)
+    folder = context.scratch.cached(context.cache / "models" / model_id, make)
+    return load_model(folder, context.worker.arithmetic.device)
 
 
 def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step: OnStep) -> Dataset:
     """A data set that the spec names. Raises DataError."""
-    limits = limits_of(context.settings)
-    if ref.torchvision is not None:
-        root = uris.local_path(ref.root or "", context.settings)
-        if root is None:
-            raise DataError(f"the root {ref.root} must be a local folder")
-        return open_torchvision(ref.torchvision, root)
-    if ref.uri is not None:
-        path = _fetched(context, claim.job_id, ref.uri, on_step)
-        return open_archive(path, None, {}, DEFAULT_TEMPLATES, limits)
+    match ref.source:
+        case RegisteredDataset(dataset_id):
+            return _registered_dataset(context, claim, dataset_id, on_step)
+        case DatasetUri(uri):
+            path = _fetched(context, claim.job_id, uri, on_step)
+            return open_archive(path, None, {}, DEFAULT_TEMPLATES, context.settings.archive_limits)
+        case PublishedDataset(name, root):
+            local = uris.local_path(root, context.settings)
+            if local is None:
+                raise DataError(f"the root {root} must be a local folder")
+            return open_torchvision(name, local)
+
+
+def _registered_dataset(context: WorkerContext, claim: Claim, dataset_id: str, on_step: OnStep) -> Dataset:
     with context.database.read() as session:
-        row = session.get(DatasetRow, ref.dataset)
+        row = session.get(DatasetRow, dataset_id)
     if row is None or row.tenant != claim.tenant:
-        raise DataError(f"there is no data set {ref.dataset}: it was deleted")
+        raise DataError(f"there is no data set {dataset_id}: it was deleted")
     if row.key is None:
         path, index = _fetched(context, claim.job_id, row.uri or "", on_step), None
     else:
@@ -86,17 +106,7 @@ def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step:
             lambda path: _download(context, key, sha256, path, on_step),
         )
         index = Index.from_json(json.loads(context.store.read(row.index_key))) if row.index_key else None
-    return open_archive(path, index, row.class_names, row.templates, limits)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What an archive may hold, as the settings say."""
-    return Limits(
-        bytes=settings.max_archive_bytes,
-        files=settings.max_archive_files,
-        ratio=settings.max_archive_ratio,
-        pixels=settings.max_image_pixels,
-    )
+    return open_archive(path, index, row.class_names, row.templates, context.settings.archive_limits)
 
 
 def is_active(session: Session, job_id: str) -> bool:
@@ -128,20 +138,26 @@ def _active(session: Session, job_ids: list[str]) -> set[str]:
 def _referenced_model(
     context: WorkerContext,
     job_id: str,
-    name: str,
+    source: StoredSource,
     family: str,
     architecture: str | dict[str, Any] | None,
-    device: str,
     on_step: OnStep,
 ) -> Network:
     """A model by a URI or an absolute path, or by a tag of its library's registry."""
-    if "://" not in name and not name.startswith("/"):
-        if not isinstance(architecture, str):
-            raise ModelError(f"the tag {name} needs an architecture, such as ViT-B-32")
-        return load_tag(family, architecture, name, device)
-    path = _fetched(context, job_id, name, on_step)
-    if path.is_dir():
-        return load_model(path, device)
+    device = context.worker.arithmetic.device
+    match source:
+        case RegistryTag(tag):
+            if not isinstance(architecture, str):
+                raise ModelError(f"the tag {tag} needs an architecture, such as ViT-B-32")
+            return load_tag(family, architecture, tag, device)
+        case WeightsUri(place) | WeightsPath(place):
+            path = _fetched(context, job_id, place, on_step)
+            folder = path if path.is_dir() else _as_folder(context, job_id, path, architecture)
+            return load_model(folder, device)
+
+
+def _as_folder(context: WorkerContext, job_id: str, path: Path, architecture: str | dict[str, Any] | None) -> Path:
+    """A file of weights or an archive, judged as an upload is, as a model's folder in this job's part of the cache."""
     config = json.dumps(architecture) if isinstance(architecture, dict) else None
 
     def make(folder: Path) -> None:
@@ -156,7 +172,7 @@ def _referenced_model(
             opened.path.rename(folder / opened.family.weights_file)
         source.unlink()
 
-    return load_model(context.scratch.cached(context.cache / "jobs" / job_id / "model", make), device)
+    return context.scratch.cached(context.cache / "jobs" / job_id / "model", make)
 
 
 def _fetched(context: WorkerContext, job_id: str, uri: str, on_step: OnStep) -> Path:

@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.record import tables
+from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 
 Item = TypeVar("Item")
 
@@ -111,19 +112,30 @@ class Model(BaseModel):
     @classmethod
     def of(cls, row: tables.Model) -> "Model":
         """The row as a resource."""
-        is_uri = row.uri is not None and ("://" in row.uri or row.uri.startswith("/"))
+        uri, tag = _elsewhere(row)
         return cls(
             id=row.id,
             name=row.name,
             family=row.family,
             architecture=row.architecture,
             config=row.config,
-            uri=row.uri if is_uri else None,
-            weights=None if is_uri else row.uri,
+            uri=uri,
+            weights=tag,
             bytes=row.bytes,
             digest=digest(row.sha256),
             created_at=row.created_at,
         )
+
+
+def _elsewhere(row: tables.Model) -> tuple[str | None, str | None]:
+    """The URI and the registry tag of a model that was not uploaded: one of them."""
+    if row.uri is None:
+        return None, None
+    match stored_source(row.uri):
+        case WeightsUri(place) | WeightsPath(place):
+            return place, None
+        case RegistryTag(tag):
+            return None, tag
 
 
 class Artifact(BaseModel):

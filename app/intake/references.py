@@ -20,6 +20,15 @@ from negmerge.errors import DataError, FieldError, ModelError, SelectionError
 from negmerge.formats.families import FAMILIES
 from negmerge.formats.timm_config import outputs_of
 from negmerge.spec.job import DatasetRef, JobSpec
+from negmerge.spec.sources import (
+    DatasetUri,
+    PublishedDataset,
+    RegisteredDataset,
+    RegisteredModel,
+    RegistryTag,
+    WeightsPath,
+    WeightsUri,
+)
 
 
 @dataclass
@@ -77,24 +86,26 @@ def _dataset(
     session: Session, settings: Settings, tenant: str, ref: DatasetRef, at: str, wrong: list[FieldError]
 ) -> Dataset | None:
     try:
-        if ref.dataset is not None:
-            at += "/dataset"
-            return catalog.get(session, Dataset, tenant, ref.dataset)
-        if ref.uri is not None:
-            at += "/uri"
-            uris.check(ref.uri, settings)
-        elif ref.root is not None:
-            at += "/root"
-            if uris.local_path(ref.root, settings) is None:
-                raise DataError("a torchvision root is a folder on the worker, not a URI")
+        match ref.source:
+            case RegisteredDataset(dataset_id):
+                at += "/dataset"
+                return catalog.get(session, Dataset, tenant, dataset_id)
+            case DatasetUri(uri):
+                at += "/uri"
+                uris.check(uri, settings)
+                return None
+            case PublishedDataset(root=root):
+                at += "/root"
+                if uris.local_path(root, settings) is None:
+                    raise DataError("a torchvision root is a folder on the worker, not a URI")
+                return None
     except (NotFound, DataError) as error:
         wrong.append(FieldError(at, str(error)))
     return None
 
 
 def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wrong: list[FieldError]) -> Model | None:
-    weights, architecture = spec.base_model.weights, spec.base_model.architecture
-    family, at = spec.base_model.family, "/base_model/weights"
+    architecture, family, at = spec.base_model.architecture, spec.base_model.family, "/base_model/weights"
     try:
         if isinstance(architecture, dict):
             FAMILIES[family].check_config(architecture)
@@ -104,22 +115,25 @@ def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wro
         wrong.append(FieldError("/base_model/architecture", str(error)))
         return None
     try:
-        if weights.startswith("mdl_"):
-            row = catalog.get(session, Model, tenant, weights)
-            if row.family != family:
-                at = "/base_model/family"
-                raise ModelError(f"{weights} is of {row.family}, not of {family}: say so here")
-            if architecture is not None and architecture not in (row.architecture, row.config):
-                raise ModelError(f"{weights} says its architecture itself: leave base_model.architecture away")
-            return row
-        if "://" in weights or weights.startswith(("/", "file:")):
-            uris.check(weights, settings)
-        elif not isinstance(architecture, str):
-            raise ModelError(
-                "a registry tag needs base_model.architecture, a built-in name such as ViT-B-32 or resnet18"
-            )
-        else:
-            zoo.check_tag(family, architecture, weights)
+        match spec.base_model.source:
+            case RegisteredModel(model_id):
+                row = catalog.get(session, Model, tenant, model_id)
+                if row.family != family:
+                    at = "/base_model/family"
+                    raise ModelError(f"{model_id} is of {row.family}, not of {family}: say so here")
+                if architecture is not None and architecture not in (row.architecture, row.config):
+                    raise ModelError(f"{model_id} says its architecture itself: leave base_model.architecture away")
+                return row
+            case WeightsUri(place) | WeightsPath(place):
+                uris.check(place, settings)
+                return None
+            case RegistryTag(tag):
+                if not isinstance(architecture, str):
+                    raise ModelError(
+                        "a registry tag needs base_model.architecture, a built-in name such as ViT-B-32 or resnet18"
+                    )
+                zoo.check_tag(family, architecture, tag)
+                return None
     except (NotFound, DataError, ModelError) as error:
         wrong.append(FieldError(at, str(error)))
     return None
@@ -128,7 +142,7 @@ def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wro
 def _without_output(spec: JobSpec, found: References) -> list[FieldError]:
     """The data sets whose classes a classifier's head does not have, as far as config and classes are known."""
     config = spec.base_model.architecture if found.model is None else found.model.config
-    if spec.base_model.family != "timm" or not isinstance(config, dict):
+    if not spec.base_model.is_classifier or not isinstance(config, dict):
         return []
     sides = {"/retain/dataset": found.retain, "/forget/dataset": found.forget}
     rows = {row.id: (at, row) for at, row in sides.items() if row is not None}  # one that is both is told once

@@ -21,19 +21,16 @@ from app.record.tables import Dataset, Model
 from app.settings import Settings
 from app.store.objects import Store, put_for
 from negmerge.data.archives import Index, index_archive
-from negmerge.data.members import Limits
+from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of
 
 Row = TypeVar("Row", Dataset, Model)
 
-DEFAULT_TEMPLATES = ["a photo of a {}."]
-
 
 def _template(text: str) -> str:
-    before, _, after = text.partition("{}")
-    if "{}" not in text or set("{}") & set(before + after):
-        raise ValueError("a template has {} exactly once, where the class's words go, and no other braces")
+    if not is_template(text):
+        raise ValueError(TEMPLATE_RULE)
     return text
 
 
@@ -57,7 +54,7 @@ class DatasetIn(_In):
 
     uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     class_names: dict[str, Words] = Field({}, description="Class (folder) → words of its prompt.")
-    templates: list[Template] = Field(DEFAULT_TEMPLATES, min_length=1, max_length=1000)
+    templates: list[Template] = Field(list(DEFAULT_TEMPLATES), min_length=1, max_length=1000)
 
 
 class ModelIn(_In):
@@ -95,15 +92,8 @@ class Registrar:
         """Check, index and store an uploaded archive. Raises InvalidDataset, naming the file at fault."""
         if given.uri is not None:
             raise Invalid("an upload has no uri", [FieldError("/uri", "leave it away, or send JSON")])
-        settings = self._settings
-        limits = Limits(
-            bytes=settings.max_archive_bytes,
-            files=settings.max_archive_files,
-            ratio=settings.max_archive_ratio,
-            pixels=settings.max_image_pixels,
-        )
         try:
-            index = index_archive(upload.path, limits)
+            index = index_archive(upload.path, self._settings.archive_limits)
         except DataError as error:
             raise InvalidDataset(str(error), [FieldError("/file", str(error))]) from None
         if unknown := [name for name in given.class_names if name not in index.classes]:

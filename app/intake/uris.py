@@ -35,7 +35,7 @@ def local_path(uri: str, settings: Settings) -> Path | None:
     parts = _split(uri)
     if parts.scheme not in ("", "file"):
         return None
-    # a model's "file:/x" would be taken for a registry tag: whoever tells the two apart looks for "://"
+    # a registered model's "file:/x" would be taken for a registry tag (negmerge.spec.sources)
     with_slashes = not parts.scheme or uri[len("file") :].startswith("://")
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or not with_slashes:
         raise DataError(f"{uri!r} must be an absolute path: file:///folder/file")

@@ -4,24 +4,17 @@ What is judged here: the config's shape, that it names nothing on a hub, that th
 finite, have an image tower or a head, of the sizes that the config says. The worker judges the rest in prepare.
 """
 
-import gzip
 import hashlib
 import re
-import struct
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import Any
 
 from app.intake import strict_json, zoo
-from negmerge.data.members import Limits, Meter
-from negmerge.data.tars import tar_members
-from negmerge.data.zips import zip_members
-from negmerge.errors import CheckpointError, ModelError
+from negmerge.data.archives import archive_members
+from negmerge.data.members import Limits, Member
+from negmerge.errors import ArchiveError, CheckpointError, ModelError
 from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.formats.headers import Header, check_finite, read_header
 
@@ -31,17 +24,6 @@ MAX_FILES = 10_000
 UNPACKED = "weights.safetensors"
 """What an archive's weights are called beside it, whatever their name in there."""
 
-_CHUNK = 1 << 20
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    gzip.BadGzipFile,
-    RuntimeError,
-    ValueError,
-)
 _HEADS = {"fc", "head", "classifier"}
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
@@ -63,9 +45,7 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     Unpacks into the folder of ``path``. Raises ModelError, CheckpointError, and ArchiveError for an archive that no
     honest tool would write, or over the limits.
     """
-    limits = Limits(bytes=max_bytes, files=MAX_FILES, file_bytes=max_bytes)
-    kind = _kind(path)
-    if kind is None:
+    if not _is_archive(path):
         if config is None:
             raise ModelError("one safetensors file needs its config: send the part 'config' with the JSON")
         weights, text = path, config.encode()
@@ -73,8 +53,8 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
         raise ModelError("an archive brings its own config: leave the part 'config' away")
     else:
         weights = path.with_name(UNPACKED)
-        with _opened(path, kind, limits) as archive:
-            text = _unpack(archive, weights, limits)
+        # one file may be nearly all of it, so that only the sum has a bound
+        text = _unpack(path, weights, Limits(bytes=max_bytes, files=MAX_FILES, file_bytes=sys.maxsize))
     document, family = parse_config(text)
     with weights.open("rb") as file:
         header = read_header(file)  # as a stream: an error does not tell where uploads lie
@@ -142,104 +122,62 @@ def check_head(classes: int, header: Header) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A file in an archive: its name, and its stdlib record."""
-
-    name: str
-    record: zipfile.ZipInfo | tarfile.TarInfo
-
-    @property
-    def packed(self) -> int | None:
-        """Bytes that it takes in a zip; None in a tar, where packing has been measured as a whole."""
-        return self.record.compress_size if isinstance(self.record, zipfile.ZipInfo) else None
-
-
-@dataclass(frozen=True)
-class _Archive:
-    """An open zip or tar whose members have been looked through."""
-
-    entries: list[_Entry]
-    source: zipfile.ZipFile | tarfile.TarFile
-
-    def open(self, entry: _Entry) -> IO[bytes]:
-        if isinstance(self.source, zipfile.ZipFile):
-            return self.source.open(cast(zipfile.ZipInfo, entry.record))
-        found = self.source.extractfile(cast(tarfile.TarInfo, entry.record))
-        assert found is not None  # entries are regular files only
-        return found
-
-
-def _kind(path: Path) -> str | None:
-    """What the file is by its first bytes: "zip", "tar", "tar.gz", or None for what is no archive.
+def _is_archive(path: Path) -> bool:
+    """Whether the file is a zip, a tar or a gzip by its first bytes.
 
     A safetensors file begins with its header's length, which may look like gzip's mark, and then with a brace.
     """
     with path.open("rb") as file:
         start = file.read(512)
-    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return "zip"
-    if start[257:262] == b"ustar":
-        return "tar"
-    return "tar.gz" if start[:3] == b"\x1f\x8b\x08" and start[8:9] != b"{" else None
+    is_zip = start[:4] in (b"PK\x03\x04", b"PK\x05\x06")
+    is_gzip = start[:3] == b"\x1f\x8b\x08" and start[8:9] != b"{"
+    return is_zip or is_gzip or start[257:262] == b"ustar"
 
 
-@contextmanager
-def _opened(path: Path, kind: str, limits: Limits) -> Iterator[_Archive]:
-    """The archive, after one pass over its members by the readers of data sets.
-
-    They count what inflates, and let no link, no second end, no overlapping and no endless header through, all
-    of which ``zipfile`` and ``tarfile`` would follow.
-    """
-    for _member in zip_members(path, limits) if kind == "zip" else tar_members(path, limits):
-        pass
-    try:
-        if kind == "zip":
-            with zipfile.ZipFile(path) as packed:
-                infos = [info for info in packed.infolist() if not info.is_dir()]
-                yield _Archive([_Entry(info.filename, info) for info in infos], packed)
-        else:
-            with tarfile.open(path, "r:gz" if kind == "tar.gz" else "r:") as tar:
-                yield _Archive([_Entry(member.name, member) for member in tar if member.isreg()], tar)
-    except _UNREADABLE as error:
-        raise ModelError(f"the archive is damaged or cut off: {error}") from None
-
-
-def _unpack(archive: _Archive, weights: Path, limits: Limits) -> bytes:
-    """Write the weights, return the config's text."""
-    family = _family(archive)
-    config_entry, weights_entry = _member(archive, family.config_file), _member(archive, family.weights_file)
-    with archive.open(config_entry) as file:
-        text = file.read(MAX_CONFIG_BYTES + 1)
-    if len(text) > MAX_CONFIG_BYTES:
-        raise ModelError(f"{family.config_file} is over {MAX_CONFIG_BYTES} bytes")
-    meter = Meter(limits)
-    with archive.open(weights_entry) as file, weights.open("xb") as target:
-        while chunk := file.read(_CHUNK):
-            meter.count_bytes(len(chunk), weights_entry.packed)
-            target.write(chunk)
+def _unpack(path: Path, weights: Path, limits: Limits) -> bytes:
+    """Write the weights, return the config's text: one pass over the archive for its names, one for the two files."""
+    names = [member.name for member in archive_members(path, limits)]
+    family = _family(names)
+    config_name, weights_name = _only(names, family.config_file), _only(names, family.weights_file)
+    text = None
+    for member in archive_members(path, limits):
+        if member.name == config_name:
+            text = _text(member)
+        elif member.name == weights_name:
+            with weights.open("xb") as target:
+                target.writelines(member.open())
+    if text is None or not weights.exists():  # a URI's file is not ours alone
+        raise ArchiveError("the archive was changed while it was read: wait until it is written")
     return text
 
 
-def _family(archive: _Archive) -> Family:
+def _text(config: Member) -> bytes:
+    text = bytearray()
+    for piece in config.open():
+        text += piece
+        if len(text) > MAX_CONFIG_BYTES:
+            raise ModelError(f"{PurePosixPath(config.name).name} is over {MAX_CONFIG_BYTES} bytes")
+    return bytes(text)
+
+
+def _family(names: list[str]) -> Family:
     """Whose folder it is, by the config's name: open_clip's where both are there, as in its folders on a hub."""
-    names = {PurePosixPath(entry.name).name for entry in archive.entries}
+    files = {PurePosixPath(name).name for name in names}
     for family in FAMILIES.values():
-        if family.config_file in names:
+        if family.config_file in files:
             return family
     wanted = " or ".join(family.config_file for family in FAMILIES.values())
     raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's or timm's own format")
 
 
-def _member(archive: _Archive, wanted: str) -> _Entry:
-    """The file of this name at the archive's root, or in the one folder around everything."""
-    found = [entry for entry in archive.entries if PurePosixPath(entry.name).name == wanted]
-    found = [entry for entry in found if len(PurePosixPath(entry.name).parts) <= 2]
+def _only(names: list[str], wanted: str) -> str:
+    """The one file that is called so, at the archive's root or in the one folder around everything."""
+    found = [name for name in names if PurePosixPath(name).name == wanted and name.count("/") <= 1]
     if len(found) == 1:
         return found[0]
     if found:
         raise ModelError(f"the archive has {len(found)} files {wanted}: send one model's folder")
-    if wanted.endswith(".safetensors") and any(entry.name.endswith(_PICKLES) for entry in archive.entries):
+    if wanted.endswith(".safetensors") and any(name.endswith(_PICKLES) for name in names):
         raise CheckpointError(f"the archive has pickled weights: send {wanted}, never a pickle")
     raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's or timm's own format")
 

@@ -19,6 +19,8 @@ from negmerge.data.tars import tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
 
+_CHUNK = 256 * 2**10
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -111,8 +113,17 @@ def read_samples(
 
 
 def _members(path: Path, limits: Limits) -> Iterator[Member]:
+    """Each file that counts, of an archive or a folder."""
     if path.is_dir():
         return _folder_members(path, limits)
+    return (member for member in archive_members(path, limits) if not ignored(member.name))
+
+
+def archive_members(path: Path, limits: Limits) -> Iterator[Member]:
+    """Each regular file in a zip, a tar or a tar.gz, in the order in which they lie, hidden ones too.
+
+    Raises ArchiveError for anything else but folders, for damage, and at the first thing over a limit.
+    """
     with path.open("rb") as file:
         magic = file.read(4)
     if magic in (b"PK\x03\x04", b"PK\x05\x06"):
@@ -124,14 +135,16 @@ def _folder_members(folder: Path, limits: Limits) -> Iterator[Member]:
     """Each file below the folder, sorted by name; a link or a device among them is an error."""
     meter = Meter(limits)
 
-    def read(path: Path, name: str, size: int) -> bytes:
+    def pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
         meter.check_file(name, size)
         meter.count_bytes(size)
+        left = size + 1  # one byte more would tell that the file has grown
         with path.open("rb") as file:
-            content = file.read(size + 1)
-        if len(content) != size:
+            while chunk := file.read(min(_CHUNK, left)):
+                left -= len(chunk)
+                yield chunk
+        if left != 1:
             raise ArchiveError(f"{shown(name)} was changed while it was read: wait until it is written")
-        return content
 
     def walk(inner: Path) -> Iterator[Member]:
         for path in sorted(inner.iterdir()):
@@ -143,7 +156,7 @@ def _folder_members(folder: Path, limits: Limits) -> Iterator[Member]:
             if stat.S_ISDIR(status.st_mode):
                 yield from walk(path)
             elif stat.S_ISREG(status.st_mode):
-                yield Member(name, partial(read, path, name, status.st_size))
+                yield Member(name, partial(pieces, path, name, status.st_size))
             else:
                 raise ArchiveError(f"{shown(name)} is a link or a device: copy the file itself")
 

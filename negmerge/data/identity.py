@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from negmerge.data.archives import Index
 from negmerge.spec.job import DatasetRef
 from negmerge.spec.result import PARTS, DataIdentity
+from negmerge.spec.sources import DatasetUri, PublishedDataset, RegisteredDataset
 
 
 def identity(ref: DatasetRef, index: Index) -> DataIdentity:
@@ -17,13 +18,25 @@ def identity(ref: DatasetRef, index: Index) -> DataIdentity:
     (``unsaid``: the parts are cut from these); ids: SHA-256 over the sorted ids, a line each, in UTF-8.
     """
     samples = Counter(sample.part or "unsaid" for sample in index.samples)
+    name, root = _called(ref)
     return DataIdentity(
-        name=ref.torchvision or ref.dataset or _last(ref.uri or ""),
-        root=None if ref.root is None else _last(ref.root),
+        name=name,
+        root=root,
         classes=len(index.classes),
         samples={part: samples[part] for part in (*PARTS, "unsaid") if samples[part]},
         ids=f"sha256:{ids_digest(sample.id for sample in index.samples)}",
     )
+
+
+def _called(ref: DatasetRef) -> tuple[str, str | None]:
+    """The data set's name, and the last folder of its root."""
+    match ref.source:
+        case RegisteredDataset(dataset_id):
+            return dataset_id, None
+        case DatasetUri(uri):
+            return _last(uri), None
+        case PublishedDataset(name, root):
+            return name, _last(root)
 
 
 def ids_digest(ids: Iterable[str]) -> str:

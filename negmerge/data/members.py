@@ -1,11 +1,11 @@
 """What an archive's members have in common: limits that are counted while inflating, and names that are safe.
 
-No torch. Nothing is ever extracted to disk: a member is a checked name and its bytes.
+No torch. A member is a checked name and its bytes, as a stream; nothing is extracted here.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from negmerge.errors import ArchiveError
@@ -37,11 +37,17 @@ class Member:
     """A regular file in an archive or a folder.
 
     name: checked and relative, with ``/`` between its parts.
-    read: gives the content, once, and before the next member is asked for; raises ArchiveError.
+    open: streams the content in pieces, once, and before the next member is asked for. Each piece is counted before it
+    comes, and the whole is judged behind the last one, so whoever stops earlier has not heard of all damage. Raises
+    ArchiveError.
     """
 
     name: str
-    read: Callable[[], bytes]
+    open: Callable[[], Iterator[bytes]]
+
+    def read(self) -> bytes:
+        """The whole content, as ``open`` gives it."""
+        return b"".join(self.open())
 
 
 class Meter:

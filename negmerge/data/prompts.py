@@ -6,6 +6,8 @@ from negmerge.errors import DataError
 
 DEFAULT_TEMPLATES = ("a photo of a {}.",)
 
+TEMPLATE_RULE = "a template has {} exactly once, where the class's words go, and no other braces"
+
 
 def class_words(classes: Sequence[str], class_names: Mapping[str, str]) -> list[str]:
     """The words of each class, in the order of ``classes``: its folder's name, or what ``class_names`` says.
@@ -20,11 +22,17 @@ def class_words(classes: Sequence[str], class_names: Mapping[str, str]) -> list[
     return [class_names.get(name, name) for name in classes]
 
 
+def is_template(text: str) -> bool:
+    """Whether the text keeps ``TEMPLATE_RULE``."""
+    before, place, after = text.partition("{}")
+    return place == "{}" and not set("{}") & set(before + after)
+
+
 def check_templates(templates: Sequence[str]) -> list[str]:
-    """The templates, if there is one at least and each has ``{}`` where the words go. Raises DataError."""
+    """The templates, if there is one at least and each keeps ``TEMPLATE_RULE``. Raises DataError."""
     if not templates:
         raise DataError(f"templates is empty: give at least one sentence such as {DEFAULT_TEMPLATES[0]!r}")
     for template in templates:
-        if "{}" not in template:
-            raise DataError(f"the template {template!r} has no {{}} where the class goes")
+        if not is_template(template):
+            raise DataError(f"{template!r} is no template: {TEMPLATE_RULE}")
     return list(templates)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, safe_name, shown
 from negmerge.errors import ArchiveError
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -49,7 +49,7 @@ def tar_members(path: Path, limits: Limits) -> Iterator[Member]:
 
 
 def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
-    """The member that the header announces, if it is a file that counts; leaves the stream behind its data."""
+    """The member that the header announces, if it is a file; leaves the stream behind its data."""
     stream.meter.count_member()
     name = safe_name(header.name)
     if header.type in _DIRECTORIES:
@@ -60,8 +60,7 @@ def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
         raise ArchiveError("the archive holds a file without a name: pack it again")
     else:
         stream.open_data(header.size)
-        if not ignored(name):
-            yield Member(name, partial(stream.read_data, name))
+        yield Member(name, partial(stream.data, name))
         stream.close_data()
 
 
@@ -103,17 +102,22 @@ class _Stream:
             raise ArchiveError(_CUT_OFF)
         self._left, self._padding = size, -size % _BLOCK
 
-    def read_data(self, name: str) -> bytes:
+    def data(self, name: str) -> Iterator[bytes]:
         """The current member's content."""
         self.meter.check_file(name, self._left)
-        size, self._left = self._left, 0
-        return self._exactly(size)
+        yield from self._rest()
 
     def close_data(self) -> None:
         """Pass over what is left of the current member."""
-        while self._left:
-            self._left -= len(self._exactly(min(_CHUNK, self._left)))
+        for _ in self._rest():
+            pass
         self._exactly(self._padding)
+
+    def _rest(self) -> Iterator[bytes]:
+        while self._left:
+            chunk = self._exactly(min(_CHUNK, self._left))
+            self._left -= len(chunk)
+            yield chunk
 
     def skip_padded(self, size: int) -> None:
         self.open_data(size)

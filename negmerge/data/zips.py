@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, safe_name, shown
 from negmerge.errors import ArchiveError
 
 _FILE_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
@@ -51,8 +51,8 @@ def zip_members(path: Path, limits: Limits) -> Iterator[Member]:
                 meter.count_member()
                 name = _checked(entry)
                 packed += entry.compress_size
-                if not entry.is_dir() and not ignored(name):
-                    yield Member(name, partial(_read, archive, entry, name, meter, packed))
+                if not entry.is_dir():
+                    yield Member(name, partial(_pieces, archive, entry, name, meter, packed))
 
 
 def _checked(entry: zipfile.ZipInfo) -> str:
@@ -81,21 +81,20 @@ def _decoded_name(entry: zipfile.ZipInfo) -> str:
     return name
 
 
-def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter, packed: int) -> bytes:
+def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter, packed: int) -> Iterator[bytes]:
     """The entry's content. Its size and CRC must be what the directory says."""
-    chunks, size = [], 0
+    size = 0
     try:
         with archive.open(entry) as content:
             while chunk := content.read(_CHUNK):
                 size += len(chunk)
                 meter.check_file(name, size)
                 meter.count_bytes(len(chunk), packed)
-                chunks.append(chunk)
+                yield chunk
     except _ERRORS:
         size = -1
     if size != entry.file_size:
         raise ArchiveError(f"{shown(name)} is damaged in the archive: pack or send it again")
-    return b"".join(chunks)
 
 
 def _check_apart(entries: list[zipfile.ZipInfo], end: int) -> None:

@@ -59,7 +59,7 @@ def single_parts(model: Network, prepared: Prepared) -> Sequence[Part]:
 def asks_membership(model: Network, prepared: Prepared) -> bool:
     """Membership inference is the classifiers' protocol; it needs the retain set's training and test samples."""
     retain = prepared.retain
-    return model.family == "timm" and retain.samples("train") is not None and retain.samples("test") is not None
+    return model.is_classifier and retain.samples("train") is not None and retain.samples("test") is not None
 
 
 def membership(model: Network, prepared: Prepared, on_step: OnStep = ignore) -> Count | None:

@@ -31,6 +31,7 @@ class Classifier(Network):
     """A timm classifier: its own head gives one logit for each class that it knows."""
 
     family = "timm"
+    is_classifier = True
     config_file = CONFIG_FILE
     weights_file = WEIGHTS_FILE
 

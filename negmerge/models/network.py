@@ -50,9 +50,11 @@ class Network(ABC):
     config: the folder's JSON. names: the tensors that take part, in state-dict order. base: their float32
     masters on the CPU. original: θ₀ as stored, every tensor in its own dtype, on the CPU. Whatever the
     storage type, the module computes in float32. preprocess: how images become pixels, as its own library says it.
+    is_classifier: whether the model has a head of its own, rather than one made of class words.
     """
 
     family: ClassVar[str]
+    is_classifier: ClassVar[bool]
     config_file: ClassVar[str]
     weights_file: ClassVar[str]
 

@@ -28,6 +28,7 @@ class ZeroShotModel(Network):
     """A CLIP: features of an image times a head that is made from words."""
 
     family = "open_clip"
+    is_classifier = False
     config_file = CONFIG_FILE
     weights_file = WEIGHTS_FILE
 
@@ -54,7 +55,7 @@ class ZeroShotModel(Network):
 
         For each class the mean over templates of the normalised text features, normalised again, times
         exp(logit_scale) (CLIP, arXiv 2103.00020, §3.1.4). A SigLIP's bias is left out: it is the same for
-        every class. Raises DataError without classes, or where a template has no ``{}`` for the class.
+        every class. Raises DataError without classes, or where a template breaks the rule.
         """
         if not class_words:
             raise DataError("a zero-shot head needs at least one class")

@@ -13,6 +13,15 @@ from negmerge.models.loading import as_asked, check_family, is_linearised, load_
 from negmerge.models.network import Network
 from negmerge.spec.fields import listed
 from negmerge.spec.job import DatasetRef, JobSpec, parse
+from negmerge.spec.sources import (
+    DatasetUri,
+    PublishedDataset,
+    RegisteredDataset,
+    RegisteredModel,
+    RegistryTag,
+    WeightsPath,
+    WeightsUri,
+)
 
 
 def read_spec(path: Path) -> JobSpec:
@@ -31,16 +40,18 @@ def read_spec(path: Path) -> JobSpec:
 def open_model(spec: JobSpec, device: str) -> Network:
     """The base model: a local folder in open_clip's or timm's format, or an architecture with a registry tag."""
     weights, architecture = spec.base_model.weights, spec.base_model.architecture
-    if Path(weights).is_dir():
+    if Path(weights).is_dir():  # a folder here is meant, whatever its name looks like
         return as_asked(load_model(Path(weights), device), spec)
-    if weights.startswith("mdl_") or "://" in weights:
-        raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
-    if not isinstance(architecture, str):
-        raise ModelError(
-            f"base_model.weights is {weights!r}, which is no folder here: give a model's folder in open_clip's or "
-            "timm's format, or base_model.architecture beside a registry tag"
-        )
-    return as_asked(load_tag(spec.base_model.family, architecture, weights, device), spec)
+    match spec.base_model.source:
+        case RegisteredModel() | WeightsUri():
+            raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
+        case WeightsPath(tag) | RegistryTag(tag):
+            if not isinstance(architecture, str):
+                raise ModelError(
+                    f"base_model.weights is {tag!r}, which is no folder here: give a model's folder in open_clip's or "
+                    "timm's format, or base_model.architecture beside a registry tag"
+                )
+            return as_asked(load_tag(spec.base_model.family, architecture, tag, device), spec)
 
 
 def open_measured(folder: Path, spec: JobSpec, device: str) -> Network:
@@ -80,18 +91,24 @@ def open_dataset(ref: DatasetRef, templates: Sequence[str] | None = None) -> Dat
 
     Raises DataError, and ArchiveError where the archive cannot be used.
     """
-    if ref.torchvision is not None and ref.root is not None:
-        return open_torchvision(ref.torchvision, Path(ref.root), templates=templates)
-    if ref.uri is None:
-        raise DataError(f"{ref.dataset} is the service's: here, give uri (a local path) or torchvision")
-    local = ref.uri.removeprefix("file://")
+    match ref.source:
+        case RegisteredDataset(dataset_id):
+            raise DataError(f"{dataset_id} is the service's: here, give uri (a local path) or torchvision")
+        case PublishedDataset(name, root):
+            return open_torchvision(name, Path(root), templates=templates)
+        case DatasetUri(uri):
+            return _open_local(uri, DEFAULT_TEMPLATES if templates is None else templates)
+
+
+def _open_local(uri: str, templates: Sequence[str]) -> Dataset:
+    local = uri.removeprefix("file://")
     if "://" in local:
         raise DataError(f"{local} is not on this machine: fetch it first, then give its path as uri")
     path = Path(local)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     try:
-        return open_archive(path, templates=DEFAULT_TEMPLATES if templates is None else templates)
+        return open_archive(path, templates=templates)
     except ArchiveError as error:
         raise ArchiveError(f"{path}: {error}") from None
 

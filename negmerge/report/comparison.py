@@ -26,11 +26,10 @@ class Run:
     scale: float | None = None
 
 
-def table_parts(prepared: Prepared) -> dict[str, Part]:
-    """Column → the part that it is measured on. A classifier is known by its empty head."""
+def table_parts(prepared: Prepared, is_classifier: bool) -> dict[str, Part]:
+    """Column → the part that it is measured on."""
     retain = prepared.retain
-    classifier = retain.head.numel() == 0
-    if classifier and retain.samples("train") is not None and retain.samples("test") is not None:
+    if is_classifier and retain.samples("train") is not None and retain.samples("test") is not None:
         return {"forget": "train", "retain": "train", "test": "test"}
     return {"forget": "test" if prepared.forget.samples("test") else "train", "retain": "test"}
 

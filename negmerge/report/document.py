@@ -87,6 +87,7 @@ def as_document(concluded: Concluded, digests: Digests, where: Environment, roun
     """
     spec, prepared = concluded.spec, concluded.prepared
     main = concluded.results[spec.merge.method][0].choice
+    parts = table_parts(prepared, spec.base_model.is_classifier)
     document = ResultDocument(
         job=concluded.job,
         spec=spec,
@@ -98,8 +99,8 @@ def as_document(concluded: Concluded, digests: Digests, where: Environment, roun
         consensus=concluded.consensus,
         methods=_methods(concluded),
         repeats=[_repeat(concluded, repeat) for repeat in range(spec.repeats)],
-        table=table(_runs(concluded), table_parts(prepared)),
-        table_parts=table_parts(prepared),
+        table=table(_runs(concluded), parts),
+        table_parts=parts,
         points=list(concluded.points),
         left_out=[point.index for point in concluded.points if point.state != "folded"],
         splits=prepared.splits,

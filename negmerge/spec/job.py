@@ -5,7 +5,7 @@ The sweep's part is in ``sweep``.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
@@ -14,6 +14,15 @@ from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, field_error,
 from negmerge.spec.methods import METHODS, MethodName, needs_kept_vectors
 from negmerge.spec.published_sets import KNOWN, unknown
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
+from negmerge.spec.sources import (
+    DatasetSource,
+    DatasetUri,
+    ModelSource,
+    PublishedDataset,
+    RegisteredDataset,
+    RegisteredModel,
+    model_source,
+)
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
 
 ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
@@ -33,6 +42,9 @@ MAX_SCALE = 1000
 class OpenClipModel(Spec):
     """A zero-shot model of open_clip; weights with their own config need no ``architecture``."""
 
+    is_classifier: ClassVar[bool] = False
+    """Whether the model has a head of its own, rather than one made of class words."""
+
     family: Literal["open_clip"]
     architecture: Architecture | None = Field(
         None, description="A built-in name such as `ViT-B-32`, or a model's own config."
@@ -42,15 +54,27 @@ class OpenClipModel(Spec):
         False, description="Work on the image tower's first-order expansion around its weights (NTK) instead of on it."
     )
 
+    @property
+    def source(self) -> ModelSource:
+        """What ``weights`` means."""
+        return model_source(self.weights)
+
 
 class TimmModel(Spec):
     """A classifier of timm; weights with their own config need no ``architecture``."""
+
+    is_classifier: ClassVar[bool] = True
 
     family: Literal["timm"]
     architecture: Architecture | None = Field(
         None, description="A built-in name such as `resnet18`, or a model's own config."
     )
     weights: Text = Field(description="A registry tag such as `a1_in1k`, a `mdl_…` id, a URI, or a local folder.")
+
+    @property
+    def source(self) -> ModelSource:
+        """What ``weights`` means."""
+        return model_source(self.weights)
 
 
 BaseModelSpec = Annotated[OpenClipModel | TimmModel, Field(discriminator="family")]
@@ -107,9 +131,15 @@ class DatasetRef(Spec):
         return self
 
     @property
-    def source(self) -> tuple[str, str, str]:
-        """What identifies the data set itself, whatever is selected from it."""
-        return (self.dataset or "", self.uri or "", f"{self.torchvision or ''}:{self.root or ''}")
+    def source(self) -> DatasetSource:
+        """The data set itself, whatever is selected from it: equal where two references mean the same."""
+        if self.dataset is not None:
+            return RegisteredDataset(self.dataset)
+        if self.uri is not None:
+            return DatasetUri(self.uri)
+        assert self.torchvision is not None
+        assert self.root is not None  # the two belong together
+        return PublishedDataset(self.torchvision, self.root)
 
 
 class Merge(Spec):
@@ -186,7 +216,7 @@ class JobSpec(Spec):
     @model_validator(mode="after")
     def _rivals_fit(self) -> Self:
         names = self.rivals_compared()
-        if names and self.base_model.family != "timm":
+        if names and not self.base_model.is_classifier:
             raise field_error(
                 "compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out"
             )
@@ -210,6 +240,11 @@ class JobSpec(Spec):
         """The job's merge method first, then those of ``compare``, each once."""
         compared = [name for name in self.compare if name in METHODS]
         return list(dict.fromkeys([self.merge.method, *compared]))
+
+    def registered(self) -> set[str]:
+        """Ids of the service's own model and data sets that the job needs."""
+        sources = (self.base_model.source, self.forget.source, self.retain.source)
+        return {source.id for source in sources if isinstance(source, RegisteredModel | RegisteredDataset)}
 
     def rivals_compared(self) -> list[str]:
         """Those of ``compare`` that are no merges, but train in their own way."""

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import tarfile
+import zipfile
 from collections.abc import Iterator
 
 import pytest
@@ -105,8 +106,24 @@ def test_a_refusal_does_not_tell_where_uploads_lie(api: Api) -> None:
         (tarred((member("junk", 2**25), bytes(2**25)), mode="w:gz"), "200 times"),
         (tarred(mode="w:xz"), "needs its config"),
         (zipped({f"../{name}": content for name, content in FILES.items()}), "climbs out"),
+        (zipped(FILES).replace(FILES[WEIGHTS_NAME][-8:], b"otherend"), f"'{WEIGHTS_NAME}' is damaged"),
+        (zipped(FILES | {WEIGHTS_NAME: bytes(2**25)}, zipfile.ZIP_DEFLATED), "200 times"),
+        (zipped(FILES | {CONFIG_NAME: b" " * (2**20 + 1)}), f"{CONFIG_NAME} is over 1048576 bytes"),
+        (zipped(FILES | {f".hidden/{CONFIG_NAME}": b"{}"}), "2 files"),
     ],
-    ids=["hard link", "link", "device", "sparse", "bomb", "xz", "climbs"],
+    ids=[
+        "hard link",
+        "link",
+        "device",
+        "sparse",
+        "bomb",
+        "xz",
+        "climbs",
+        "damaged weights",
+        "zip bomb",
+        "vast config",
+        "second config, hidden",
+    ],
 )
 def test_an_archive_of_a_model_that_no_honest_tool_writes_is_refused(api: Api, content: bytes, word: str) -> None:
     problem = assert_problem(api.post("/v1/models", files={"file": ("model", content)}), 422, "invalid-model")

@@ -67,9 +67,10 @@ def test_a_single_folder_around_everything_is_stripped(write: Callable[[Path, Fi
     assert dict(read_samples(path, ["dog/1.png"], index.root)) == {"dog/1.png": files["pets/dog/1.png"]}
 
 
-def test_what_operating_systems_leave_behind_is_ignored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", WRITERS)
+def test_what_operating_systems_leave_behind_is_ignored(write: Callable[[Path, Files], Path], tmp_path: Path) -> None:
     litter = dict.fromkeys(["__MACOSX/cat/._1.png", "cat/.DS_Store", "dog/Thumbs.db", ".git/config"], b"?")
-    assert ids(index_archive(write_zip(tmp_path / "a", {**PAIR, **litter}))) == ["cat/1.png", "dog/1.png"]
+    assert ids(index_archive(write(tmp_path / "a", {**PAIR, **litter}))) == ["cat/1.png", "dog/1.png"]
 
 
 def test_a_readme_beside_the_class_folders_is_no_sample(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_classes_are_called_by_their_folders_unless_words_are_given(tmp_path: Pa
         ({"cow": "cow"}, ["{}"], "'cow', which is no class"),
         ({"cat": " "}, ["{}"], "no words for 'cat'"),
         ({}, [], "templates is empty"),
-        ({}, ["a photo"], "'a photo' has no {}"),
+        ({}, ["{}", "a photo"], "'a photo' is no template"),
     ],
 )
 def test_words_that_do_not_fit_the_data_set_are_refused(

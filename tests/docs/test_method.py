@@ -7,9 +7,9 @@ import pytest
 
 from negmerge.evaluation.search import EDGES, STEPS
 from negmerge.merging.accumulators import COMPONENTS, STEP, WIDE
-from negmerge.merging.methods import SINGLE, method_for
+from negmerge.merging.methods import METHODS, Summed, summed
 from negmerge.merging.vectors import LIMIT
-from negmerge.spec.job import METHODS, Merge, ScaleSearch
+from negmerge.spec.job import Merge, ScaleSearch
 from negmerge.spec.sweep import MAX_POINTS
 from negmerge.training.fine_tune import MAX_GRADIENT_NORM, MAX_WARMUP_STEPS, MOMENTUM
 
@@ -21,10 +21,10 @@ def test_every_method_has_a_row() -> None:
     assert sorted(ROWS) == sorted(METHODS)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in (SINGLE, "greedy")])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if issubclass(method, Summed)])
 def test_a_methods_components_are_the_codes(method: str) -> None:
     told = ROWS["negmerge"] if ROWS[method] == "the same" else ROWS[method]
-    assert set(re.findall(r"`(\w+)`", told)) == set(method_for(method, Merge()).components)
+    assert set(re.findall(r"`(\w+)`", told)) == set(summed(method, Merge()).components)
 
 
 def test_every_component_is_on_the_page() -> None:

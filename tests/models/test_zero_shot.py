@@ -92,12 +92,14 @@ def test_a_head_is_the_mean_over_templates_normalised_and_scaled(model: ZeroShot
         torch.testing.assert_close(row, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_braces_in_a_template_are_words_not_instructions(model: ZeroShotModel) -> None:
-    assert model.head(["one"], ["{0} {} {x:>999999999}"]).shape == (1, 16)
+def test_braces_in_the_words_of_a_class_are_no_instructions(model: ZeroShotModel) -> None:
+    assert model.head(["{0} {x:>999999999}"], ["a {}."]).shape == (1, 16)
 
 
-@pytest.mark.parametrize(("words", "templates"), [([], ["{}"]), (["one"], []), (["one"], ["no place"])])
-def test_a_head_without_classes_or_places_for_them_is_refused(
+@pytest.mark.parametrize(
+    ("words", "templates"), [([], ["{}"]), (["one"], []), (["one"], ["no place"]), (["one"], ["{0} {}"])]
+)
+def test_a_head_without_classes_or_one_place_for_them_is_refused(
     model: ZeroShotModel, words: list[str], templates: list[str]
 ) -> None:
     with pytest.raises(DataError):

@@ -116,14 +116,14 @@ def test_a_column_is_read_on_its_part_and_is_empty_where_it_has_none() -> None:
 def test_a_zero_shot_model_is_compared_on_test_data_where_the_forget_set_has_any(
     tmp_path: Path, select: dict[str, Any], control: bool, parts: dict[str, str]
 ) -> None:
-    assert table_parts(prepared(tmp_path, "open_clip", select, control)) == parts
+    assert table_parts(prepared(tmp_path, "open_clip", select, control), is_classifier=False) == parts
 
 
 @pytest.mark.parametrize("select", [FOUR, SAMPLES], ids=["class", "samples"])
 def test_a_classifier_is_compared_on_what_it_was_trained_on_and_on_test_data_of_what_stays(
     tmp_path: Path, select: dict[str, Any]
 ) -> None:
-    assert table_parts(prepared(tmp_path, "timm", select)) == PARTS
+    assert table_parts(prepared(tmp_path, "timm", select), is_classifier=True) == PARTS
 
 
 @pytest.mark.parametrize(
@@ -132,11 +132,12 @@ def test_a_classifier_is_compared_on_what_it_was_trained_on_and_on_test_data_of_
 def test_a_classifier_whose_control_set_is_never_trained_on_is_compared_on_that_sets_test_data(
     tmp_path: Path, select: dict[str, Any], part: str
 ) -> None:
-    assert table_parts(prepared(tmp_path, "timm", select, control=True)) == {"forget": part, "retain": "test"}
+    parts = table_parts(prepared(tmp_path, "timm", select, control=True), is_classifier=True)
+    assert parts == {"forget": part, "retain": "test"}
 
 
 def test_a_classifier_without_test_data_of_what_stays_has_no_test_column(tmp_path: Path) -> None:
     one = prepared(tmp_path, "timm", SAMPLES)
     nothing = Decoded(torch.zeros(0, 3, 16, 16, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), ())
     without = replace(one, retain=replace(one.retain, parts={**one.retain.parts, "test": nothing}))
-    assert table_parts(without) == {"forget": "train", "retain": "test"}
+    assert table_parts(without, is_classifier=True) == {"forget": "train", "retain": "test"}

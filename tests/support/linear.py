@@ -26,6 +26,7 @@ class Linear(Network):
     """One linear layer on one pixel. ``trained_on``, ``looked_at``: the images it has seen in either mode, in order."""
 
     family = "linear"
+    is_classifier = True
     config_file = "config.json"
     weights_file = "model.safetensors"
 
