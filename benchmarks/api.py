@@ -28,7 +28,7 @@ from app.embedded import valkey
 from app.record.db import Database
 from app.settings import Settings
 from benchmarks.timing import spread
-from demo.machine import machine
+from tooling.machine import machine
 
 POSTS = 200
 WARM_UP = 20
