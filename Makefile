@@ -10,7 +10,7 @@ RUN := .venv/bin/
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 
-.PHONY: help setup lock demo test lint types contracts pytest bench experiments clean
+.PHONY: help setup lock zoo demo test lint types contracts pytest bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,11 @@ lock: | $(UV) ## Renew the lock files from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --constraints requirements/dev.lock pyproject.toml -o requirements/runtime.lock
+	$(MAKE) --no-print-directory zoo
+
+zoo: setup ## Renew the lists of what open_clip, timm and the rivals know by name, which the API reads
+	$(RUN)python -m tooling.zoo
+	$(RUN)python -m negmerge.rivals
 
 demo: setup ## Run one whole unlearning job over HTTP and print the table
 	$(RUN)python -m demo

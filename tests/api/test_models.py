@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 
-from app.intake import zoo
 from app.record.tables import Model
 from app.settings import Settings
 from tests.support.api_client import CONFIG, Api, assert_problem, pointers, serving, sha256, weights, zipped
@@ -203,10 +201,3 @@ def test_a_model_that_a_job_needs_is_not_deleted_until_the_job_ends(both: Api) -
     both.post(f"/v1/jobs/{job}/cancel")
     assert both.delete(model).status_code == 204
     assert_problem(both.get(model), 404, "not-found")
-
-
-def test_the_registry_read_from_open_clips_files_is_open_clips_own() -> None:
-    ours = {(architecture, tag) for architecture, tags in zoo.tags().items() for tag in tags}
-
-    assert ours == set(open_clip.list_pretrained())
-    assert zoo.architectures() == set(open_clip.list_models())
