@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,23 +10,9 @@ from sqlalchemy import func, select
 
 from app.api import evidence
 from app.record.tables import Job, Step
-from app.settings import Settings
 from negmerge.spec import caveats
 from tests.support import records
-from tests.support.api_client import Api, assert_problem, pointers, serving
-
-
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("jobs")
-    with serving(Settings(data_dir=folder, broker_url=broker_url, allowed_roots=[folder])) as served:
-        yield served
+from tests.support.api_client import Api, assert_problem, pointers
 
 
 def count_jobs(api: Api) -> int:

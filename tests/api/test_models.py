@@ -18,12 +18,6 @@ CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
 
 
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
-
-
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("models")

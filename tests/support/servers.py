@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from app.embedded import valkey
+from app.record.ids import new_id
 from app.store.objects import Store, StoreUnavailable
 
 START_SECONDS = 60
@@ -57,6 +60,20 @@ def postgres(folder: Path) -> Iterator[str]:
         # A test's data need not survive a power cut, and waiting for the disk is most of the time.
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
         yield str(server.get_uri())
+
+
+@contextmanager
+def new_database(server_url: str) -> Iterator[str]:
+    """The URL of a new empty PostgreSQL database, dropped at the end of the block."""
+    server = make_url(server_url).set(drivername="postgresql+psycopg")
+    name = new_id("test")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
 
 
 @contextmanager
@@ -101,6 +118,11 @@ def s3(folder: Path, environment: Mapping[str, str]) -> Iterator[S3]:
     url = f"s3://{BUCKET}?endpoint=http://127.0.0.1:{ports['s3'][0]}"
     with running(command, folder / "s3.log", {**environment, **credentials, "GOMAXPROCS": "1"}):
         yield S3(url, credentials)
+
+
+def new_prefix(server: S3) -> str:
+    """The URL of a store that is empty, because its prefix is new."""
+    return server.url.replace("?", f"/{new_id('test')}?")
 
 
 def wait_for_store(store: Store) -> None:
