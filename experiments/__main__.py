@@ -15,8 +15,6 @@ import httpx
 from rich.console import Console
 
 import negmerge
-from demo.machine import machine
-from demo.service import ENDINGS, download, events, running, submit, upload
 from experiments import pictures, results, subsets
 from experiments.catalog import EXPERIMENTS, HERE, SPECS, Experiment, Material
 from experiments.data import data_root
@@ -28,6 +26,8 @@ from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.report.console import following, result_table
 from negmerge.spec.job import parse
 from negmerge.spec.result import ResultDocument, load_result
+from tooling.machine import machine
+from tooling.service import ENDINGS, download, events, running, submit, upload
 
 
 def main(names: list[str]) -> None:

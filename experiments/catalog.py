@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo import digits
 from experiments import cifar10, clip_domain
 from experiments.data import CIFAR10
 from negmerge.decoding.dataset import Dataset, open_archive
 from negmerge.formats import open_clip_config
 from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.progress import OnStep
+from tooling import digits
 
 SPECS = Path(__file__).parent
 HERE = Path("var/experiments")

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from demo.made import Made
 from experiments.subset import write_subset
 from negmerge.data.selection import cut
 from negmerge.decoding.dataset import Dataset, decode, open_archive
@@ -22,6 +21,7 @@ from negmerge.models.classifiers import Classifier
 from negmerge.progress import OnStep, ignore
 from negmerge.rivals._base import run
 from negmerge.spec.rivals import RivalOptions
+from tooling.made import Made
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 PER_CLASS = {"train": 1000, "test": 250}

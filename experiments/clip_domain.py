@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from demo import digits
-from demo.made import Made
 from experiments.cifar10 import CLASSES, PER_CLASS
 from experiments.subset import write_subset
 from negmerge.data.selection import cut
@@ -28,6 +26,8 @@ from negmerge.progress import OnStep, ignore
 from negmerge.training.batching import batches
 from negmerge.training.crop_flip import crop_and_flip
 from negmerge.training.fine_tune import learning_rate
+from tooling import digits
+from tooling.made import Made
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {

@@ -1,21 +1,42 @@
-"""``python -m negmerge.names``: tell the names of merge methods to those who may not load numpy.
+"""``python -m negmerge.names``: tell the names of merge methods and rivals to those who load no torch.
 
-Writes ``spec/methods.json`` from the classes of ``merging.methods``; a test says when that is old.
+Writes ``spec/methods.json`` from the classes of ``merging.methods``, and ``spec/rivals.json`` from the files in
+``rivals``. A test says when either is old.
 """
 
+import importlib
 import json
-from pathlib import Path
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
+from negmerge import rivals
 from negmerge.merging.methods import METHODS
-
-_FILE = Path(__file__).parent / "spec" / "methods.json"
+from negmerge.spec import methods as spec_methods
+from negmerge.spec import rivals as spec_rivals
 
 
 def main() -> None:
-    """Write the file anew."""
-    known = {name: {"needs_kept_vectors": method.needs_kept_vectors} for name, method in METHODS.items()}
-    lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in known.items()]
-    _FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    """Write both files anew."""
+    spec_methods.FILE.write_text(methods_text(), encoding="utf-8")
+    spec_rivals.FILE.write_text(rivals_text(), encoding="utf-8")
+
+
+def methods_text() -> str:
+    """Each merge method with what a spec must know of it, in the order of the classes."""
+    return _lines({name: {"needs_kept_vectors": method.needs_kept_vectors} for name, method in METHODS.items()})
+
+
+def rivals_text() -> str:
+    """Each rival with the sorted names of the options that it reads (``READS``), by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(rivals.__path__) if module.name[0] != "_")
+    return _lines({name: sorted(importlib.import_module(f"negmerge.rivals.{name}").READS) for name in names})
+
+
+def _lines(entries: Mapping[str, Any]) -> str:
+    """JSON with an entry on each line."""
+    lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 if __name__ == "__main__":

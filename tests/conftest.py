@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from app.record.db import Database
-from app.record.ids import new_id
 from app.settings import Settings
 from app.store.objects import Store
 from tests.support import servers
@@ -56,15 +53,8 @@ def s3(server_folder: Path) -> Iterator[servers.S3]:
 @pytest.fixture
 def postgres_database_url(postgres_url: str) -> Iterator[str]:
     """The URL of a new empty PostgreSQL database, dropped after the test."""
-    server = make_url(postgres_url).set(drivername="postgresql+psycopg")
-    name = new_id("test")
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with servers.new_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -91,7 +81,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return f"file://{tmp_path}/store"
     server: servers.S3 = request.getfixturevalue("s3")
-    return new_prefix(server)
+    return servers.new_prefix(server)
 
 
 @pytest.fixture
@@ -110,7 +100,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, broker_url: str) ->
     if request.param == "production":
         server: servers.S3 = request.getfixturevalue("s3")
         places["database_url"] = request.getfixturevalue("postgres_database_url")
-        places["store_url"] = new_prefix(server)
+        places["store_url"] = servers.new_prefix(server)
     return Settings(
         data_dir=tmp_path,
         broker_url=broker_url,
@@ -120,8 +110,3 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, broker_url: str) ->
         flush_seconds=0.5,
         **places,
     )
-
-
-def new_prefix(server: servers.S3) -> str:
-    """The URL of a store that is empty, because its prefix is new."""
-    return server.url.replace("?", f"/{new_id('test')}?")

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.responses import Response
 
 from app import errors
 from app.api import schemas
@@ -22,11 +23,12 @@ from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(prefix="/v1", tags=["evidence"])
 
-EVENT_STREAM = "text/event-stream"
+EVENT_STREAM = EventSourceResponse.media_type
 _POLL_SECONDS = 0.5
 _KEEP_ALIVE_SECONDS = 15.0
+_RETRY_MILLISECONDS = 2000
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENT_STREAM: {"example": 'id: 3\nevent: job.tuning\ndata: {"number": 3, …}\n\n'}}},
+    200: {"content": {EVENT_STREAM: {"example": 'event: job.tuning\ndata: {"number": 3, …}\nid: 3\n\n'}}},
     204: {"description": "Event stream: the job has ended and Last-Event-ID is its last event."},
 }
 _FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady, errors.NoResult)
@@ -77,7 +79,7 @@ def list_events(
             if JobState(job.state).terminal and start >= job.last_event:
                 return Response(status_code=204)  # tells EventSource not to come back
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return StreamingResponse(_stream(services, job_id, start), 200, headers, EVENT_STREAM)
+            return EventSourceResponse(_stream(services, job_id, start), headers=headers)
         rows = jobs.events(session, job_id, start, limit + 1)
     following = str(rows[limit - 1].number) if len(rows) > limit else None
     return schemas.Page(data=[Event.of(row) for row in rows[:limit]], next_cursor=following)
@@ -110,21 +112,24 @@ def check_succeeded(job: Job) -> None:
         raise NoResult(f"job {job.id!r} has {job.state}" + (f": {cause}" if cause else ""))
 
 
-async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[str]:
-    """Server-Sent Events from ``after`` on, until the job has ended and all was told."""
+async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[bytes]:
+    """Server-Sent Events from ``after`` on, until the job has ended and all was told.
+
+    Written here, since FastAPI writes the events that a route yields only where the route can answer nothing else.
+    """
     quiet = 0.0
-    yield "retry: 2000\n\n"
+    yield format_sse_event(retry=_RETRY_MILLISECONDS)
     while True:
         ended, rows = await run_in_threadpool(_news, services, job_id, after)
         for row in rows:
             after = row.number
-            yield f"id: {row.number}\nevent: {row.kind}\ndata: {row.model_dump_json()}\n\n"
+            yield format_sse_event(data_str=row.model_dump_json(), event=row.kind, id=str(row.number))
         if ended and not rows:
             return
         quiet = 0.0 if rows else quiet + _POLL_SECONDS
         if quiet >= _KEEP_ALIVE_SECONDS:
             quiet = 0.0
-            yield ": still here\n\n"
+            yield KEEPALIVE_COMMENT
         if not rows:
             await anyio.sleep(_POLL_SECONDS)
 

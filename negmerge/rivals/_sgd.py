@@ -1,20 +1,17 @@
 """The training loop that the rivals share: plain SGD over batches of uint8 images, as SalUn's public code has it."""
 
 from collections.abc import Callable, Iterator
-from math import isfinite
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from negmerge.decoding.dataset import Decoded
-from negmerge.errors import DivergedError
 from negmerge.rivals._base import Task
 from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
 from negmerge.training.crop_flip import crop_and_flip
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(logits float32 [B, C], labels int64 [B]) → scalar."""
+from negmerge.training.descent import Descent, Loss, as_they_are, nothing
 
 
 def constant(epoch: int) -> float:
@@ -29,7 +26,7 @@ def descend(
     *,
     factor: Callable[[int], float] = constant,
     penalty: Callable[[float], Tensor] | None = None,
-    after_step: Callable[[], None] | None = None,
+    after_step: Callable[[], None] = nothing,
 ) -> None:
     """Train the task's model in place: in each epoch, one shuffled pass over each of ``passes(epoch)``.
 
@@ -49,30 +46,20 @@ def descend(
     for one in passes(0):
         check_images(model, one.images)
         an_epoch += len(batch_sizes(len(one.images), settings.batch_size, alone))
-    total, step = an_epoch * settings.epochs, 0
+    augment = partial(crop_and_flip, generator=task.generator) if settings.crop_flip else as_they_are
+    total = an_epoch * settings.epochs
+    descent = Descent(model, task.head, optimizer, total, task.on_step, augment, after_step=after_step)
     model.tuned.train()
     for epoch in range(settings.epochs):
-        done = epoch / settings.epochs
         optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(epoch)
+        goal = loss if penalty is None else _with_penalty(loss, partial(penalty, epoch / settings.epochs))
         for samples in passes(epoch):
             for chosen in batches(len(samples.images), settings.batch_size, 1, task.generator, alone):
-                images = samples.images[chosen]
-                if settings.crop_flip:
-                    images = crop_and_flip(images, task.generator)
-                logits = model.logits(images, task.head)
-                value = loss(logits, samples.labels[chosen].to(model.device))
-                if penalty is not None:
-                    value = value + penalty(done)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward([value])
-                optimizer.step()
-                if after_step is not None:
-                    after_step()
-                step += 1
-                told = float(value.detach())
-                if not isfinite(told):
-                    raise DivergedError(f"the loss is {told} at step {step} of {total}; lower the learning rate")
-                task.on_step(step, total, told)
+                descent.step(samples.images[chosen], samples.labels[chosen], goal)
+
+
+def _with_penalty(loss: Loss, penalty: Callable[[], Tensor]) -> Loss:
+    return lambda logits, labels: loss(logits, labels) + penalty()
 
 
 def always(samples: Decoded) -> Callable[[int], Iterator[Decoded]]:

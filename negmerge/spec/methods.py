@@ -4,10 +4,12 @@
 """
 
 import json
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-_KNOWN: dict[str, dict[str, bool]] = json.loads(files(__package__).joinpath("methods.json").read_text(encoding="utf-8"))
+FILE = Path(__file__).with_name("methods.json")
+
+_KNOWN: dict[str, dict[str, bool]] = json.loads(FILE.read_text(encoding="utf-8"))
 
 METHODS = tuple(_KNOWN)
 """The names of all merge methods, the default first."""

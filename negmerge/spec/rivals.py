@@ -1,6 +1,10 @@
-"""The rivals of a job as a spec names them. No torch: the rivals themselves are in ``rivals``, one file each."""
+"""The rivals of a job as a spec names them. No torch: the rivals themselves are in ``rivals``, one file each.
 
-import ast
+Which there are, and what each reads, is listed in ``rivals.json``: ``make names`` writes it, and a test says when it
+is old.
+"""
+
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +15,7 @@ from pydantic import Field
 from negmerge.spec.fields import NonNegative, Spec
 from negmerge.spec.sweep import BatchSize, Epochs, LearningRate
 
-_FOLDER = Path(__file__).parents[1] / "rivals"
+FILE = Path(__file__).with_name("rivals.json")
 
 SGD = frozenset({"learning_rate", "epochs", "batch_size", "weight_decay", "momentum", "crop_flip"})
 """The options that ``rivals._sgd.descend`` reads."""
@@ -44,23 +48,16 @@ class RivalRun:
         return self.name if self.repeat == 0 else f"{self.name}, repeat {self.repeat + 1}"
 
 
-@cache
 def rival_names() -> tuple[str, ...]:
     """All rivals, by the names of their files."""
-    files = _FOLDER.glob("*.py")
-    return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))
+    return tuple(sorted(_listed()))
+
+
+def options_read(name: str) -> frozenset[str]:
+    """The options that a rival reads: ``READS`` of its file."""
+    return _listed()[name]
 
 
 @cache
-def options_read(name: str) -> frozenset[str]:
-    """The options that a rival reads: ``READS`` of its file, which is read and not imported, for that loads torch.
-
-    ``READS`` is ``SGD``, literals of strings, or a union of these.
-    """
-    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
-    [value] = [
-        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READS"
-    ]
-    found = {node.value for node in ast.walk(value) if isinstance(node, ast.Constant)}
-    shared = any(isinstance(node, ast.Name) and node.id == "SGD" for node in ast.walk(value))
-    return frozenset(map(str, found)) | (SGD if shared else frozenset())
+def _listed() -> dict[str, frozenset[str]]:
+    return {name: frozenset(reads) for name, reads in json.loads(FILE.read_text(encoding="utf-8")).items()}

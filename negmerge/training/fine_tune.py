@@ -5,23 +5,23 @@ Everything random comes from the point's seed, and the process's own random stat
 the same device with the same number of threads gives the same weights, to the bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import cos, isfinite, pi
+from math import cos, pi
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.errors import DivergedError
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.sweep import HyperParameters
 from negmerge.training.augment import rand_augment
 from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
 from negmerge.training.crop_flip import crop_and_flip
+from negmerge.training.descent import Descent
 
 MAX_GRADIENT_NORM = 1.0
 MAX_WARMUP_STEPS = 500
@@ -62,25 +62,20 @@ def fine_tune(
     warmup = warmup_steps(steps) if hyper.warmup_steps is None else hyper.warmup_steps
     head = head.to(model.device)
     order = partial(batches, len(images), hyper.batch_size, hyper.epochs, alone=alone)
+    smoothed = partial(functional.cross_entropy, label_smoothing=hyper.label_smoothing)
     fill = [round(255 * mean) for mean in model.preprocess.mean]
     loss_sum, seen = 0.0, 0
     try:
         with seeded(model.device, seed) as generator:
+            augment = partial(_augment, hyper=hyper, generator=generator, fill=fill)
+            descent = Descent(model, head, optimizer, steps, on_step, augment, half=True, max_norm=MAX_GRADIENT_NORM)
             model.tuned.train()
             for step, chosen in enumerate(order(generator)):
                 if step % an_epoch == 0:
                     loss_sum, seen = 0.0, 0
-                batch = images[chosen].to(model.device)
-                if hyper.crop_flip:
-                    batch = crop_and_flip(batch, generator)
-                if hyper.randaugment is not None:
-                    batch = rand_augment(batch, hyper.randaugment, generator, fill)
                 optimizer.param_groups[0]["lr"] = learning_rate(step, steps, warmup, hyper.learning_rate)
-                loss = _step(model, optimizer, parameters, batch, labels[chosen], head, hyper.label_smoothing)
-                if not isfinite(loss):
-                    raise DivergedError(f"the loss is {loss} at step {step + 1} of {steps}; lower the learning rate")
+                loss = descent.step(images[chosen], labels[chosen], smoothed)
                 loss_sum, seen = loss_sum + loss * len(chosen), seen + len(chosen)
-                on_step(step + 1, steps, loss)
         state = {
             name: parameter.detach().to("cpu", torch.float32, copy=True)
             for name, parameter in zip(model.names, parameters, strict=True)
@@ -115,24 +110,12 @@ def _optimizer(parameters: list[torch.nn.Parameter], hyper: HyperParameters) -> 
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
 
 
-def _step(
-    model: Network,
-    optimizer: torch.optim.Optimizer,
-    parameters: Sequence[torch.nn.Parameter],
-    images: Tensor,
-    labels: Tensor,
-    head: Tensor,
-    label_smoothing: float,
-) -> float:
-    """One update; returns the batch's mean loss from before it."""
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
-        logits = model.logits(images, head)
-    loss = functional.cross_entropy(logits, labels.to(model.device), label_smoothing=label_smoothing)
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward([loss])
-    torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
-    optimizer.step()
-    return float(loss.detach())
+def _augment(images: Tensor, hyper: HyperParameters, generator: torch.Generator, fill: list[int]) -> Tensor:
+    if hyper.crop_flip:
+        images = crop_and_flip(images, generator)
+    if hyper.randaugment is not None:
+        images = rand_augment(images, hyper.randaugment, generator, fill)
+    return images
 
 
 @contextmanager

@@ -28,12 +28,6 @@ FILES = {
 }
 
 
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[tuple[Api, str]]:
     """The application and the path of a job that succeeded."""

@@ -15,13 +15,6 @@ from app.settings import Settings
 from tests.support.api_client import Api, assert_problem, digits_zip, png, pointers, serving, sha256, zipped
 
 
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    """The application on SQLite with a folder, and on PostgreSQL with S3."""
-    with serving(settings) as served:
-        yield served
-
-
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("datasets")

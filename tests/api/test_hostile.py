@@ -5,32 +5,17 @@ import json
 import struct
 import tarfile
 import zipfile
-from collections.abc import Iterator
 
 import pytest
 
 from app.record import steps
-from app.settings import Settings
 from negmerge.spec.result import PointOutcome
 from tests.support import records
-from tests.support.api_client import CONFIG, Api, assert_problem, digits_zip, pointers, serving, weights, zipped
+from tests.support.api_client import CONFIG, Api, assert_problem, digits_zip, pointers, weights, zipped
 
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
 FILES = {CONFIG_NAME: json.dumps(CONFIG).encode(), WEIGHTS_NAME: weights()}
-
-
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("hostile")
-    with serving(Settings(data_dir=folder, broker_url=broker_url, allowed_roots=[folder])) as served:
-        yield served
 
 
 def config_with(value: str) -> str:

@@ -1,30 +1,18 @@
 """Jobs over HTTP: submitted once, found by whoever made them, cancelled and deleted by the rules."""
 
-from collections.abc import Iterator
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from app.api import evidence
 from app.record.tables import Job, Step
-from app.settings import Settings
 from negmerge.spec import caveats
 from tests.support import records
-from tests.support.api_client import Api, assert_problem, pointers, serving
-
-
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("jobs")
-    with serving(Settings(data_dir=folder, broker_url=broker_url, allowed_roots=[folder])) as served:
-        yield served
+from tests.support.api_client import Api, assert_problem, pointers
 
 
 def count_jobs(api: Api) -> int:
@@ -323,3 +311,31 @@ def test_events_stream_to_the_end_and_resume_after_the_last_one(both: Api) -> No
     assert [line[7:] for line in whole.text.splitlines() if line.startswith("event: ")] == kinds
     assert next(line[4:] for line in rest.text.splitlines() if line.startswith("id: ")) == "3"
     assert over.status_code == 204
+
+
+def test_a_stream_tells_each_event_as_the_pages_do(both: Api) -> None:
+    job = both.finished_job({"result.json": b"{}"})
+    events = both.get(f"/v1/jobs/{job}/events").json()["data"]
+
+    first, *told = both.get(f"/v1/jobs/{job}/events", headers={"Accept": "text/event-stream"}).text.split("\n\n")
+
+    assert (first, told.pop()) == ("retry: 2000", "")
+    fields = [dict(line.split(": ", 1) for line in block.split("\n")) for block in told]
+    assert [json.loads(each["data"]) for each in fields] == events
+    assert [(each["id"], each["event"]) for each in fields] == [(str(e["number"]), e["kind"]) for e in events]
+
+
+def test_a_quiet_stream_is_kept_alive(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(evidence, "_KEEP_ALIVE_SECONDS", 0.03)
+    job = api.job()
+
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(api.get, f"/v1/jobs/{job}/events", headers={"Accept": "text/event-stream"})
+        time.sleep(1)
+        api.post(f"/v1/jobs/{job}/cancel")
+        blocks = [block.split("\n")[0] for block in stream.result().text.split("\n\n")]
+
+    assert blocks[:3] == ["retry: 2000", "event: job.queued", ": ping"]
+    assert set(blocks[3:-3]) == {": ping"}
+    assert blocks[-3:] == ["event: job.cancel_requested", "event: job.cancelled", ""]

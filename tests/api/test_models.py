@@ -8,22 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 
-from app.intake import zoo
 from app.record.tables import Model
 from app.settings import Settings
 from tests.support.api_client import CONFIG, Api, assert_problem, pointers, serving, sha256, weights, zipped
 
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
-
-
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +195,3 @@ def test_a_model_that_a_job_needs_is_not_deleted_until_the_job_ends(both: Api) -
     both.post(f"/v1/jobs/{job}/cancel")
     assert both.delete(model).status_code == 204
     assert_problem(both.get(model), 404, "not-found")
-
-
-def test_the_registry_read_from_open_clips_files_is_open_clips_own() -> None:
-    ours = {(architecture, tag) for architecture, tags in zoo.tags().items() for tag in tags}
-
-    assert ours == set(open_clip.list_pretrained())
-    assert zoo.architectures() == set(open_clip.list_models())

@@ -1,18 +1,8 @@
 """Rivals and classifiers' architectures over HTTP: what a job may compare with, and which name was probably meant."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from app.settings import Settings
-from tests.support.api_client import Api, assert_problem, pointers, serving
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
-    with serving(Settings(data_dir=tmp_path_factory.mktemp("rivals"), broker_url=broker_url)) as served:
-        yield served
+from tests.support.api_client import Api, assert_problem, pointers
 
 
 def refused(api: Api, **changes: Any) -> dict[str, Any]:

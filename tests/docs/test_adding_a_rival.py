@@ -1,4 +1,4 @@
-"""The page on adding a rival does what it says: its file alone makes one, which a job can name and which runs."""
+"""The page on adding a rival does what it says: its file and its command make one, which a job names and which runs."""
 
 import json
 import os
@@ -54,23 +54,31 @@ def block(language: str) -> str:
     return str(found)
 
 
-@pytest.mark.slow
-def test_the_file_on_the_page_is_all_that_a_rival_needs(tmp_path: Path) -> None:
-    """In a copy of the library: the name is found, a job's spec takes it, and only the last tensors move."""
-    package = tmp_path / "negmerge"
-    shutil.copytree(Path(negmerge.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "rivals" / "last_tensors.py").write_text(block("python"))
+def run(folder: Path, *arguments: str) -> str:
+    """What Python prints in this folder, with the packages that lie there before all others."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN, block("json")],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        cwd=tmp_path,
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_file_and_the_command_on_the_page_are_all_that_a_rival_needs(tmp_path: Path) -> None:
+    """In a copy of the library: the name is listed, a job's spec takes it, and only the last tensors move."""
+    package = tmp_path / "negmerge"
+    shutil.copytree(Path(negmerge.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "rivals" / "last_tensors.py").write_text(block("python"))
+    [python, *command] = block("bash").split()
+    assert python == "python"
+    run(tmp_path, *command)
+    found = json.loads(run(tmp_path, "-W", "error", "-c", RUN, block("json")))
     assert Path(found["package"]).parent == package
     assert "last_tensors" in found["names"]
     assert found["compared"] == ["retrain", "last_tensors"]

@@ -18,7 +18,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from demo import digits
 from experiments import clip_domain
 from experiments.catalog import EXPERIMENTS
 from experiments.cifar10 import CLASSES, PER_CLASS
@@ -30,6 +29,7 @@ from negmerge.formats.open_clip_config import WEIGHTS_FILE
 from negmerge.models.loading import load_zero_shot
 from negmerge.spec.job import parse
 from tests.support.archive_files import Files, write_zip
+from tooling import digits
 
 REAL = data_root()
 needs_cifar10 = pytest.mark.skipif(REAL is None, reason=f"{CIFAR10} is absent: NEGMERGE_DATA may say where it is")

@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
@@ -24,6 +24,7 @@ from negmerge.models.network import Network
 from negmerge.spec.sweep import HyperParameters
 from negmerge.training.fine_tune import fine_tune
 from tests.support import pico, pico_timm
+from tests.support.states import changed
 
 ARCHITECTURES = list(pico_timm.CONFIGS)
 PLAIN = [name for name in ARCHITECTURES if name != "resnet18-cifar"]
@@ -63,16 +64,6 @@ def with_config(folder: Path, to: Path, config: dict[str, Any]) -> Path:
     to.mkdir()
     (to / CONFIG_FILE).write_text(json.dumps(config))
     (to / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes())
-    return to
-
-
-def changed(folder: Path, to: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
-    """A copy of the folder with its tensors changed in place."""
-    to.mkdir()
-    (to / CONFIG_FILE).write_text((folder / CONFIG_FILE).read_text())
-    tensors = load_file(folder / WEIGHTS_FILE)
-    change(tensors)
-    save_file(tensors, to / WEIGHTS_FILE)
     return to
 
 

@@ -19,6 +19,7 @@ from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_c
 from negmerge.models.loading import load_tag, load_zero_shot
 from negmerge.models.zero_shot import ZeroShotModel
 from tests.support import pico
+from tests.support.states import changed
 
 CLASSES = list(pico.CLASS_WORDS)
 NAME = "visual.transformer.resblocks.0.mlp.c_fc.weight"
@@ -46,16 +47,6 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         module = open_clip.CLIP(**RESNET_CONFIG["model_cfg"])
     save_file(dict(module.state_dict()), folder / WEIGHTS_FILE)
     return folder
-
-
-def changed(folder: Path, to: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
-    """A copy of the folder with its tensors changed in place."""
-    to.mkdir()
-    (to / CONFIG_FILE).write_text((folder / CONFIG_FILE).read_text())
-    tensors = load_file(folder / WEIGHTS_FILE)
-    change(tensors)
-    save_file(tensors, to / WEIGHTS_FILE)
-    return to
 
 
 def config_with(**changes: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from negmerge.progress import OnStep, ignore
 from negmerge.rivals._base import State, find, run
 from negmerge.spec.rivals import RivalOptions, rival_names
 from tests.support import pico, pico_timm
+from tests.support.states import same
 
 ALL = rival_names()
 TRAINED = [name for name in ALL if hasattr(find(name), "descend")]
@@ -78,10 +79,6 @@ def ran(name: str) -> Ran:
     kept = torch.equal(torch.get_rng_state(), before)
     clean = all(parameter.grad is None for parameter in model().module.parameters())
     return Ran(state, told, clean and at_the_original(), kept)
-
-
-def same(one: State, other: State) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def at_the_original() -> bool:

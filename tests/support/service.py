@@ -14,8 +14,7 @@ from typing import Any
 
 import obstore
 import torch
-from sqlalchemy import create_engine, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import select
 
 from app.auth import Principal
 from app.intake.registration import DatasetIn, Registrar
@@ -202,20 +201,6 @@ def environment(settings: Settings) -> dict[str, str]:
 def in_the_middle(service: Service, job_id: str, kind: StepKind) -> bool:
     """Whether a worker is in the middle of such a step, and has said so."""
     return any(step.kind == kind and step.progress for step in service.claimed(job_id))
-
-
-@contextmanager
-def new_postgres_database(server_url: str) -> Iterator[str]:
-    """The URL of a new empty PostgreSQL database, dropped at the end of the block."""
-    server = make_url(server_url).set(drivername="postgresql+psycopg")
-    name = ids.new_id("test")
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
 
 
 def _upload(path: Path) -> Upload:

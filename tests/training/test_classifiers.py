@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from negmerge.errors import DataError, ModelError
 from negmerge.formats.timm_config import check_config
@@ -17,6 +16,7 @@ from negmerge.spec.sweep import HyperParameters
 from negmerge.training.batching import batch_sizes
 from negmerge.training.fine_tune import Tuned, fine_tune
 from tests.support import pico, pico_timm
+from tests.support.states import same
 
 ARCHITECTURES = list(pico_timm.CONFIGS)
 NO_HEAD = torch.zeros(0)
@@ -41,10 +41,6 @@ def tune(model: Network, count: int = 4, batch_size: int = 2, **changes: Any) ->
     images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
     hyper = HyperParameters(learning_rate=1e-2, epochs=2, batch_size=batch_size, **changes)
     return fine_tune(model, images, torch.arange(count) % 5, NO_HEAD, hyper, seed=3)
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

@@ -11,8 +11,8 @@ import pytest
 from app.record.states import StepKind, StepState
 from app.record.tables import Step
 from app.settings import Settings
-from tests.conftest import new_prefix
-from tests.support.service import Service, WorkerProcess, new_postgres_database, running
+from tests.support import servers
+from tests.support.service import Service, WorkerProcess, running
 
 POINTS = 6
 EPOCHS = 24
@@ -27,8 +27,8 @@ def service(
         places: dict[str, Any] = {}
         if request.param == "production":
             server = request.getfixturevalue("postgres_url")
-            places["database_url"] = stack.enter_context(new_postgres_database(server))
-            places["store_url"] = new_prefix(request.getfixturevalue("s3"))
+            places["database_url"] = stack.enter_context(servers.new_database(server))
+            places["store_url"] = servers.new_prefix(request.getfixturevalue("s3"))
         settings = Settings(
             data_dir=tmp_path_factory.mktemp("data"),
             broker_url=broker_url,

@@ -48,12 +48,16 @@ def make_context(database: Database, tmp_path: Path) -> MakeContext:
 
 def trained(context: WorkerContext, job_id: str) -> tuple[Fold, Claim]:
     """A worker that has claimed, trained and folded one point, and has not flushed it."""
+    fold = Fold(context, HeldClaims(context.settings.lease_seconds), job_id, empty)
+    return fold, train_next(context, fold)
+
+
+def train_next(context: WorkerContext, fold: Fold) -> Claim:
+    """The claim of one more point, trained and folded and not flushed."""
     claim = records.claim(context.database, context.worker)
     records.train(context.database, claim)
-    fold = Fold(context, HeldClaims(context.settings.lease_seconds), job_id, empty)
-    vector = {"visual.proj": torch.full((3,), 0.5 + claim.index)}
-    fold.add(claim, TunedPoint(vector, None, PointOutcome()))
-    return fold, claim
+    fold.add(claim, TunedPoint({"visual.proj": torch.full((3,), 0.5 + claim.index)}, None, PointOutcome()))
+    return claim
 
 
 def committed(database: Database, job_id: str) -> list[int]:
@@ -111,9 +115,7 @@ def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
     job_id = records.make_tuning_job(database, points=2)
     context = make_context()
     fold, lost = trained(context, job_id)
-    kept = records.claim(database, context.worker)
-    records.train(database, kept)
-    fold.add(kept, TunedPoint({"visual.proj": torch.ones(3)}, None, PointOutcome()))
+    train_next(context, fold)
     with database.write() as session:
         steps.give_back(session, [lost])
     fold.flush()
@@ -130,9 +132,7 @@ def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_fol
     fold, _ = trained(context, job_id)
     fold.flush()
     for lose in (True, False):
-        claim = records.claim(database, context.worker)
-        records.train(database, claim)
-        fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, PointOutcome()))
+        claim = train_next(context, fold)
         if lose:
             with database.write() as session:
                 steps.give_back(session, [claim])
@@ -160,9 +160,7 @@ def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_th
     context = make_context()
     fold, _ = trained(context, job_id)
     fold._commit()  # the commit lands, and the process never hears of it, and goes on training
-    claim = records.claim(database, context.worker)
-    records.train(database, claim)
-    fold.add(claim, TunedPoint({"visual.proj": torch.ones(3)}, None, PointOutcome()))
+    train_next(context, fold)
     fold.flush()
     assert committed(database, job_id) == [0, 1]
     assert "step.reopened" not in records.event_kinds(database, job_id)

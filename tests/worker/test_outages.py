@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, make_url
 from app.record.states import JobState, StepKind
 from app.settings import Settings
 from tests.support import servers
-from tests.support.service import Service, WorkerProcess, in_the_middle, new_postgres_database, running
+from tests.support.service import Service, WorkerProcess, in_the_middle, running
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def service(
     broker: ExitStack, server_folder: Path, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """PostgreSQL, a folder, and two workers."""
-    with new_postgres_database(postgres_url) as database_url:
+    with servers.new_database(postgres_url) as database_url:
         settings = Settings(
             data_dir=tmp_path_factory.mktemp("data"),
             database_url=database_url,

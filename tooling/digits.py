@@ -1,4 +1,4 @@
-"""The demo's data and base model: scikit-learn's handwritten digits, and a small CLIP that has learned them.
+"""The demo's data, base model and sweep: scikit-learn's handwritten digits, and a small CLIP that has learned them.
 
 The model is trained here once, on the train part of the very cut that the service makes of the archive, and kept
 beside it; validation and test samples are never trained on.
@@ -19,7 +19,6 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
-from demo.made import Made
 from negmerge.checkpoints.files import atomic_path
 from negmerge.data.selection import cut
 from negmerge.decoding.dataset import Dataset, decode, open_archive
@@ -31,6 +30,7 @@ from negmerge.progress import OnStep, ignore
 from negmerge.training.batching import batches
 from negmerge.training.crop_flip import crop_and_flip
 from negmerge.training.fine_tune import learning_rate
+from tooling.made import Made
 
 CLASS_NAMES = {word: word for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")}
 TEMPLATES = ["a photo of the digit {}."]
@@ -52,6 +52,17 @@ LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH = 1e-3, 0.1, 50, 36, 100
 SHIFT = 2
 """Pixels by which a training image moves at most, both ways."""
 RECIPE = [CONFIG, LEARNING_RATE, WEIGHT_DECAY, WARMUP, EPOCHS, BATCH, SHIFT, CLASS_NAMES, TEMPLATES]
+
+FORGET = "seven"
+SWEEP = {
+    "grid": {
+        "learning_rate": [3e-5, 1e-4, 3e-4],
+        "weight_decay": [0.0, 0.1],
+        "epochs": [5, 15],
+        "batch_size": [32],
+    }
+}
+"""What the demo and the benchmark of a sweep do with them: twelve points."""
 
 
 @dataclass(frozen=True)

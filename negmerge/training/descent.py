@@ -1,0 +1,72 @@
+"""One step of training, the same for a point of the sweep and for a rival: from a batch to moved weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from negmerge.errors import DivergedError
+from negmerge.models.network import Network
+from negmerge.progress import OnStep
+
+Augment = Callable[[Tensor], Tensor]
+"""uint8 [B, 3, S, S] → uint8 of the same shape."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits float32 [B, C], labels int64 [B]) → scalar."""
+
+
+def as_they_are(images: Tensor) -> Tensor:
+    """No augmentation."""
+    return images
+
+
+def nothing() -> None:
+    """Nothing is done after a step."""
+
+
+@dataclass
+class Descent:
+    """What the steps of one training share, and how many were taken; the optimiser moves the model's own parameters.
+
+    head: what ``model.logits`` needs besides the images. steps: of the whole training. half: on CUDA the logits are
+    computed under bf16 autocast. max_norm: gradients are scaled down to this norm, over all parameters together.
+    after_step: called after each update, before its loss is judged.
+    """
+
+    model: Network
+    head: Tensor
+    optimizer: torch.optim.Optimizer
+    steps: int
+    on_step: OnStep
+    augment: Augment = as_they_are
+    half: bool = False
+    max_norm: float | None = None
+    after_step: Callable[[], None] = nothing
+    taken: int = 0
+
+    def step(self, images: Tensor, labels: Tensor, loss: Loss) -> float:
+        """One update of the weights on a batch; returns the batch's loss from before it.
+
+        images: uint8 [B, 3, S, S]. labels: int64 [B], columns of the logits. Raises DivergedError where the loss is
+        not finite, and what on_step raises.
+        """
+        device = self.model.device
+        batch = self.augment(images.to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half and device.type == "cuda"):
+            logits = self.model.logits(batch, self.head)
+        value = loss(logits, labels.to(device))
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward([value])
+        if self.max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], self.max_norm)
+        self.optimizer.step()
+        self.after_step()
+        self.taken += 1
+        told = float(value.detach())
+        if not isfinite(told):
+            raise DivergedError(f"the loss is {told} at step {self.taken} of {self.steps}; lower the learning rate")
+        self.on_step(self.taken, self.steps, told)
+        return told

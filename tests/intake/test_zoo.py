@@ -1,0 +1,34 @@
+"""The names in zoo.json against open_clip and timm themselves."""
+
+import open_clip
+import pytest
+import timm
+
+from app.intake import zoo
+from negmerge.errors import ModelError
+from tooling.zoo import text
+
+
+def test_the_list_is_of_the_libraries_that_are_installed() -> None:
+    assert zoo.FILE.read_text() == text(), f"{zoo.FILE.name} is old: run `make zoo`"
+
+
+def test_tags_and_architectures_are_open_clips_own() -> None:
+    ours = {(architecture, tag) for architecture, tags in zoo.tags().items() for tag in tags}
+    assert ours == set(open_clip.list_pretrained())
+    assert zoo.architectures() == set(open_clip.list_models())
+
+
+def test_classifiers_are_timms_own() -> None:
+    assert set(timm.list_models()) <= zoo.classifiers()
+    assert all(timm.is_model(name) for name in zoo.classifiers())
+
+
+def test_an_older_name_that_timm_still_takes_is_a_classifier() -> None:
+    assert "tv_resnet34" not in timm.list_models()
+    zoo.check_architecture("timm", "tv_resnet34")
+
+
+def test_a_name_that_is_nearly_one_is_told_which() -> None:
+    with pytest.raises(ModelError, match=r"did you mean .*resnet18"):
+        zoo.check_architecture("timm", "resnet1800")
