@@ -12,7 +12,7 @@ TORCH_FROM ?= --torch-backend cpu
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 
-.PHONY: help setup lock demo test lint types contracts pytest bench experiments check-extras clean
+.PHONY: help setup lock demo test lint types contracts pytest bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,7 @@ experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and di
 bench: setup ## Measure speed and memory beside the published way
 	$(RUN)python -m benchmarks
 
+.PHONY: check-extras
 check-extras: | $(UV) ## Install the base and what each image has, from nothing, and use them
 	bash tests/deployment/check_extras.sh $(UV)
 
