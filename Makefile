@@ -15,7 +15,7 @@ TEST_JOBS ?= 2
 .PHONY: help setup lock demo test lint types contracts pytest bench experiments clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/.installed ## Build .venv from the lock file; TORCH=cpu leaves CUDA out
 	@cat $<
