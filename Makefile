@@ -7,15 +7,18 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 RUN := .venv/bin/
+# What tells uv, with TORCH=cpu, where torch's build without CUDA is: PyTorch's own index, which uv knows, or --find-links FOLDER.
+TORCH_FROM ?= --torch-backend cpu
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 
 .PHONY: help setup lock zoo names demo test lint types contracts pytest bench experiments clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-setup: .venv/.installed ## Build .venv from the lock file
+setup: .venv/.installed ## Build .venv from the lock file; TORCH=cpu leaves CUDA out
+	@cat $<
 
 $(UV):
 	$(PYTHON) -m venv .uv
@@ -23,17 +26,28 @@ $(UV):
 
 .venv/.installed: requirements/dev.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+ifeq ($(TORCH),cpu)
+	awk '/^[a-z]/ {cuda = /^(torch|torchvision|triton|cuda-[^=]+|nvidia-[^=]+)==/} !cuda' requirements/dev.lock \
+	  | $(UV) pip sync --quiet --python .venv --require-hashes -
+	$(UV) pip install --quiet --python .venv --no-deps $(TORCH_FROM) \
+	  $$(grep -oE '^torch(vision)?==[^ ]+' requirements/dev.lock)
+else
 	$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.lock
+endif
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
-	touch $@
+	@cd .venv/lib/python3*/site-packages && shopt -s nullglob \
+	  && size() { du -shc "$$@" | tail -1 | cut -f1; } \
+	  && echo "$$(ls -d *.dist-info | wc -l) packages, $$(size .) in .venv" \
+	    "(torch $(if $(filter cpu,$(TORCH)),without,with) CUDA: $$(size torch* triton* cuda* nvidia*))" > $(CURDIR)/$@
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 
 lock: | $(UV) ## Renew the lock files from pyproject.toml
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --group dev pyproject.toml -o requirements/dev.lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --constraints requirements/dev.lock pyproject.toml -o requirements/runtime.lock
+	$(COMPILE) --all-extras --group dev -o requirements/dev.lock
+	$(COMPILE) --constraints requirements/dev.lock --extra worker -o requirements/runtime.lock
+	$(COMPILE) --constraints requirements/dev.lock --extra service --excludes requirements/api.excludes \
+	  -o requirements/api.lock
 	$(MAKE) --no-print-directory zoo names
 
 zoo: setup ## Renew the list of what open_clip and timm know by name, which the API reads
@@ -65,6 +79,10 @@ experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and di
 
 bench: setup ## Measure speed and memory beside the published way
 	$(RUN)python -m benchmarks
+
+.PHONY: check-extras
+check-extras: | $(UV) ## Install the base and what each image has, from nothing, and use them
+	bash tests/deployment/check_extras.sh $(UV)
 
 clean: ## Remove what was built here
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache var

@@ -3,8 +3,6 @@
 import io
 import json
 import os
-import secrets
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from negmerge import __version__
 from negmerge.errors import CheckpointError, DataError, ModelError, NegmergeError, SpecError
 from negmerge.spec.job import MAX_SCALE
 
@@ -39,6 +38,21 @@ Templates = Annotated[
 ]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"negmerge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def run(
     spec_file: SpecFile,
@@ -51,28 +65,16 @@ def run(
     """Run a whole job: sweep, merge, search for λ, test, weights, report."""
     _check_new(out)
 
-    import torch
-
-    from negmerge.memory import keep_freed_memory
-    from negmerge.models.devices import device_of
-    from negmerge.pipeline import local
-    from negmerge.pipeline import run as pipeline
+    from negmerge.pipeline.local import read_spec
+    from negmerge.pipeline.run_local import run_local
     from negmerge.report.console import following, result_table, show
 
-    spec = local.read_spec(spec_file)
-    keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
-    forget, retain = local.open_datasets(spec, *_prompts(class_names, templates))
-    model = local.open_model(spec, device_of(device))
-    unfinished = out.parent / f".{out.name}.{secrets.token_hex(4)}"
-    try:
-        unfinished.mkdir()
-        with following(Console(stderr=True)) as on_stage:
-            document = pipeline.run(spec, model, forget, retain, unfinished, on_stage)
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    spec = read_spec(spec_file)
+    words, prompts = _prompts(class_names, templates)
+    with following(Console(stderr=True)) as on_stage:
+        document = run_local(
+            spec, out, device=device, threads=threads, class_names=words, templates=prompts, on_stage=on_stage
+        )
     show(result_table(document))
     for warning in document.warnings:
         typer.echo(f"warning: {warning}", err=True)

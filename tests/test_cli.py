@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from negmerge import cli
+from negmerge import __version__, cli
 from negmerge.checkpoints.files import sha256
 from negmerge.spec import caveats
 from tests.support import local_job, pico_timm
@@ -90,6 +90,10 @@ def test_merge_that_fails_exits_with_two_names_the_tensor_and_leaves_the_output_
         "base.safetensors",
         "out.safetensors",
     ]
+
+
+def test_the_version_is_told(negmerge: Command) -> None:
+    assert negmerge("--version") == Done(0, f"negmerge {__version__}\n", "")
 
 
 def test_inspect_shows_the_share_of_each_tensor(negmerge: Command, models: Path) -> None:

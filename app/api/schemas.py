@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.record import tables
+from negmerge import __version__
 from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 
 Item = TypeVar("Item")
@@ -189,7 +190,7 @@ class Meta(BaseModel):
 
     model_config = example(
         name="negmerge",
-        version="0.1.0",
+        version=__version__,
         api="v1",
         families=["open_clip", "timm"],
         methods=["negmerge", "uniform", "task_arithmetic", "magmax", "ties"],

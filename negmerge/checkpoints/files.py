@@ -59,12 +59,12 @@ def placement(path: Path) -> Placement:
     return Placement(tensors, metadata)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path | str) -> dict[str, Tensor]:
     """All tensors of a model by name, memory-mapped: bytes are read when they are used.
 
     Raises what ``placement`` raises.
     """
-    names = placement(path).tensors
+    names = placement(Path(path)).tensors
     tensors: dict[str, Tensor] = {}
     for file in dict.fromkeys(file for file, _ in names.values()):
         with safe_open(file, framework="pt") as opened:
@@ -72,12 +72,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> str:
+def save_tensors(tensors: Mapping[str, Tensor], path: Path | str, metadata: Mapping[str, str] | None = None) -> str:
     """Write one safetensors file, atomically; the same tensors and metadata always give the same bytes.
 
     The folder is made where it is missing. Returns ``sha256:…`` of the file. Raises CheckpointError where it
     cannot be written.
     """
+    path = Path(path)
     shapes = {name: (_NAMES[t.dtype], tuple(t.shape)) for name, t in sorted(tensors.items())}
     start, infos = encode_header(shapes, metadata or {})
     state = hashlib.sha256(start)

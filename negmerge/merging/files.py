@@ -65,9 +65,9 @@ class TensorSummary:
 
 
 def merge_files(
-    base: Path,
-    tuned: Sequence[Path],
-    out: Path,
+    base: Path | str,
+    tuned: Sequence[Path | str],
+    out: Path | str,
     *,
     method: str = "negmerge",
     scale: float = 1.0,
@@ -83,6 +83,7 @@ def merge_files(
     missing, extra, misshapen, not finite or has a |τ| ≥ 8; CheckpointError a file that cannot be read or written;
     MergeError a method, an option or a number of models that cannot be merged.
     """
+    out = Path(out)
     _check_options(method, len(tuned), scale, agreement, density)
     if method == Relaxed.name:
         raise MergeError("relaxed is negmerge with an agreement below 1: give that")
@@ -91,7 +92,7 @@ def merge_files(
     if out.is_dir():
         raise CheckpointError(f"{out} is a folder: name the file to write")
     with ExitStack() as stack:
-        models = [stack.enter_context(ModelReader(path)) for path in (base, *tuned)]
+        models = [stack.enter_context(ModelReader(Path(path))) for path in (base, *tuned)]
         for model in models[1:]:
             check_same(models[0], model)
         keep_freed_memory()

@@ -20,12 +20,13 @@ from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.spec.job import JobSpec, OpenClipModel
 
 
-def load_model(folder: Path, device: str = "cpu") -> Network:
+def load_model(folder: Path | str, device: str = "cpu") -> Network:
     """Load a folder in open_clip's local-dir format, or in timm's.
 
     Raises ModelError where the config is missing or describes no model that we can run, CheckpointError where
     the weights cannot be read, TensorError where a tensor is missing, extra, misshapen or not finite.
     """
+    folder = Path(folder)
     if (folder / open_clip_config.CONFIG_FILE).exists() or not (folder / timm_config.CONFIG_FILE).exists():
         return load_zero_shot(folder, device)
     config = read_config(folder / timm_config.CONFIG_FILE, timm_config.check_config)

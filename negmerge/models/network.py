@@ -132,12 +132,13 @@ class Network(ABC):
         """Put the model back to θ₀, to the bit, buffers too."""
         self.load_parameters({})
 
-    def save(self, tensors: Mapping[str, Tensor], folder: Path) -> str:
+    def save(self, tensors: Mapping[str, Tensor], folder: Path | str) -> str:
         """Write a folder that ``loading.load_model`` and the family's own library load.
 
         tensors: every tensor of the model, each in the dtype it is to be stored in. Returns ``sha256:…`` of the
         weights file. Raises TensorError where a tensor is missing, extra, misshapen or not finite.
         """
+        folder = Path(folder)
         check_fit(tensors, self.original)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / self.config_file) as temporary:

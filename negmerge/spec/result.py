@@ -336,12 +336,13 @@ def by_rank(points: Sequence[PointRow]) -> list[PointRow]:
     return sorted(searched, key=lambda point: (point.rank, point.index))
 
 
-def load_result(path: Path) -> ResultDocument:
+def load_result(path: Path | str) -> ResultDocument:
     """The result document in a ``result.json``, or in the folder that holds one.
 
     Raises DataError where there is none, or the file holds something else.
     """
-    file = path / "result.json" if path.is_dir() else path
+    file = Path(path)
+    file = file / "result.json" if file.is_dir() else file
     try:
         return ResultDocument.model_validate_json(file.read_bytes())
     except OSError as error:

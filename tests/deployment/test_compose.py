@@ -18,6 +18,11 @@ OWN = {"api", "worker", "worker-cpu", "migrate"}
 OTHERS = {"postgres", "broker", "store"}
 
 
+def target_of(service: str) -> str:
+    """The target of the Dockerfile that a service of ours runs."""
+    return "worker" if service.startswith("worker") else "api"
+
+
 @pytest.fixture(scope="module")
 def stack() -> dict[str, Any]:
     return services()
@@ -137,15 +142,18 @@ def test_images_are_pinned_to_the_versions_that_these_tests_run_against(stack: d
     }
 
 
-def test_the_four_of_our_own_are_one_image_of_this_version(stack: dict[str, Any]) -> None:
-    assert {stack[name]["image"] for name in OWN} == {f"negmerge:{__version__}"}
+@pytest.mark.parametrize("name", sorted(OWN | {"worker-2"}))
+def test_each_of_our_own_is_built_from_its_target_and_called_after_it_and_this_version(name: str) -> None:
+    stack = services("docker-compose.yml", "deploy/second-gpu.yml")
+    assert stack[name]["image"] == f"negmerge-{target_of(name)}:{__version__}"
+    assert stack[name]["build"] == {"context": str(ROOT), "dockerfile": "Dockerfile", "target": target_of(name)}
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_each_of_our_variables_is_a_setting_and_together_they_are_valid(
     stack: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = image_environment() | stack[name]["environment"]
+    environment = image_environment(target_of(name)) | stack[name]["environment"]
     ours = {key: value for key, value in environment.items() if key.startswith("NEGMERGE_")}
     assert set(ours) <= {f"NEGMERGE_{field.upper()}" for field in Settings.model_fields}
     for key, value in ours.items():

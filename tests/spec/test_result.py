@@ -82,6 +82,11 @@ def test_what_is_no_result_is_refused_by_its_name(tmp_path: Path, text: str) -> 
         load_result(tmp_path)
 
 
+def test_a_result_is_read_from_the_folder_or_the_file(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(document().as_json()))
+    assert load_result(tmp_path) == load_result(str(tmp_path / "result.json")) == document()
+
+
 def test_a_result_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"result\.json cannot be read: No such file"):
         load_result(tmp_path)

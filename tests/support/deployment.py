@@ -48,12 +48,42 @@ def instructions() -> list[tuple[str, str]]:
     return [(word, rest) for word, rest in parts]
 
 
-def arguments_of(word: str) -> list[str]:
-    """The arguments of each instruction of that name."""
-    return [rest for name, rest in instructions() if name == word]
+def arguments_of(word: str, target: str | None = None) -> list[str]:
+    """The arguments of each instruction of that name: in the whole file, or in one image's stages."""
+    chosen = instructions() if target is None else instructions_of(target)
+    return [rest for name, rest in chosen if name == word]
 
 
-def image_environment() -> dict[str, str]:
-    """What the final stage sets with ENV."""
-    last = arguments_of("ENV")[-1]
-    return dict(pair.split("=", 1) for pair in last.split())
+def instructions_of(target: str) -> list[tuple[str, str]]:
+    """The instructions that make one image, in order: those of its stage after those of the stages below it."""
+    stages: dict[str, list[tuple[str, str]]] = {}
+    for word, rest in instructions():
+        if word == "FROM":
+            below, _, name = rest.split()
+            stages[name] = list(stages.get(below, []))
+        elif stages:
+            stages[name].append((word, rest))
+    return stages[target]
+
+
+def image_environment(target: str) -> dict[str, str]:
+    """What one image sets with ENV."""
+    return {
+        name: value for words in arguments_of("ENV", target) for name, value in [p.split("=", 1) for p in words.split()]
+    }
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """Each requirement of a lock file (``name==version``, with a marker where it has one) and its hashes."""
+    text = (ROOT / "requirements" / name).read_text()
+    found: dict[str, list[str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        if line and not line.lstrip().startswith("#"):
+            requirement, *hashes = line.split("--hash=")
+            found[requirement.strip()] = [digest.strip() for digest in hashes]
+    return found
+
+
+def distributions(name: str) -> set[str]:
+    """The names of the distributions that a lock file pins."""
+    return {requirement.split("==")[0].split("[")[0] for requirement in locked(name)}

@@ -1,0 +1,69 @@
+"""A whole job on this machine, from its spec to a folder: what ``negmerge run`` and a notebook do."""
+
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from negmerge.errors import CheckpointError
+from negmerge.memory import keep_freed_memory
+from negmerge.models.devices import device_of
+from negmerge.pipeline.local import open_datasets, open_model, read_spec
+from negmerge.pipeline.run import run
+from negmerge.progress import OnStage, OnStep, ignore
+from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.result import ResultDocument
+
+
+def in_silence(_stage: str) -> OnStep:
+    """An OnStage that nobody listens to."""
+    return ignore
+
+
+def run_local(
+    spec: JobSpec | Mapping[str, Any] | Path | str,
+    out: Path | str,
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    class_names: Mapping[str, str] | None = None,
+    templates: Sequence[str] | None = None,
+    on_stage: OnStage = in_silence,
+) -> ResultDocument:
+    """Run a whole job: sweep, merge, search for λ, test, weights, report. Returns the result document.
+
+    spec: a job's spec, the JSON that it is parsed from as a mapping, or the path of a file with that JSON. Its
+    references are local (docs/command-line.md). out: a folder that must not exist yet; it appears whole at the end, or
+    not at all. device: auto, cpu, cuda or cuda:N. threads: CPU threads, set for the whole process; 0 leaves them.
+    class_names, templates: as ``local.open_datasets`` takes them. on_stage: called with a stage's name before it
+    begins, returns the OnStep that follows it. The process keeps what it frees from then on (``memory``).
+
+    Raises SpecError for what the spec says wrong, DataError and ModelError for what it names, CheckpointError where
+    ``out`` exists, MergeError where nothing can be merged, and what ``on_stage`` or its OnStep raises.
+    """
+    out = Path(out)
+    if out.exists():
+        raise CheckpointError(f"{out} exists: choose another folder, or remove it first")
+    spec = _parsed(spec)
+    keep_freed_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    forget, retain = open_datasets(spec, class_names, templates)
+    model = open_model(spec, device_of(device))
+    unfinished = out.parent / f".{out.name}.{secrets.token_hex(4)}"
+    try:
+        unfinished.mkdir()
+        document = run(spec, model, forget, retain, unfinished, on_stage)
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return document
+
+
+def _parsed(spec: JobSpec | Mapping[str, Any] | Path | str) -> JobSpec:
+    if isinstance(spec, JobSpec):
+        return spec
+    return read_spec(Path(spec)) if isinstance(spec, Path | str) else parse(spec)

@@ -1,0 +1,53 @@
+"""Interpreters that find only some of the packages that are installed here, as if they were in another environment."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as lock files write it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def closure(requirements: list[str]) -> set[str]:
+    """The names of all distributions that are installed here for these requirements, and for theirs in turn."""
+    todo = [(Requirement(line), "") for line in requirements]
+    done: set[tuple[str, str]] = set()
+    while todo:
+        requirement, wanted = todo.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": wanted}):
+            continue
+        for extra in ("", *requirement.extras):
+            if (pair := (normalised(requirement.name), extra)) not in done:
+                done.add(pair)
+                todo += [(Requirement(line), extra) for line in metadata.requires(requirement.name) or ()]
+    return {name for name, _ in done}
+
+
+def link(names: set[str], folder: Path) -> Path:
+    """Fill a folder with links to what these distributions installed here, and to nothing else."""
+    for distribution in metadata.distributions():
+        if normalised(distribution.metadata["Name"]) in names:
+            for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+                if not (folder / top).exists():
+                    (folder / top).symlink_to(Path(str(distribution.locate_file(top))))
+    return folder
+
+
+def run_in(site: str, script: str, folder: Path) -> str:
+    """Run a script in a fresh interpreter that finds packages in ``site`` alone; what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": site},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
