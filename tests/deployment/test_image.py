@@ -121,7 +121,9 @@ def test_the_wheel_holds_every_file_of_the_three_packages(installed: Path) -> No
     assert files(installed) == files(ROOT)
 
 
-@pytest.mark.parametrize("command", ["app serve", "app migrate", "worker", "negmerge"])
+@pytest.mark.parametrize(
+    "command", ["app serve", "app migrate", pytest.param("worker", marks=pytest.mark.slow), "negmerge"]
+)
 def test_each_program_starts_from_the_wheel_alone(installed: Path, command: str, tmp_path: Path) -> None:
     module, *words = command.split()
     script = (

