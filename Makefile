@@ -12,7 +12,7 @@ TORCH_FROM ?= --torch-backend cpu
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 
-.PHONY: help setup lock zoo names demo test lint types contracts pytest bench experiments clean
+.PHONY: help setup lock zoo names demo test lint types contracts pytest quick bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ contracts: setup
 
 pytest: setup
 	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope
+
+quick: setup ## Run the tests that need no server, in under a minute
+	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope -m "not server and not slow"
 
 experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and digits; resumes where it was stopped
 	$(RUN)python -m experiments

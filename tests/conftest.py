@@ -16,6 +16,17 @@ from tests.support import servers
 # many times as long, and the same number everywhere gives the same bits.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+SERVERS = {"postgres_url", "broker_url", "s3"}
+"""The fixtures that start a server. Those that ask for one by a parameter mark that parameter."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``server`` what stands on a fixture that starts one, directly or through others."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
@@ -57,7 +68,7 @@ def postgres_database_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database without tables, on each of the two systems."""
     if request.param == "sqlite":
@@ -75,7 +86,7 @@ def database(database_url: str) -> Iterator[Database]:
     database.dispose()
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty store, in a folder and on S3."""
     if request.param == "folder":

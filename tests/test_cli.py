@@ -294,6 +294,7 @@ def test_convert_says_in_one_line_what_is_wrong(
     assert set(checkpoint.iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"])
 def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
     long = {"points": [{"learning_rate": 1e-3, "epochs": 1000, "batch_size": 1}]}
@@ -372,6 +373,7 @@ def test_a_failed_run_leaves_nothing_behind(negmerge: Command, tmp_path: Path) -
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_program_starts_as_a_module(models: Path) -> None:
     command = [sys.executable, "-m", "negmerge", "inspect", str(models / "missing.safetensors")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

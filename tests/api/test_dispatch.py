@@ -48,6 +48,7 @@ def test_a_dry_run_announces_nothing(tmp_path: Path, broker_url: str, broker: Re
     assert broker.llen(queue_name(queue)) == 0
 
 
+@pytest.mark.server
 def test_a_missing_broker_holds_nobody_up_and_is_announced_to_when_it_comes(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with servers.broker(tmp_path / "b") as url:

@@ -106,6 +106,7 @@ def test_metrics_from_elsewhere_need_a_key(api: Api) -> None:
 
 
 def test_every_route_is_documented_and_needs_a_key(api: Api, document: dict[str, Any]) -> None:
+    assert document["paths"].keys() > OPEN_PATHS
     for method, path, operation in operations(document):
         assert operation["summary"], path
         assert operation["description"], path
@@ -133,6 +134,7 @@ def test_every_answer_has_a_schema_and_every_schema_an_example(document: dict[st
 def test_every_reference_in_the_openapi_document_leads_somewhere(document: dict[str, Any]) -> None:
     wanted = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
 
+    assert "Problem" in wanted
     assert wanted <= document["components"]["schemas"].keys()
 
 
@@ -140,6 +142,7 @@ def test_every_error_of_the_service_is_a_named_kind() -> None:
     kinds = errors.every()
 
     assert len({kind.type for kind in kinds}) == len(kinds)
+    assert errors.NotFound in kinds
     assert all(400 <= kind.status < 600 and kind.title for kind in kinds)
 
 

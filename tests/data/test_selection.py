@@ -103,6 +103,12 @@ def test_a_bounded_cut_is_the_bound_or_the_tenths_where_they_are_fewer(sizes: di
     assert len(bounded.validation) == min(len(free.validation), most)
 
 
+def test_tenths_that_add_up_to_the_bound_itself_are_not_shared_out() -> None:
+    """Shared out by size, the two small classes would give nothing and the large one three."""
+    parts = cut(replace(plain(a=3, b=3, c=14), most_cut=3))
+    assert Counter(sample.class_name for sample in parts.validation) == {"a": 1, "b": 1, "c": 1}
+
+
 def test_parts_that_exist_are_never_cut() -> None:
     index = index_of(
         *((f"train/a/{i}", "a", "train") for i in range(20)),
@@ -333,3 +339,20 @@ def test_beside_a_forgotten_class_the_others_may_be_there_only_to_be_measured_on
         "forget": {"train": 9, "validation": 3, "test": 3},
         "retain": {"train": 0, "validation": 3, "test": 3},
     }
+
+
+# What the model has not seen
+
+
+def test_a_forgotten_class_is_not_among_the_unseen() -> None:
+    index = plain(a=30, b=20, c=10)
+    unseen = ids(chosen({"classes": ["a"]}, None, index).unseen)
+    assert unseen == {sample.id for sample in cut(index).validation if sample.class_name != "a"}
+
+
+def test_beside_listed_samples_all_validation_samples_of_their_data_set_are_unseen() -> None:
+    index = plain(a=20, b=20)
+    assert (
+        chosen({"ids": ["a/1"]}, {"classes": ["x"]}, index, plain(x=30)).unseen
+        == cut(index, in_train=frozenset({"a/1"})).validation
+    )

@@ -162,7 +162,13 @@ def sites(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.mark.parametrize(
-    ("target", "command"), [("api", "app serve"), ("api", "app migrate"), ("worker", "worker"), ("worker", "negmerge")]
+    ("target", "command"),
+    [
+        ("api", "app serve"),
+        ("api", "app migrate"),
+        pytest.param("worker", "worker", marks=pytest.mark.slow),
+        ("worker", "negmerge"),
+    ],
 )
 def test_each_program_starts_from_the_wheel_and_its_images_packages_alone(
     installed: Path, sites: dict[str, str], target: str, command: str, tmp_path: Path

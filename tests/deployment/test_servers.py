@@ -22,6 +22,8 @@ from app.store.objects import Store
 from tests.support import stored
 from tests.support.deployment import ROOT, services, tool
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def stack() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.server
 def test_the_walk_through_runs_as_it_stands(place: Path) -> None:
     section = README.split("## The same with curl")[1].split("\n## ")[0]
     script = "\n".join(blocks(section, "bash"))
@@ -85,6 +86,7 @@ def test_the_walk_through_runs_as_it_stands(place: Path) -> None:
     assert processes_in(place) == []
 
 
+@pytest.mark.slow
 def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, which spares each command the import of torch; the lines of plain shell by bash."""
     page = (ROOT / "docs" / "command-line.md").read_text()
@@ -108,21 +110,38 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
     assert Path("merged.safetensors").read_bytes() == Path("base.safetensors").read_bytes()
 
 
+def links(page: Path) -> list[str]:
+    """What a page links to within the repository."""
+    found = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    return [link for link in found if "://" not in link]
+
+
+def paths(page: Path) -> list[str]:
+    """The paths that a page names as code."""
+    return re.findall(rf"`((?:{'|'.join(map(re.escape, TOP))})/[\w./-]*)`", page.read_text())
+
+
+def targets(page: Path) -> list[str]:
+    """What a page says to make."""
+    return re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("look", [links, paths, targets])
+def test_what_is_looked_for_on_every_page_is_found_on_the_first(look: Callable[[Path], list[str]]) -> None:
+    assert len(look(ROOT / "README.md")) > 1
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
-    local = [link for link in links if "://" not in link]
-    assert [link for link in local if not (page.parent / link).exists()] == []
+    assert [link for link in links(page) if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_path_that_is_named_exists(page: Path) -> None:
-    named = re.findall(rf"`((?:{'|'.join(map(re.escape, TOP))})/[\w./-]*)`", page.read_text())
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [path for path in paths(page) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_target_of_make_that_is_named_is_there(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
-    assert set(named) <= targets
+    there = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert [target for target in targets(page) if target not in there] == []

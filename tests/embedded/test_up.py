@@ -25,6 +25,8 @@ from tests.support.servers import free_port
 
 PATIENCE = 60.0
 
+pytestmark = pytest.mark.server
+
 
 class Up:
     """A running ``up`` and what it printed."""

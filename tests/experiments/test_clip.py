@@ -31,6 +31,8 @@ from negmerge.spec.job import parse
 from tests.support.archive_files import Files, write_zip
 from tooling import digits
 
+pytestmark = pytest.mark.slow
+
 REAL = data_root()
 needs_cifar10 = pytest.mark.skipif(REAL is None, reason=f"{CIFAR10} is absent: NEGMERGE_DATA may say where it is")
 TRAIN, TEST = 3, 1

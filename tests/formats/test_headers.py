@@ -165,6 +165,7 @@ def test_a_header_that_we_write_is_read_by_safetensors(tmp_path: Path) -> None:
 
 def test_every_tensor_that_we_lay_out_is_aligned() -> None:
     _, infos = encode_header({f"{d}.{i}": (d, (3,)) for d in ITEM_BYTES for i in range(2)}, {})
+    assert len(infos) == 2 * len(ITEM_BYTES)
     assert all(info.start % ITEM_BYTES[info.dtype] == 0 for info in infos.values())
 
 

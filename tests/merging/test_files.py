@@ -309,6 +309,7 @@ def test_a_folder_that_is_not_there_is_named(files: Files) -> None:
         files.merge()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_models(tmp_path: Path) -> None:
     base = {"w": torch.zeros(6_000_000)}
     save_tensors(base, tmp_path / "base.safetensors")

@@ -98,6 +98,7 @@ def test_timm_finds_the_arguments_of_a_folder_whose_config_said_nothing_of_image
     model = load_model(pico_timm.write_folder(tmp_path / "in", config))
     model.save(model.original, tmp_path / "out")
     loaded = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).state_dict()
+    assert loaded.keys() == model.original.keys()
     assert all(torch.equal(loaded[key], tensor) for key, tensor in model.original.items())
 
 

@@ -63,6 +63,7 @@ def test_weights_are_found_where_training_scripts_put_them(
 def test_timm_loads_what_was_written(state: dict[str, Tensor], config: Path, tmp_path: Path) -> None:
     convert(saved(tmp_path, state), config, tmp_path / "out")
     loaded = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).state_dict()
+    assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
 

@@ -144,6 +144,7 @@ def test_open_clip_loads_what_was_saved(model: ZeroShotModel, tmp_path: Path) ->
     tensors = model.original | {NAME: model.original[NAME] * 2}
     digest = model.save(tensors, tmp_path / "out")
     loaded = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").state_dict()
+    assert loaded.keys() == tensors.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
     assert digest == sha256(tmp_path / "out" / WEIGHTS_FILE)
 

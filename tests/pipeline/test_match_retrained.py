@@ -19,6 +19,8 @@ from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
 from tests.support import pico, pico_timm
 
+pytestmark = pytest.mark.slow
+
 RETRAIN = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "crop_flip": False}
 """Short, so that it is right on some of the samples that it never saw, and wrong on others."""
 

@@ -139,7 +139,9 @@ def by_epoch(watched: Watched) -> list[list[tuple[tuple[int, ...], int]]]:
 
 @pytest.mark.parametrize("name", ["random_label", "salun"])
 def test_each_epoch_is_a_pass_over_the_forget_set_and_then_one_over_the_retain_set(name: str) -> None:
-    for epoch in by_epoch(Watched(name, FORGET, RETAIN, epochs=20)):
+    epochs = by_epoch(Watched(name, FORGET, RETAIN, epochs=20))
+    assert len(epochs) == 20
+    for epoch in epochs:
         assert sorted(image for image, _ in epoch[:3]) == sorted(rows(FORGET))
         assert sorted(epoch[3:]) == sorted(zip(rows(RETAIN), RETAIN.labels.tolist(), strict=True))
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from fastapi.testclient import TestClient
 from httpx2 import Response
 from safetensors.numpy import save
-from starlette.testclient import TestClient
 
 from app import auth
 from app.auth import Scope

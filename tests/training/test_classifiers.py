@@ -34,6 +34,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pico_timm.make_model(tmp_path_factory.mktemp("trained") / "model")
 
 
+@pytest.fixture(scope="module")
+def trained_again(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
+    """The same made anew, and whether that left the global random state alone."""
+    before = torch.get_rng_state()
+    pico_timm._trained_state.cache_clear()
+    again = pico_timm.make_model(tmp_path_factory.mktemp("again") / "model")
+    return again, torch.equal(torch.get_rng_state(), before)
+
+
 def tune(model: Network, count: int = 4, batch_size: int = 2, **changes: Any) -> Tuned:
     """Two epochs on random images of the model's own size."""
     size = model.preprocess.size
@@ -138,15 +147,16 @@ def test_the_trained_classifier_knows_the_digits_through_its_label_names(trained
     assert float((found == outputs.labels[places[digits]]).float().mean()) > 0.9
 
 
-def test_the_trained_classifier_is_the_same_bytes_in_every_training(trained: Path, tmp_path: Path) -> None:
-    pico_timm._trained_state.cache_clear()
-    again = pico_timm.make_model(tmp_path / "again")
+@pytest.mark.slow
+def test_the_trained_classifier_is_the_same_bytes_in_every_training(
+    trained: Path, trained_again: tuple[Path, bool]
+) -> None:
+    again, _ = trained_again
     for file in ("config.json", "model.safetensors"):
         assert (again / file).read_bytes() == (trained / file).read_bytes()
 
 
-def test_making_the_trained_classifier_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
-    before = torch.get_rng_state()
-    pico_timm._trained_state.cache_clear()
-    pico_timm.make_model(tmp_path / "model")
-    assert torch.equal(torch.get_rng_state(), before)
+@pytest.mark.slow
+def test_making_the_trained_classifier_leaves_the_global_random_state_alone(trained_again: tuple[Path, bool]) -> None:
+    _, left_alone = trained_again
+    assert left_alone

@@ -127,7 +127,7 @@ def test_a_worker_that_slept_past_its_lease_neither_folds_twice_nor_overwrites(
     service.wait(lambda: not _held_by(service, job_id, sleeper), "the end of the sleeper's leases")
     sleeper.signal(signal.SIGCONT)
     assert result(service, job_id) == undisturbed
-    assert all(step.state == StepState.FOLDED for step in service.points(job_id))
+    assert [step.state for step in service.points(job_id)] == [StepState.FOLDED] * POINTS
 
 
 def test_a_worker_that_slept_until_the_job_was_over_changes_nothing_and_goes_on_working(
@@ -139,7 +139,9 @@ def test_a_worker_that_slept_until_the_job_was_over_changes_nothing_and_goes_on_
     service.finish(job_id)
     before = {key: service.store.read(key) for key in service.artifact_keys(job_id)}
     sleeper.signal(signal.SIGCONT)
-    for other in [worker for worker in service.alive if worker is not sleeper]:
+    others = [worker for worker in service.alive if worker is not sleeper]
+    assert len(others) == 2
+    for other in others:
         assert other.stop() == 0
     assert result(service, submit(service)) == undisturbed
     assert {key: service.store.read(key) for key in service.artifact_keys(job_id)} == before

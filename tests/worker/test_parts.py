@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from http.client import BadStatusLine
 from pathlib import Path
 
@@ -47,6 +48,17 @@ def test_a_step_goes_on_while_its_lease_is_renewed(sqlite: Database) -> None:
     held.renewed(time.monotonic() + 60)
     time.sleep(0.1)
     held.on_step(2, 2, None)
+
+
+@pytest.mark.parametrize(("share", "stops"), [(0.75, False), (0.85, True)], ids=["three quarters", "past four fifths"])
+def test_a_step_stops_while_a_fifth_of_its_lease_is_left_to_stop_in(
+    sqlite: Database, share: float, stops: bool
+) -> None:
+    records.make_job(sqlite)
+    held = HeldClaims(lease_seconds=1000)
+    held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic() - share * 1000)
+    with pytest.raises(Stopped) if stops else nullcontext():
+        held.on_step(1, 2, None)
 
 
 def test_a_message_that_comes_when_the_loop_has_ended_returns_at_once(sqlite: Database, tmp_path: Path) -> None:
