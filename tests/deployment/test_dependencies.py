@@ -12,7 +12,7 @@ import pytest
 from tests.support.deployment import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-OURS = {"app", "benchmarks", "demo", "experiments", "negmerge", "tests", "worker"}
+OURS = {"app", "benchmarks", "demo", "experiments", "negmerge", "tests", "tooling", "worker"}
 
 
 def plain(requirement: str) -> str:
@@ -21,7 +21,12 @@ def plain(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-DECLARED = {plain(line) for line in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]}
+LISTS = [
+    PROJECT["project"]["dependencies"],
+    *PROJECT["project"]["optional-dependencies"].values(),
+    PROJECT["dependency-groups"]["dev"],
+]
+DECLARED = {plain(line) for lines in LISTS for line in lines}
 
 
 @cache
@@ -46,6 +51,6 @@ def test_imports_are_seen() -> None:
     assert imported("tests") >= {"numpy", "pytest", "sqlalchemy", "torch", "yaml"}
 
 
-@pytest.mark.parametrize("folder", ["tests", "demo", "benchmarks", "experiments"])
+@pytest.mark.parametrize("folder", ["tests", "demo", "benchmarks", "experiments", "tooling"])
 def test_every_import_of_the_development_code_is_declared(folder: str) -> None:
     assert [name for name in sorted(imported(folder)) if not distributions().get(name, set()) & DECLARED] == []

@@ -193,7 +193,10 @@ print(len([name for name in sys.modules if name.startswith({packages!r})]))
 """
 
 
-@pytest.mark.parametrize(("target", "packages"), [("api", ("app",)), ("worker", ("worker", "negmerge"))])
+@pytest.mark.parametrize(
+    ("target", "packages"),
+    [("api", ("app",)), pytest.param("worker", ("worker", "negmerge"), marks=pytest.mark.slow)],
+)
 def test_an_image_has_what_each_of_its_modules_imports(
     sites: dict[str, str], target: str, packages: tuple[str, ...], tmp_path: Path
 ) -> None:
