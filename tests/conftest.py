@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis
 
 from app.record.db import Database
 from app.settings import Settings
@@ -15,6 +16,10 @@ from tests.support import servers
 # Each test process and each worker that it starts computes on one thread: several that fight over two cores take
 # many times as long, and the same number everywhere gives the same bits.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A slow moment of the machine is no mistake of the code; how long a test may take in all, pytest-timeout says.
+hypothesis.register_profile("without a deadline", deadline=None)
+hypothesis.load_profile("without a deadline")
 
 SERVERS = {"postgres_url", "broker_url", "s3"}
 """The fixtures that start a server. Those that ask for one by a parameter mark that parameter."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import auth
 from app.auth import Principal, Scope
 from app.errors import Forbidden, NotFound, Unauthorized
-from app.record import db, tables
+from app.record import db
 from app.record.db import Database
 
 
@@ -135,11 +135,11 @@ def test_a_key_that_is_not_there_cannot_be_revoked(session: Session) -> None:
 
 
 def test_all_keys_are_listed_oldest_first_the_revoked_ones_too(session: Session) -> None:
-    rows = [auth.create_key(session, name)[0] for name in ("b", "a", "c")]
-    session.flush()
-    auth.revoke_key(session, rows[1].id)
-    assert [row.name for row in auth.list_keys(session)] == ["b", "a", "c"]
-    assert session.get(tables.ApiKey, rows[1].id) is rows[1]
+    for key_id in ("key_2", "key_3", "key_1"):  # an id begins with the time of its making
+        auth.create_key(session, "laptop")[0].id = key_id
+        session.flush()
+    auth.revoke_key(session, "key_2")
+    assert [row.id for row in auth.list_keys(session)] == ["key_1", "key_2", "key_3"]
 
 
 @pytest.mark.parametrize("scopes", [{"write"}, {"admin"}, {"read", "write"}])

@@ -356,3 +356,146 @@ def test_beside_listed_samples_all_validation_samples_of_their_data_set_are_unse
         chosen({"ids": ["a/1"]}, {"classes": ["x"]}, index, plain(x=30)).unseen
         == cut(index, in_train=frozenset({"a/1"})).validation
     )
+
+
+def test_samples_that_another_data_set_keeps_are_unseen_though_they_have_the_same_names() -> None:
+    index = plain(a=20, b=20)
+    kept = in_order(f"a/{i}" for i in range(20))[:2]  # the first in order are validation samples
+    unseen = chosen({"ids": ["a/0", "a/1"]}, {"ids": kept}, index, plain(a=20, b=20)).unseen
+    assert unseen == cut(index, in_train=frozenset({"a/0", "a/1"})).validation
+    assert ids(unseen) & set(kept)
+
+
+# Keeping listed samples
+
+
+@pytest.mark.parametrize("other", [None, plain(a=20, b=20)], ids=["the same data set", "another"])
+def test_listed_samples_are_kept_as_training_samples_all_of_them(other: Index | None) -> None:
+    kept = in_order(f"b/{i}" for i in range(20))[:5]  # the cut alone would put four of them elsewhere
+    splits = chosen({"ids": ["a/0"]}, {"ids": kept}, plain(a=20, b=20), other)
+    assert ids(splits.retain.train) == set(kept)
+
+
+def test_an_id_that_begins_with_the_archives_own_folder_is_taken_as_it_is() -> None:
+    index = index_of(*((f"{name}/{i}", name, None) for name in ("top", "b") for i in range(9)), root="top")
+    assert ids(chosen({"ids": ["top/1", "top/top/2"]}, None, index).forget.train) == {"top/1", "top/2"}
+
+
+# Every refusal in full: what is wrong, what to do, and where.
+
+NO_TRAIN = index_of(*((f"{part}/{name}/0", name, part) for name in "ab" for part in ("validation", "test")))
+NO_VALIDATION = index_of(*((f"a/{i}", "a", None) for i in range(2)))
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "index", "other", "pointer", "message"),
+    [
+        (
+            {"classes": ["dog"]},
+            None,
+            plain(dog1=9, dog2=9, dog3=9, dog4=9),
+            None,
+            "/forget/select/classes/0",
+            "the data set has no class 'dog': it has 4, such as dog4, dog3, dog2",
+        ),
+        (
+            {"classes": ["zebra"]},
+            None,
+            plain(**{f"c{i:02}": 3 for i in range(12)}),
+            None,
+            "/forget/select/classes/0",
+            "the data set has no class 'zebra': it has 12, such as c00, c01, c02, c03, c04, c05, c06, c07, c08, c09",
+        ),
+        (
+            {"ids": ["/a/1"]},
+            None,
+            plain(a=9, b=9),
+            None,
+            "/forget/select/ids/0",
+            "1 listed ids are not in the data set, the first is '/a/1': an id is the image's path in the archive",
+        ),
+        (
+            {"classes": ["a"]},
+            {"ids": ["b/1", "b/99"]},
+            plain(a=9, b=9),
+            None,
+            "/retain/select/ids/1",
+            "1 listed ids are not in the data set, the first is 'b/99': an id is the image's path in the archive",
+        ),
+        (None, None, NO_TRAIN, plain(x=9), "/forget", "nothing to forget: no training sample is selected"),
+        (
+            {"classes": ["a"]},
+            None,
+            NO_TRAIN,
+            plain(x=9),
+            "/forget/select",
+            "nothing to forget: no training sample is selected",
+        ),
+        (
+            None,
+            None,
+            NO_VALIDATION,
+            plain(x=9),
+            "/forget",
+            "the forget set has no validation samples: put some in val/",
+        ),
+        (
+            {"classes": ["b", "a"]},
+            None,
+            measured("b"),
+            None,
+            "/forget/select/classes/1",
+            "class 'a' has no training samples",
+        ),
+        (
+            {"classes": ["b", "a"]},
+            None,
+            plain(a=2, b=9, c=9),
+            None,
+            "/forget/select/classes/1",
+            "class 'a' has no validation samples to choose the scale by: it needs three samples, or some in val/",
+        ),
+        (
+            {"classes": ["a"]},
+            {"classes": ["b"]},
+            plain(a=9, b=2),
+            None,
+            "/retain/select",
+            "nothing is left to keep on validation data: forget less, or name another data set to retain",
+        ),
+        (
+            {"classes": ["a"]},
+            None,
+            plain(a=9, b=2),
+            None,
+            "/retain",
+            "nothing is left to keep on validation data: forget less, or name another data set to retain",
+        ),
+        (
+            {"ids": [f"train/{name}/{i}" for name in "ab" for i in range(9)]},
+            None,
+            measured("ab"),
+            None,
+            "/forget/select",
+            "nothing is left to keep of the training samples: forget fewer, or name another data set to retain",
+        ),
+        (
+            {"classes": ["a"]},
+            {"classes": ["a", "b"]},
+            plain(a=10, b=10),
+            None,
+            "/retain/select",
+            "10 samples are both forgotten and retained, the first is 'a/0': "
+            "leave out retain.select to keep everything that is not forgotten",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_where(
+    forget: dict[str, Any] | None,
+    retain: dict[str, Any] | None,
+    index: Index,
+    other: Index | None,
+    pointer: str,
+    message: str,
+) -> None:
+    assert refused(forget, retain, index, other) == (pointer, message)

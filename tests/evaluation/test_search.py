@@ -202,6 +202,7 @@ def test_every_table_is_decided_as_by_brute_force(
     short = Fraction(rows[edge][0], 7) > goal
     assert (whole.scale, whole.at_edge) == (expected / 20, short and expected == edge)
     assert (sparing.scale, sparing.at_edge, sparing.key) == (whole.scale, whole.at_edge, whole.key)
+    assert sparing.curve == []
 
 
 def sparingly(forget: Callable[[float], int]) -> list[float]:
@@ -218,6 +219,12 @@ def sparingly(forget: Callable[[float], int]) -> list[float]:
 
 def test_the_sparing_way_measures_the_retain_set_once_where_the_goal_is_met() -> None:
     assert sparingly(lambda s: 30 if s < 0.3 else 0) == [0.3]
+
+
+def test_the_sparing_way_has_no_curve_of_a_fixed_scale_either() -> None:
+    search = ScaleSearch(rule="fixed", scale=0.3)
+    choice = choose_sparingly(lambda _: Count(1, 40), lambda _: Count(80, 100), search, "fixed", BASE)
+    assert choice == Choice(0.3, False, [], (1, 0.3))
 
 
 def test_the_sparing_way_measures_the_edges_too_while_the_goal_is_not_met() -> None:

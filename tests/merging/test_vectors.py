@@ -148,7 +148,9 @@ def test_the_unlearned_model_has_every_tensor_and_moves_only_those_of_the_vector
 
 
 def test_a_merged_tensor_that_the_base_model_has_not_is_named() -> None:
-    with pytest.raises(TensorError, match="'other'"):
+    with pytest.raises(
+        TensorError, match="'other': of the merged vector is not in the base model, or has another shape"
+    ):
         unlearned({"w": torch.ones(2)}, {"other": torch.ones(2)}, 1.0)
 
 
@@ -170,6 +172,23 @@ def test_what_sixteen_bits_swallow_is_weighed_by_its_size() -> None:
     # Steps of bfloat16 just below 1 are 2⁻⁸: a change of 2⁻¹⁰ is swallowed, one of 3 · 2⁻¹⁰ is not.
     base = {"w": torch.ones(2, dtype=torch.bfloat16)}
     assert rounded_away(base, {"w": torch.tensor([1 / 1024, 3 / 1024])}, 1.0) == 0.25
+
+
+def test_what_is_swallowed_is_a_share_of_all_tensors_together() -> None:
+    base = {"v": torch.ones(2, dtype=torch.bfloat16), "w": torch.ones(2, dtype=torch.bfloat16), "u": torch.ones(1)}
+    small, large = 1 / 1024, 3 / 1024
+    merged = {"v": torch.tensor([small, large]), "w": torch.tensor([small, large]), "u": torch.tensor([8 / 1024])}
+    assert rounded_away(base, merged, 1.0) == 2 / 16
+
+
+def test_what_is_swallowed_is_weighed_in_double_precision() -> None:
+    base = {"w": torch.ones(2, dtype=torch.bfloat16)}
+    assert rounded_away(base, {"w": torch.tensor([2.0**24, 2.0**-10])}, 1.0) == 2.0**-10 / (2.0**24 + 2.0**-10)
+
+
+@pytest.mark.parametrize(("tau", "scale"), [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+def test_where_nothing_is_moved_nothing_is_swallowed(tau: float, scale: float) -> None:
+    assert rounded_away({"w": torch.ones(1, dtype=torch.bfloat16)}, {"w": torch.tensor([tau])}, scale) == 0.0
 
 
 def test_a_digest_is_of_names_types_shapes_and_bytes_sorted_by_name() -> None:
