@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.timing import spread
 from negmerge.data.selection import Splits, split
 from negmerge.evaluation.prepared import measure
-from negmerge.pipeline import tune as tuning
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.pipeline.tune import new_partial, tune
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
@@ -76,8 +76,8 @@ def ours(digits: Digits, spec: JobSpec, folder: Path) -> tuple[float, float, int
         tuned = tune(spec, model, prepared, point)
         partial.add(point.index, tuned.vector)
     partial.save(folder / "partial.safetensors")
-    choice = tuning.choose_scale(spec, model, prepared, partial.result("negmerge"))
-    tuning.load_at(model, partial.result("negmerge"), choice.scale)
+    choice = choose_scale(spec, model, prepared, partial.result("negmerge"))
+    load_at(model, partial.result("negmerge"), choice.scale)
     test = measure(model, prepared.sides, ["test"])["test"]
     stored = (folder / "partial.safetensors").stat().st_size
     return test["forget"].total.accuracy, test["retain"].total.accuracy, stored

@@ -24,7 +24,7 @@ from negmerge.models.network import Network
 from negmerge.pipeline import local
 from negmerge.pipeline import prepare as preparing
 from negmerge.progress import ignore
-from negmerge.rivals import _base as rival
+from negmerge.rivals._base import train_rival
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.rivals import RivalOptions
 from negmerge.spec.sweep import repeat_seed
@@ -77,7 +77,7 @@ def attempt(experiment: str, name: str, value: float) -> Trial:
     options = spec.rivals.get(name, RivalOptions()).model_copy(update={VALUES[name][0]: value})
     train, part = (prepared.forget.parts["train"], prepared.retain.parts["train"]), prepared.forget_search_part
     seed = repeat_seed(spec.sweep.seed, spec.repeats)
-    model.load_state(rival.run(name, options, model, prepared.forget.head, *train, seed))
+    model.load_state(train_rival(name, options, model, prepared.forget.head, *train, seed))
     forget = measure(model, {"forget": prepared.forget}, [part])[part]["forget"].total.accuracy
     retain = measure(model, {"retain": prepared.retain}, ["validation"])["validation"]["retain"].total.accuracy
     model.restore()

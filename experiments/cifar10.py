@@ -19,7 +19,7 @@ from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE
 from negmerge.models import classifiers
 from negmerge.models.classifiers import Classifier
 from negmerge.progress import OnStep, ignore
-from negmerge.rivals._base import run
+from negmerge.rivals._base import train_rival
 from negmerge.spec.rivals import RivalOptions
 from tooling.made import Made
 
@@ -72,7 +72,7 @@ def _train(dataset: Dataset, folder: Path, on_step: OnStep) -> float:
     parts = cut(dataset.index)
     train, test = (decode(dataset, samples, model.preprocess) for samples in (parts.train, parts.test))
     nothing = torch.zeros(0)
-    state = run("retrain", TRAINING, model, nothing, train, train, SEED, on_step)
+    state = train_rival("retrain", TRAINING, model, nothing, train, train, SEED, on_step)
     model.save(state, folder)
     model.load_state(state)
     return evaluate(model, test.images, test.labels, nothing, CLASSES).total.accuracy

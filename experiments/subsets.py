@@ -19,7 +19,7 @@ from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline import local
 from negmerge.pipeline import prepare as preparing
-from negmerge.pipeline.tune import choose_scale, load_at
+from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at
 from negmerge.report.comparison import table_parts
 from negmerge.spec.job import JobSpec

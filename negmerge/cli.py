@@ -58,7 +58,7 @@ def run(
     spec_file: SpecFile,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Made by this command; must not exist yet.")],
     device: Device = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch.")] = 0,
     class_names: ClassNames = None,
     templates: Templates = None,
 ) -> None:
@@ -91,7 +91,7 @@ def merge(
     agreement: Annotated[float, typer.Option(help="negmerge: share of the models that must agree on a sign.")] = 1.0,
     density: Annotated[float, typer.Option(help="ties: share of each task vector that is kept.")] = 0.2,
 ) -> None:
-    """Merge fine-tuned models' task vectors and subtract them, streaming, in one pass."""
+    """Merge fine-tuned models' task vectors and subtract them, streaming: in one pass, for TIES in four."""
     for given in (base, *tuned):
         if _lies_in(out, given):
             raise CheckpointError(f"--out {out} would take the place of {given}, which is read: name another --out")
@@ -120,7 +120,7 @@ def evaluate(
     if not model.is_dir():
         raise ModelError(f"{model} is no folder: give a model's folder in open_clip's or timm's format")
 
-    from negmerge.evaluation.prepared import measured
+    from negmerge.evaluation.figures import recorded
     from negmerge.models.devices import device_of
     from negmerge.pipeline import local
     from negmerge.pipeline.prepare import prepare
@@ -133,7 +133,7 @@ def evaluate(
     with following(Console(stderr=True)) as on_stage:
         network = local.open_measured(model, spec, device_of(device))
         prepared = prepare(spec, network, forget, retain, on_stage("evaluate"))
-    typer.echo(json.dumps(measured(prepared.base).as_json(), indent=2))
+    typer.echo(json.dumps(recorded(prepared.base).as_json(), indent=2))
 
 
 @app.command()

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from negmerge import __version__, cli
-from negmerge.checkpoints.files import sha256
+from negmerge.checkpoints.files import file_digest
 from negmerge.spec import caveats
 from tests.support import local_job, pico_timm
 
@@ -273,7 +273,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_convert_writes_a_folder_and_prints_its_digest(negmerge: Command, checkpoint: Path) -> None:
     done = negmerge("convert", "checkpoint.pth", "--config", "config.json", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{sha256(checkpoint / 'out' / 'model.safetensors')}  out\n"
+    assert done.stdout == f"{file_digest(checkpoint / 'out' / 'model.safetensors')}  out\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from negmerge.checkpoints.files import atomic_path, sha256
+from negmerge.checkpoints.files import atomic_path, file_digest
 
 
 class Made:
@@ -33,4 +33,4 @@ class Made:
             temporary.write_text(json.dumps(made, indent=2) + "\n")
 
     def _digests(self) -> dict[str, str]:
-        return {file.name: sha256(file) for file in self._files}
+        return {file.name: file_digest(file) for file in self._files}

@@ -7,7 +7,7 @@ from app.record import steps
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile
 from app.record.steps import CommittedPartial, KeptVector
-from negmerge.checkpoints.files import load_tensors, sha256
+from negmerge.checkpoints.files import file_digest, load_tensors
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline.conclude import Evidence, conclude
@@ -69,7 +69,7 @@ def _uploaded(context: WorkerContext, claim: Claim, folder: Path, on_step: OnSte
             path=name,
             key=context.upload(claim, name, path, on_step),
             bytes=path.stat().st_size,
-            sha256=sha256(path).removeprefix("sha256:"),
+            sha256=file_digest(path).removeprefix("sha256:"),
             media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
         )
 

@@ -1,4 +1,4 @@
-"""This process's own partial of one job: points are folded into it, and committed together by a flush.
+"""This process's own partial of one repeat of a job: points are folded into it, and committed together by a flush.
 
 Until a flush commits them the points stay claimed, so that others run them again if this process dies. A flush
 that finds one of its points lost is void; then a new, empty partial is begun beside the last committed one.

@@ -15,8 +15,7 @@ def prepare_step(context: WorkerContext, claim: Claim, on_step: OnStep) -> Loade
     spec = job_spec.parse(claim.spec)
     model = resolve.open_model(context, claim, spec, on_step)
     forget = resolve.open_dataset(context, claim, spec.forget, on_step)
-    same = spec.retain.source == spec.forget.source
-    retain = forget if same else resolve.open_dataset(context, claim, spec.retain, on_step)
+    retain = forget if spec.one_data_set else resolve.open_dataset(context, claim, spec.retain, on_step)
     prepared = prepare(spec, model, forget, retain, on_step)
     with context.scratch.folder() as folder:
         path = folder / prepared_name(model)

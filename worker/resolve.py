@@ -20,7 +20,7 @@ from app.record.states import TERMINAL
 from app.record.tables import Dataset as DatasetRow
 from app.record.tables import Job
 from app.record.tables import Model as ModelRow
-from negmerge.checkpoints.files import sha256 as file_sha256
+from negmerge.checkpoints.files import file_digest as file_sha256
 from negmerge.data.archives import Index
 from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision

@@ -2,7 +2,7 @@
 
 from app.record import steps
 from app.record.leases import Claim
-from negmerge.pipeline import rivals as rival_runs
+from negmerge.pipeline.rivals import run_rival
 from negmerge.progress import OnStep
 from negmerge.spec.rivals import RivalRun
 from worker.context import WorkerContext
@@ -14,6 +14,6 @@ def rival_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_step:
     assert claim.rival is not None  # every rival has a name
     assert claim.seed is not None  # and a seed
     run = RivalRun(claim.rival, claim.repeat, claim.seed)
-    row = rival_runs.run(loaded.spec, loaded.model, loaded.prepared, run, on_step)
+    row = run_rival(loaded.spec, loaded.model, loaded.prepared, run, on_step)
     with context.database.write() as session:
         steps.finish_rival(session, claim, row)

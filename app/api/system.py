@@ -18,7 +18,7 @@ from app.auth import Scope
 from app.dispatch import check_broker
 from app.errors import Unavailable
 from negmerge.formats.families import FAMILIES
-from negmerge.spec.methods import METHODS
+from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.rivals import rival_names
 from negmerge.spec.sweep import MAX_POINTS
@@ -77,7 +77,7 @@ def meta(services: OpenServices) -> Meta:
         version=negmerge.__version__,
         api="v1",
         families=list(FAMILIES),
-        methods=[*METHODS, *rival_names()],
+        methods=[*METHOD_NAMES, *rival_names()],
         presets=sorted(PRESETS),
         limits={
             "max_points": MAX_POINTS,

@@ -24,7 +24,7 @@ TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
 class StepKind(StrEnum):
-    """The kinds of steps. ``point`` steps are numbered by the sweep, ``rival`` steps too, the others are number 0."""
+    """The kinds of steps. Points are numbered by the sweep, rivals as ``JobSpec.rival_runs`` has them, others are 0."""
 
     PREPARE = "prepare"
     POINT = "point"

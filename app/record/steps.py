@@ -1,8 +1,8 @@
 """A job's steps and how they end: finished, folded, failed, given back, swept. Read it after ``merging``.
 
-A job's steps are ``prepare``, its points and ``conclude``. A worker claims one and gets a fresh token and a lease
-(``leases``). Every change that it makes names its token, under the lock of the job's row, so a worker that slept
-past its lease changes nothing when it wakes. Attempts are counted at the claim; giving back uncounts; at
+A job's steps are ``prepare``, its points, its rivals and ``conclude``. A worker claims one and gets a fresh token and
+a lease (``leases``). Every change that it makes names its token, under the lock of the job's row, so a worker that
+slept past its lease changes nothing when it wakes. Attempts are counted at the claim; giving back uncounts; at
 ``max_attempts`` failures of one step the job fails, with the cause.
 
 Points fold in two stages. ``finish_point`` says that a point is trained and in the worker's own partial; it stays
@@ -37,7 +37,7 @@ FORGET_WORKER_SECONDS = 3600
 
 
 class FlushOutcome(StrEnum):
-    """VOID: nothing was changed; reload the last committed partial and give back the points that it lacks."""
+    """VOID: nothing was changed; the worker begins an empty partial, and gives back what was not committed."""
 
     COMMITTED = "committed"
     VOID = "void"

@@ -95,7 +95,7 @@ class Dataset(Table):
 
 
 class Model(Table):
-    """A network: an uploaded folder of files (``key``, an archive) or a registered URI or tag."""
+    """A network: uploaded weights (``key``) with their config, or a registered URI or tag."""
 
     __tablename__ = "models"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -190,7 +190,7 @@ class Partial(Table):
     """What one worker process has folded of one repeat of a job: its object and the points in it. Never adopted."""
 
     __tablename__ = "partials"
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # a UUID of process life × job
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # a UUID for each partial that a process begins
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     repeat: Mapped[int] = mapped_column(server_default="0")
     key: Mapped[str] = mapped_column(Text)

@@ -93,7 +93,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path | str, metadata: Mapp
     return f"sha256:{state.hexdigest()}"
 
 
-def sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """``sha256:…`` of a file's bytes, as ``sha256sum`` gives it."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

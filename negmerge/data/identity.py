@@ -11,7 +11,7 @@ from negmerge.spec.sources import DatasetUri, PublishedDataset, RegisteredDatase
 
 
 def identity(ref: DatasetRef, index: Index) -> DataIdentity:
-    """What tells two variants of a data set apart, as JSON; it is the same on every machine, whatever lies around it.
+    """What tells two variants of a data set apart; it is the same on every machine, whatever lies around it.
 
     name: the published name, the ``ds_…`` id, or the last part of the URI; root: the last folder of the root, None
     where there is none; classes, samples: how many there are, samples for each part that the data set itself says

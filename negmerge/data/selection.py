@@ -37,15 +37,14 @@ class Parts:
 class Splits:
     """What a job works on.
 
-    by_class: True where classes (or a whole data set) are forgotten, which their validation and test samples
-    measure; False where training samples are, which are measured themselves (``forget`` has only a train part).
+    Forgotten classes (or a whole data set) are measured on their validation and test samples; forgotten training
+    samples are measured themselves, and ``forget`` has only a train part.
     unseen: validation samples of the forget set's own data set that are not forgotten: what a model that never saw
     the forgotten samples would do with them, it does with these.
     """
 
     forget: Parts
     retain: Parts
-    by_class: bool
     unseen: tuple[Sample, ...]
 
     def counts(self) -> SplitCounts:
@@ -126,7 +125,7 @@ def split(
             f"{rivals[0]} needs training samples that are kept, and none are left: forget less, or drop the rivals",
             "/compare",
         )
-    return Splits(forgotten, remaining, by_class, _without(forget_parts.validation, forgotten_ids))
+    return Splits(forgotten, remaining, _without(forget_parts.validation, forgotten_ids))
 
 
 def _forgotten(select: Select | None, parts: Parts, index: Index, listed: frozenset[str]) -> Parts:

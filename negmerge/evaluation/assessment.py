@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from negmerge.decoding.dataset import Decoded
+from negmerge.evaluation.figures import Figures, figures_of, recorded
 from negmerge.evaluation.gaps import FourFigures
 from negmerge.evaluation.membership import Values, equal_sides, membership_inference, true_label_confidence
 from negmerge.evaluation.metrics import Count
-from negmerge.evaluation.prepared import Figures, Prepared, figures_of, measure, measured
+from negmerge.evaluation.prepared import Prepared, measure
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.result import PARTS, Measured, Part, SideName
@@ -26,7 +27,7 @@ class Assessment:
 
     def record(self, per_class: bool = True) -> Measured:
         """The assessment as it is written, with the figures of the classes where asked for."""
-        record = measured(self.figures, per_class)
+        record = recorded(self.figures, per_class)
         return record if self.membership is None else record.with_membership(self.membership.record())
 
     @classmethod

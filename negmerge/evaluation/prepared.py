@@ -16,23 +16,19 @@ from safetensors import safe_open
 from negmerge.checkpoints.files import save_tensors
 from negmerge.decoding.dataset import Decoded
 from negmerge.errors import CheckpointError
-from negmerge.evaluation.metrics import Count, Evaluation, evaluate
+from negmerge.evaluation.figures import Figures, figures_of, recorded
+from negmerge.evaluation.metrics import Count, evaluate
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, Stages, ignore
 from negmerge.spec.result import (
-    SIDES,
     CountRecord,
     DataIdentities,
     Measured,
     Part,
     RivalRow,
     SideName,
-    Sides,
     SplitCounts,
 )
-
-Figures = dict[Part, dict[SideName, Evaluation]]
-"""part → side → evaluation; a part without samples of a side has no entry for it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class Prepared:
         document: dict[str, Any] = {
             "splits": self.splits.as_json(),
             "data": self.data.as_json(),
-            "base": measured(self.base).as_json(),
+            "base": recorded(self.base).as_json(),
             "reference": self.reference.record().as_json() if self.reference else None,
             "retrained": self.retrained.as_json() if self.retrained else None,
             "sides": {},
@@ -146,19 +142,3 @@ def measure(model: Network, sides: Mapping[SideName, Side], parts: Sequence[Part
             model, samples.images, samples.labels, side.head, side.classes, on_batch
         )
     return figures
-
-
-def measured(figures: Figures, per_class: bool = True) -> Measured:
-    """The figures as they are written, with those of the classes where asked for."""
-    sides = {
-        part: Sides(**{side: found.record(per_class) for side, found in both.items()}) for part, both in figures.items()
-    }
-    return Measured(**sides)
-
-
-def figures_of(record: Measured) -> Figures:
-    """What ``measured`` wrote, whatever else is beside it."""
-    return {
-        part: {side: Evaluation.of(figure) for side in SIDES if (figure := record.figure(part, side)) is not None}
-        for part in record.parts()
-    }

@@ -32,14 +32,14 @@ class Choice:
     """The chosen scale, all that was tried, and the choice's rank.
 
     at_edge: it is the last that was tried, and still short of the goal: a larger one might do better.
-    key: (distance from the goal in whole counts, scale), smaller is better. It orders the choices of one job
+    rank: (distance from the goal in whole counts, scale), smaller is better. It orders the choices of one job
     among each other: they share the validation data and the goal.
     """
 
     scale: float
     at_edge: bool
     curve: list[CurvePoint]
-    key: tuple[int, float]
+    rank: tuple[int, float]
 
 
 def choose(

@@ -31,9 +31,9 @@ SINGLE = TaskArithmetic.name
 
 @dataclass(frozen=True)
 class Single:
-    """What a point's own scale search found: its rank (``search.Choice.key``, smaller is better) and its λ."""
+    """What a point's own scale search found: its rank (``search.Choice.rank``, smaller is better) and its λ."""
 
-    key: tuple[float, ...]
+    rank: tuple[float, ...]
     scale: float
 
 
@@ -46,8 +46,8 @@ class _Best:
     vector: TaskVector
 
     @property
-    def rank(self) -> tuple[tuple[float, ...], int]:
-        return (self.single.key, self.index)
+    def order(self) -> tuple[tuple[float, ...], int]:
+        return (self.single.rank, self.index)
 
 
 class Partial:
@@ -90,7 +90,7 @@ class Partial:
         self._accumulator.add(flat, self._floor(flat))
         if SINGLE in self.methods and single is not None:
             candidate = _Best(index, single, vector)
-            if self._best is None or candidate.rank < self._best.rank:
+            if self._best is None or candidate.order < self._best.order:
                 copies = {name: tau.clone() for name, tau in vector.items()}
                 self._best = _Best(index, single, copies)
 
@@ -105,7 +105,7 @@ class Partial:
         self._enlist(other.points)
         self._accumulator.combine(other._accumulator)
         bests = [best for best in (self._best, other._best) if best is not None]
-        self._best = min(bests, key=lambda best: best.rank, default=None)
+        self._best = min(bests, key=lambda best: best.order, default=None)
 
     def result(self, method: str) -> TaskVector:
         """τ* of one of the partial's methods; float32, shaped as θ₀, on the CPU.
@@ -152,7 +152,7 @@ class Partial:
         if self._best is not None:
             tensors |= {f"best/{name}": tau.reshape(-1) for name, tau in self._best.vector.items()}
             single = self._best.single
-            best = {"index": self._best.index, "key": list(single.key), "scale": single.scale}
+            best = {"index": self._best.index, "key": list(single.rank), "scale": single.scale}
         about = {"methods": self.methods, "options": self._options(), "points": self.points, "best": best}
         return save_tensors(tensors, path, {"partial": json.dumps(about)})
 

@@ -15,7 +15,7 @@ from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline.greedy import greedy
-from negmerge.pipeline.tune import choose_scale, load_at
+from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.report.comparison import Run
 from negmerge.report.document import Concluded, MethodResult, write

@@ -31,7 +31,7 @@ def greedy(
     for index in order[1:]:
         wider = _mean([*chosen, index], load)
         choice = search(wider)
-        if choice.key <= best.key:
+        if choice.rank <= best.rank:
             chosen, mean, best = [*chosen, index], wider, choice
     return mean, best, chosen
 

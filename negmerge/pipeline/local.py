@@ -79,7 +79,7 @@ def open_datasets(
     """
     words = class_names or {}
     forget = open_dataset(spec.forget, templates)
-    retain = forget if spec.retain.source == spec.forget.source else open_dataset(spec.retain, templates)
+    retain = forget if spec.one_data_set else open_dataset(spec.retain, templates)
     if unknown := words.keys() - {*forget.index.classes, *retain.index.classes}:
         raise DataError(f"no data set has a class named {listed(sorted(unknown))}: check the class names")
     named = _named(forget, words)

@@ -12,6 +12,7 @@ from negmerge.evaluation.metrics import Count, evaluate
 from negmerge.evaluation.prepared import Prepared, Side, measure
 from negmerge.models.network import Network, Outputs
 from negmerge.pipeline import rivals as rival_runs
+from negmerge.pipeline.rivals import run_rival
 from negmerge.progress import OnStep, Stages, frozen_at, ignore
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import PARTS, DataIdentities, Part
@@ -27,15 +28,14 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     """
     rival_runs.check(spec)
     splits = split(spec.forget, spec.retain, forget.index, retain.index, spec.rivals_compared())
-    one_data_set = spec.forget.source == spec.retain.source
     taken = {
         "forget": {part: getattr(splits.forget, part) for part in PARTS},
-        "retain": {part: getattr(splits.retain, part) for part in (PARTS if one_data_set else PARTS[1:])},
+        "retain": {part: getattr(splits.retain, part) for part in (PARTS if spec.one_data_set else PARTS[1:])},
     }
     half = sum(len(samples) for parts in taken.values() for samples in parts.values())
     stages = Stages(on_step, 2 * half)
     forget_outputs = _outputs(model, forget)
-    retain_outputs = forget_outputs if one_data_set else _outputs(model, retain)
+    retain_outputs = forget_outputs if spec.one_data_set else _outputs(model, retain)
     forget_side = _side(model, forget, forget_outputs, taken["forget"], stages)
     retain_side = _side(model, retain, retain_outputs, taken["retain"], stages)
     model.restore()
@@ -52,7 +52,7 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
 
 def _with_retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep) -> Prepared:
     """λ is to match a retrained model, so that is trained before any point is."""
-    row = rival_runs.run(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step)
+    row = run_rival(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step)
     figure = row.figure(prepared.forget_search_part, "forget")
     if figure is None:
         raise DivergedError(f"the retrained model, which λ is to match, diverged: {row.cause}")

@@ -7,8 +7,7 @@ from negmerge.evaluation.assessment import assess
 from negmerge.evaluation.prepared import Prepared
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, frozen_at, ignore
-from negmerge.rivals._base import run as unlearn
-from negmerge.rivals._base import settings_of
+from negmerge.rivals._base import settings_of, train_rival
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import RivalRow
 from negmerge.spec.rivals import RivalOptions, RivalRun
@@ -20,17 +19,17 @@ def check(spec: JobSpec) -> None:
         settings_of(name, spec.rivals.get(name, RivalOptions()))
 
 
-def run(spec: JobSpec, model: Network, prepared: Prepared, run: RivalRun, on_step: OnStep = ignore) -> RivalRow:
+def run_rival(spec: JobSpec, model: Network, prepared: Prepared, due: RivalRun, on_step: OnStep = ignore) -> RivalRow:
     """Train one rival from θ₀ on the train parts and measure it; the model is back at θ₀ afterwards.
 
     One that diverged has its cause in place of figures. Raises what on_step raises.
     """
-    identity = {"rival": run.name, "repeat": run.repeat, "seed": run.seed}
-    options = spec.rivals.get(run.name, RivalOptions())
+    identity = {"rival": due.name, "repeat": due.repeat, "seed": due.seed}
+    options = spec.rivals.get(due.name, RivalOptions())
     train = prepared.forget.parts["train"], prepared.retain.parts["train"]
     started = time.monotonic()
     try:
-        state = unlearn(run.name, options, model, prepared.forget.head, *train, run.seed, on_step)
+        state = train_rival(due.name, options, model, prepared.forget.head, *train, due.seed, on_step)
         seconds = round(time.monotonic() - started, 3)
         model.load_state(state)
         assessment = assess(model, prepared, frozen_at(on_step, 0, 1))

@@ -13,9 +13,9 @@ from negmerge.evaluation.prepared import Prepared
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
-from negmerge.pipeline import rivals as rival_runs
 from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.rivals import run_rival
 from negmerge.pipeline.tune import new_partial, task_vector_path, tune
 from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
@@ -44,7 +44,7 @@ def run(
         rows.append(_tuned(spec, model, prepared, point, partials[point.repeat], folder, on_step))
     rivals = [] if prepared.retrained is None else [prepared.retrained]
     for rival in spec.rival_runs():
-        rivals.append(rival_runs.run(spec, model, prepared, rival, on_stage(str(rival))))
+        rivals.append(run_rival(spec, model, prepared, rival, on_stage(str(rival))))
     evidence = Evidence(partials, rows, rivals, partial(_kept, folder))
     return conclude(spec, model, prepared, evidence, folder, on_step=on_stage("conclude"))
 

@@ -1,21 +1,19 @@
 """One point of a sweep: fine-tuned, checked, and where task arithmetic is compared also searched and measured."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from negmerge.checkpoints.tensors import digest
 from negmerge.evaluation.assessment import assess, single_parts
-from negmerge.evaluation.metrics import Count
-from negmerge.evaluation.prepared import Prepared, measure
-from negmerge.evaluation.search import Choice, choose, choose_sparingly
+from negmerge.evaluation.prepared import Prepared
 from negmerge.merging.methods import METHODS, NegMerge
 from negmerge.merging.partial import Partial, Single
-from negmerge.merging.vectors import TaskVector, apply_scale, check, task_vector
+from negmerge.merging.vectors import TaskVector, check, task_vector
 from negmerge.models.network import Network
+from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import Part, PointOutcome, SideName
+from negmerge.spec.result import PointOutcome
 from negmerge.spec.sweep import Point
 from negmerge.training.fine_tune import fine_tune
 
@@ -53,12 +51,12 @@ def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_ste
         return TunedPoint(vector, None, PointOutcome(**trained, seconds=since(started)))
     poll = frozen_at(on_step, tuned.steps, tuned.steps, tuned.loss)
     choice = choose_scale(spec, model, prepared, vector, poll, with_curve=False)
-    searched = {"scale": choice.scale, "scale_at_edge": choice.at_edge, "rank": choice.key}
+    searched = {"scale": choice.scale, "scale_at_edge": choice.at_edge, "rank": choice.rank}
     seconds_to_scale = since(started)
     load_at(model, vector, choice.scale)
     figures = assess(model, prepared, poll, single_parts(model, prepared)).record(per_class=False).given()
     outcome = PointOutcome(**trained, seconds_to_scale=seconds_to_scale, **searched, **figures, seconds=since(started))
-    return TunedPoint(vector, Single(choice.key, choice.scale), outcome)
+    return TunedPoint(vector, Single(choice.rank, choice.scale), outcome)
 
 
 def since(started: float) -> float:
@@ -75,36 +73,3 @@ def new_partial(spec: JobSpec, model: Network) -> Partial:
 def task_vector_path(index: int) -> str:
     """Where a kept task vector lies among a job's artifacts."""
     return f"points/{index}/task_vector.safetensors"
-
-
-def choose_scale(
-    spec: JobSpec,
-    model: Network,
-    prepared: Prepared,
-    merged: TaskVector,
-    on_step: OnStep = ignore,
-    with_curve: bool = True,
-) -> Choice:
-    """The scale λ for θ₀ − λ·τ*, by the job's rule, on validation data.
-
-    Without the curve the choice is the same, and the retain set is measured only where it decides.
-    """
-    base_retain = prepared.base["validation"]["retain"].total
-
-    def measured(side: SideName, part: Part) -> Callable[[float], Count]:
-        def at(scale: float) -> Count:
-            load_at(model, merged, scale)
-            return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total
-
-        return at
-
-    forget_at, retain_at = measured("forget", prepared.forget_search_part), measured("retain", "validation")
-    rule = (spec.scale_search, spec.scale_rule, base_retain, prepared.reference)
-    if with_curve:
-        return choose(lambda scale: (forget_at(scale), retain_at(scale)), *rule)
-    return choose_sparingly(forget_at, retain_at, *rule)
-
-
-def load_at(model: Network, merged: TaskVector, scale: float) -> None:
-    """Put θ₀ − λ·τ* into the model, with the bits that the weights file would have."""
-    model.load_parameters({name: apply_scale(model.original[name], tensor, scale) for name, tensor in merged.items()})

@@ -1,7 +1,7 @@
 """What every rival has: its task, its settings, and how it is run. The rivals are in ``rivals``, one file each.
 
 A rival's file has ``DEFAULTS`` (Settings), ``READS``, the names of the settings that it reads, and ``unlearn(task)``,
-which changes ``task.model.module`` in place. Its name in a job is the file's, as soon as ``make zoo`` has listed it;
+which changes ``task.model.module`` in place. Its name in a job is the file's, as soon as ``make names`` has listed it;
 nothing else has to know of it.
 """
 
@@ -74,7 +74,7 @@ def settings_of(name: str, options: RivalOptions) -> Settings:
     return replace(find(name).DEFAULTS, **options.model_dump(exclude_none=True))
 
 
-def run(
+def train_rival(
     name: str,
     options: RivalOptions,
     model: Network,

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, fiel
 
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, field_error, kind, listed
-from negmerge.spec.methods import METHODS, MethodName, needs_kept_vectors
+from negmerge.spec.methods import METHOD_NAMES, MethodName, needs_kept_vectors
 from negmerge.spec.published_sets import KNOWN, unknown
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
 from negmerge.spec.sources import (
@@ -198,7 +198,7 @@ class JobSpec(Spec):
     def _known_once(cls, names: list[str]) -> list[str]:
         if len(set(names)) != len(names):
             raise ValueError("names a method twice")
-        known = (*METHODS, *rival_names())
+        known = (*METHOD_NAMES, *rival_names())
         for number, name in enumerate(names):
             if name not in known:
                 raise field_error(str(number), f"there is no method {name!r}: known are {listed(known)}")
@@ -209,7 +209,7 @@ class JobSpec(Spec):
         kept = [method for method in self.methods() if needs_kept_vectors(method)]
         if kept and not self.keep_task_vectors:
             raise field_error("keep_task_vectors", f"{kept[0]} re-reads every task vector: set this to true")
-        if self.forget.select is None and self.forget.source == self.retain.source:
+        if self.forget.select is None and self.one_data_set:
             raise field_error("forget", "takes the whole data set that retain names: add forget.select")
         return self
 
@@ -220,7 +220,7 @@ class JobSpec(Spec):
             raise field_error(
                 "compare", f"{names[0]} is a rival for classifiers (base_model.family timm): leave it out"
             )
-        if names and self.forget.source != self.retain.source:
+        if names and not self.one_data_set:
             raise field_error(
                 "compare", f"{names[0]} trains on the retain set, which must be the forget set's own data set"
             )
@@ -236,9 +236,14 @@ class JobSpec(Spec):
             raise field_error("repeats", f"makes more than {MAX_POINTS} points in all: repeat fewer times")
         return self
 
+    @property
+    def one_data_set(self) -> bool:
+        """Whether what is forgotten and what is retained come from the same data set."""
+        return self.forget.source == self.retain.source
+
     def methods(self) -> list[MethodName]:
         """The job's merge method first, then those of ``compare``, each once."""
-        compared = [name for name in self.compare if name in METHODS]
+        compared = [name for name in self.compare if name in METHOD_NAMES]
         return list(dict.fromkeys([self.merge.method, *compared]))
 
     def registered(self) -> set[str]:
@@ -248,7 +253,7 @@ class JobSpec(Spec):
 
     def rivals_compared(self) -> list[str]:
         """Those of ``compare`` that are no merges, but train in their own way."""
-        return [name for name in self.compare if name not in METHODS]
+        return [name for name in self.compare if name not in METHOD_NAMES]
 
     def points(self) -> list[Point]:
         """All points of the sweep, repeat after repeat."""

@@ -11,14 +11,14 @@ FILE = Path(__file__).with_name("methods.json")
 
 _KNOWN: dict[str, dict[str, bool]] = json.loads(FILE.read_text(encoding="utf-8"))
 
-METHODS = tuple(_KNOWN)
+METHOD_NAMES = tuple(_KNOWN)
 """The names of all merge methods, the default first."""
 
 if TYPE_CHECKING:
     MethodName = str
 else:
-    MethodName = Literal[METHODS]
-"""One of ``METHODS``: pydantic refuses any other."""
+    MethodName = Literal[METHOD_NAMES]
+"""One of ``METHOD_NAMES``: pydantic refuses any other."""
 
 
 def needs_kept_vectors(method: str) -> bool:

@@ -19,7 +19,7 @@ from app import errors
 from app.main import create_app
 from app.record import steps
 from app.settings import Settings
-from negmerge.spec.methods import METHODS
+from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.rivals import rival_names
 from tests.support import records
 from tests.support.api_client import Api, assert_problem, serving
@@ -61,7 +61,7 @@ def test_health_needs_no_key_and_no_part(api: Api) -> None:
 def test_meta_says_what_is_served_and_how_much(api: Api) -> None:
     meta = api.client.get("/v1/meta").json()
 
-    assert meta["methods"] == [*METHODS, *rival_names()]
+    assert meta["methods"] == [*METHOD_NAMES, *rival_names()]
     assert meta["limits"]["max_points"] == 1023
 
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import DTYPES, atomic_path, load_tensors, placement, save_tensors, sha256
+from negmerge.checkpoints.files import DTYPES, atomic_path, file_digest, load_tensors, placement, save_tensors
 from negmerge.checkpoints.tensors import digest
 from negmerge.errors import CheckpointError, TensorError
 
@@ -67,7 +67,7 @@ def test_tensors_that_do_not_lie_row_by_row_are_saved_by_their_values(tmp_path: 
 def test_saving_tells_the_digest_of_the_file(tmp_path: Path) -> None:
     told = save_tensors(WEIGHTS, tmp_path / "m.safetensors")
     found = hashlib.sha256((tmp_path / "m.safetensors").read_bytes()).hexdigest()
-    assert told == sha256(tmp_path / "m.safetensors") == f"sha256:{found}"
+    assert told == file_digest(tmp_path / "m.safetensors") == f"sha256:{found}"
 
 
 def test_the_same_tensors_in_another_order_are_the_same_file(tmp_path: Path) -> None:

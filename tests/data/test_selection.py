@@ -167,7 +167,6 @@ def test_another_class_changes_nothing_about_the_others(sizes: dict[str, int], s
 
 def test_a_forgotten_class_is_measured_by_its_own_parts() -> None:
     splits = chosen({"classes": ["a"]}, None, plain(a=30, b=20))
-    assert splits.by_class
     assert splits.counts().as_json() == {
         "forget": {"train": 24, "validation": 3, "test": 3},
         "retain": {"train": 16, "validation": 2, "test": 2},
@@ -191,7 +190,6 @@ def test_another_data_set_is_retained_whole_even_with_the_same_ids() -> None:
 def test_another_data_set_is_retained_as_selected() -> None:
     splits = chosen(None, {"classes": ["x"]}, plain(a=10, b=10), plain(x=10, y=10))
     assert (len(splits.forget.all()), len(splits.retain.all())) == (20, 10)
-    assert splits.by_class
 
 
 def test_an_unknown_class_is_named_with_its_place_and_what_is_near() -> None:
@@ -246,7 +244,6 @@ def test_listed_ids_are_forgotten_as_training_samples_all_of_them() -> None:
     index = plain(a=20, b=20)
     listed = in_order(f"a/{i}" for i in range(20))[:5]  # the cut alone would put four of them elsewhere
     splits = chosen({"ids": listed}, None, index)
-    assert not splits.by_class
     assert splits.counts().as_json() == {
         "forget": {"train": 5, "validation": 0, "test": 0},
         "retain": {"train": 27, "validation": 4, "test": 4},

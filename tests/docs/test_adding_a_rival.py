@@ -36,7 +36,7 @@ config = {"architecture": "resnet18", "num_classes": 3, "stem": "cifar", "input_
 module = classifiers.build(config)
 model = classifiers.Classifier(module, config, module.state_dict(), "cpu")
 samples = Decoded(torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8), torch.arange(6) % 3, tuple("abcdef"))
-run = lambda options: rival.run("last_tensors", options, model, torch.zeros(0), samples, samples, 0)
+run = lambda options: rival.train_rival("last_tensors", options, model, torch.zeros(0), samples, samples, 0)
 moved = lambda state: [name for name in model.names if not torch.equal(state[name], model.original[name])]
 print(json.dumps({
     "package": negmerge.__file__,

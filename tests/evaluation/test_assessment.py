@@ -21,10 +21,11 @@ from safetensors.torch import load_file
 from sklearn.svm import SVC
 
 from negmerge.evaluation.assessment import Assessment, assess, membership
+from negmerge.evaluation.figures import Figures
 from negmerge.evaluation.gaps import FourFigures
 from negmerge.evaluation.membership import equal_sides
 from negmerge.evaluation.metrics import Count, Evaluation
-from negmerge.evaluation.prepared import Figures, Prepared, measure
+from negmerge.evaluation.prepared import Prepared, measure
 from negmerge.models.network import Network
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare

@@ -111,7 +111,7 @@ def test_match_unseen_takes_the_smaller_scale_of_two_as_near() -> None:
 def test_a_target_is_met_as_the_decimal_that_was_written() -> None:
     # 0.3 of 40 is 12, at 30 − 12 = 18 steps of 0.05.
     choice = choose(table(falling, lambda s: 80), ScaleSearch(rule="target", target=0.3), "target", BASE)
-    assert (choice.scale, choice.key[0]) == (0.9, 0)
+    assert (choice.scale, choice.rank[0]) == (0.9, 0)
 
 
 def test_a_target_gives_way_to_keep() -> None:
@@ -148,7 +148,7 @@ def test_no_scale_is_measured_twice() -> None:
 
 def test_keys_order_choices_by_forgetting_then_by_scale() -> None:
     deep, shallow, late = (
-        choose(table(forget, lambda s: 80), ScaleSearch(), "lowest_forget", BASE).key
+        choose(table(forget, lambda s: 80), ScaleSearch(), "lowest_forget", BASE).rank
         for forget in (
             lambda s: 30 if s < 0.5 else 2,
             lambda s: 30 if s < 0.1 else 9,
@@ -201,7 +201,7 @@ def test_every_table_is_decided_as_by_brute_force(
     whole, sparing = decide(False), decide(True)
     short = Fraction(rows[edge][0], 7) > goal
     assert (whole.scale, whole.at_edge) == (expected / 20, short and expected == edge)
-    assert (sparing.scale, sparing.at_edge, sparing.key) == (whole.scale, whole.at_edge, whole.key)
+    assert (sparing.scale, sparing.at_edge, sparing.rank) == (whole.scale, whole.at_edge, whole.rank)
     assert sparing.curve == []
 
 

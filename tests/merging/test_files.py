@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import load_tensors, save_tensors, sha256
+from negmerge.checkpoints.files import file_digest, load_tensors, save_tensors
 from negmerge.checkpoints.tensors import digest, is_buffer
 from negmerge.errors import CheckpointError, Interrupted, MergeError, NegmergeError, TensorError
 from negmerge.merging import files as filemerge
@@ -140,7 +140,7 @@ def test_the_file_drops_in_where_the_base_model_was(files: Files) -> None:
 
 
 def test_the_merge_tells_the_files_digest(files: Files) -> None:
-    assert files.merge().digest == sha256(files.out)
+    assert files.merge().digest == file_digest(files.out)
 
 
 def test_the_merge_tells_the_consensus_by_tensor(files: Files) -> None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import sha256
+from negmerge.checkpoints.files import file_digest
 from negmerge.errors import CheckpointError, ModelError, TensorError
 from negmerge.models.convert import convert, read_state, without_prefix
 from tests.support import pico, pico_timm
@@ -56,7 +56,7 @@ def test_weights_are_found_where_training_scripts_put_them(
     written = load_file(tmp_path / "out" / "model.safetensors")
     assert written.keys() == state.keys()
     assert all(torch.equal(written[name], tensor) for name, tensor in state.items())
-    assert digest == sha256(tmp_path / "out" / "model.safetensors")
+    assert digest == file_digest(tmp_path / "out" / "model.safetensors")
     assert json.loads((tmp_path / "out" / "config.json").read_text()) == CONFIG
 
 
@@ -80,7 +80,7 @@ def test_a_clip_becomes_a_folder_of_open_clip(tmp_path: Path) -> None:
         "open_clip_config.json",
         "open_clip_model.safetensors",
     }
-    assert digest == sha256(tmp_path / "out" / "open_clip_model.safetensors")
+    assert digest == file_digest(tmp_path / "out" / "open_clip_model.safetensors")
     assert load_file(tmp_path / "out" / "open_clip_model.safetensors").keys() == weights.keys()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.evaluation.prepared import measured
+from negmerge.evaluation.figures import recorded
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import load_model, load_zero_shot
 from negmerge.models.zero_shot import ZeroShotModel
@@ -110,5 +110,5 @@ def test_what_a_job_unlearned_is_measured_around_the_jobs_base_model(tmp_path: P
     sides = local.open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
     found = prepare(spec, local.open_measured(weights, spec, "cpu"), *sides).base
     told = result["methods"]["negmerge"]
-    assert measured(found).as_json()["test"] == told["test"]
-    assert measured(prepare(spec, load_model(weights, "cpu"), *sides).base).as_json()["test"] != told["test"]
+    assert recorded(found).as_json()["test"] == told["test"]
+    assert recorded(prepare(spec, load_model(weights, "cpu"), *sides).base).as_json()["test"] != told["test"]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from negmerge.checkpoints.files import sha256
+from negmerge.checkpoints.files import file_digest
 from negmerge.errors import CheckpointError, DataError, ModelError, TensorError
 from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
 from negmerge.models.loading import load_tag, load_zero_shot
@@ -146,7 +146,7 @@ def test_open_clip_loads_what_was_saved(model: ZeroShotModel, tmp_path: Path) ->
     loaded = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").state_dict()
     assert loaded.keys() == tensors.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
-    assert digest == sha256(tmp_path / "out" / WEIGHTS_FILE)
+    assert digest == file_digest(tmp_path / "out" / WEIGHTS_FILE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

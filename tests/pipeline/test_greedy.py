@@ -31,7 +31,7 @@ def test_the_best_point_comes_first_and_each_next_joins_if_it_helps() -> None:
     merged, choice, chosen = greedy(points(5, 9, 1), vectors(0.5, 0.0, 0.25), nearest_to(0.5))
     assert chosen == [2, 0]
     assert merged["w"].item() == 0.375
-    assert choice.key == (125, 1.0)
+    assert choice.rank == (125, 1.0)
 
 
 def test_a_point_that_changes_nothing_joins() -> None:
@@ -55,7 +55,7 @@ def test_the_soup_is_that_of_the_recipe(eighths: list[int], goal: int) -> None:
     """Wortsman et al.'s Recipe 1: for each model in order, keep it if the average's accuracy is no worse."""
     values = [eighth / 8 for eighth in eighths]
     search = nearest_to(goal / 8)
-    ranked = points(*(search(vectors(*values)(i)).key[0] for i in range(len(values))))
+    ranked = points(*(search(vectors(*values)(i)).rank[0] for i in range(len(values))))
     soup: list[int] = []
     for index in sorted(range(len(values)), key=lambda i: (abs(round(1000 * abs(values[i] - goal / 8))), i)):
         wider = [values[i] for i in [*soup, index]]

@@ -9,8 +9,9 @@ import torch
 
 from negmerge.decoding.dataset import Decoded
 from negmerge.evaluation.assessment import Assessment
+from negmerge.evaluation.figures import Figures
 from negmerge.evaluation.metrics import Count, Evaluation
-from negmerge.evaluation.prepared import Figures, Prepared
+from negmerge.evaluation.prepared import Prepared
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
 from negmerge.report.comparison import Run, table, table_parts

@@ -1,6 +1,6 @@
 """Rivals on real timm models: published defaults, retraining against a loop written out, and transformers too.
 
-What all rivals keep to is in ``test_rival_contracts``, what each one computes in ``test_rivals``.
+What all rivals keep to is in ``test_contracts``, what each one computes in ``test_rivals``.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch.nn import functional
 from negmerge.decoding.dataset import Decoded
 from negmerge.models.classifiers import Classifier, build
 from negmerge.rivals import _base as rival
-from negmerge.rivals._base import Settings, State
+from negmerge.rivals._base import Settings, State, train_rival
 from negmerge.spec.rivals import RivalOptions, rival_names
 from tests.support import pico_timm
 
@@ -39,7 +39,7 @@ FORGET, RETAIN = images(5, seed=1), images(9, seed=2)
 
 
 def run(name: str, model: Classifier, seed: int = 3, **options: Any) -> State:
-    return rival.run(name, RivalOptions(**options), model, torch.zeros(0), FORGET, RETAIN, seed)
+    return train_rival(name, RivalOptions(**options), model, torch.zeros(0), FORGET, RETAIN, seed)
 
 
 @EVERY

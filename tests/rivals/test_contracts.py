@@ -12,7 +12,7 @@ from negmerge.decoding.dataset import Decoded
 from negmerge.errors import DivergedError, Interrupted, SpecError
 from negmerge.models.classifiers import Classifier
 from negmerge.progress import OnStep, ignore
-from negmerge.rivals._base import State, find, run
+from negmerge.rivals._base import State, find, train_rival
 from negmerge.spec.rivals import RivalOptions, rival_names
 from tests.support import pico, pico_timm
 from tests.support.states import same
@@ -57,7 +57,7 @@ def model() -> Classifier:
 
 def unlearn(name: str, seed: int = 3, on_step: OnStep = ignore, forget: Decoded = FORGET, **options: Any) -> State:
     short = {key: value for key, value in SHORT.items() if key in find(name).READS}
-    return run(name, RivalOptions(**(short | options)), model(), NO_HEAD, forget, RETAIN, seed, on_step)
+    return train_rival(name, RivalOptions(**(short | options)), model(), NO_HEAD, forget, RETAIN, seed, on_step)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def test_retraining_never_reads_the_forget_set() -> None:
 
 def test_retraining_knows_nothing_of_the_original_weights_nor_of_their_statistics() -> None:
     other = classifier(seed=2)
-    again = run("retrain", RivalOptions(**SHORT), other, NO_HEAD, FORGET, RETAIN, 3)
+    again = train_rival("retrain", RivalOptions(**SHORT), other, NO_HEAD, FORGET, RETAIN, 3)
     assert not same(dict(other.original), dict(model().original))
     assert same(ran("retrain").state, again)
 

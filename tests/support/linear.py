@@ -15,7 +15,7 @@ from negmerge.decoding.dataset import Decoded
 from negmerge.decoding.preprocess import Preprocess
 from negmerge.models.network import Network, Outputs
 from negmerge.progress import OnStep, ignore
-from negmerge.rivals._base import State, find, run
+from negmerge.rivals._base import State, find, train_rival
 from negmerge.spec.rivals import RivalOptions
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -90,7 +90,7 @@ def unlearn(
     plain: dict[str, Any] = {"crop_flip": False, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 1000}
     plain = {option: value for option, value in plain.items() if option in find(name).READS}
     network = Linear(theta) if model is None else model
-    state = run(name, RivalOptions(**(plain | options)), network, torch.zeros(0), forget, retain, 5, on_step)
+    state = train_rival(name, RivalOptions(**(plain | options)), network, torch.zeros(0), forget, retain, 5, on_step)
     return flat(state)
 
 

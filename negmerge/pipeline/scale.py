@@ -1,0 +1,45 @@
+"""The scale of one merged vector: the job's rule, on what the model scores with it."""
+
+from collections.abc import Callable
+
+from negmerge.evaluation.metrics import Count
+from negmerge.evaluation.prepared import Prepared, measure
+from negmerge.evaluation.search import Choice, choose, choose_sparingly
+from negmerge.merging.vectors import TaskVector, apply_scale
+from negmerge.models.network import Network
+from negmerge.progress import OnStep, ignore
+from negmerge.spec.job import JobSpec
+from negmerge.spec.result import Part, SideName
+
+
+def choose_scale(
+    spec: JobSpec,
+    model: Network,
+    prepared: Prepared,
+    merged: TaskVector,
+    on_step: OnStep = ignore,
+    with_curve: bool = True,
+) -> Choice:
+    """The scale λ for θ₀ − λ·τ*, by the job's rule, on validation data.
+
+    Without the curve the choice is the same, and the retain set is measured only where it decides.
+    """
+    base_retain = prepared.base["validation"]["retain"].total
+
+    def measured(side: SideName, part: Part) -> Callable[[float], Count]:
+        def at(scale: float) -> Count:
+            load_at(model, merged, scale)
+            return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total
+
+        return at
+
+    forget_at, retain_at = measured("forget", prepared.forget_search_part), measured("retain", "validation")
+    rule = (spec.scale_search, spec.scale_rule, base_retain, prepared.reference)
+    if with_curve:
+        return choose(lambda scale: (forget_at(scale), retain_at(scale)), *rule)
+    return choose_sparingly(forget_at, retain_at, *rule)
+
+
+def load_at(model: Network, merged: TaskVector, scale: float) -> None:
+    """Put θ₀ − λ·τ* into the model, with the bits that the weights file would have."""
+    model.load_parameters({name: apply_scale(model.original[name], tensor, scale) for name, tensor in merged.items()})
