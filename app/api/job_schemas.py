@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.schemas import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
 from app.intake.estimate import Estimate
 from app.record import steps, tables
-from app.record.progress import Progress as JobProgress
+from app.record.progress import Progress
 from app.record.states import JobState
 from negmerge.spec.result import Part, ResultDocument, Sides
 
@@ -36,15 +36,6 @@ class Links(BaseModel):
         here = f"/v1/jobs/{job_id}"
         names = ("points", "events", "result", "artifacts", "weights", "cancel")
         return cls(self=here, **{name: f"{here}/{name}" for name in names})
-
-
-class Progress(BaseModel):
-    """How far a job is."""
-
-    fraction: float = Field(description="Of all its steps, 0 to 1.")
-    points: dict[str, int] = Field(description="`total`, and how many are in each state.")
-    running: list[dict[str, Any]] = Field(description="The steps that workers do now.")
-    workers: int = Field(description="Living workers that could take the next step: 0 says why nothing happens.")
 
 
 class JobProblem(BaseModel):
@@ -99,7 +90,7 @@ class Job(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, row: tables.Job, found: JobProgress) -> "Job":
+    def of(cls, row: tables.Job, progress: Progress, queue_position: int | None) -> "Job":
         """The row as a resource, with what only a query can tell."""
         return cls(
             id=row.id,
@@ -107,8 +98,8 @@ class Job(BaseModel):
             terminal=JobState(row.state).terminal,
             cancel_requested=row.cancel_requested_at is not None,
             queue=row.queue,
-            queue_position=found.queue_position,
-            progress=Progress.model_validate(found, from_attributes=True),
+            queue_position=queue_position,
+            progress=progress,
             points=row.points,
             spec=compact(row.spec),
             metadata=row.meta,

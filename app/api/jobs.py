@@ -19,7 +19,7 @@ from app.errors import Invalid, InvalidSpec, JobDeleted
 from app.intake import references
 from app.intake.estimate import estimate
 from app.record import jobs, tables
-from app.record.progress import progress
+from app.record.progress import progress, queue_positions
 from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
 from negmerge.data.selection import Splits
@@ -164,8 +164,8 @@ def _parsed(document: dict[str, object]) -> JobSpec:
 
 def _resources(session: Session, rows: Sequence[tables.Job]) -> list[Job]:
     """The jobs as resources, with what only a query can tell: as many queries for a page as for one."""
-    found = progress(session, rows)
-    return [Job.of(row, found[row.id]) for row in rows]
+    told, places = progress(session, rows), queue_positions(session, rows)
+    return [Job.of(row, told[row.id], places.get(row.id)) for row in rows]
 
 
 def _resource(session: Session, row: tables.Job) -> Job:

@@ -1,14 +1,16 @@
-"""How far jobs are, counted from their steps: a few queries for a whole page of jobs, as for one."""
+"""How far jobs are, counted from their steps; of a page of jobs by no more statements than of one."""
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import add
 from typing import Any
 
-from sqlalchemy import Text, and_, case, cast, func, select
-from sqlalchemy.orm import Session
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, CompoundSelect, and_, func, literal, not_, null, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from app.record import db
 from app.record.states import JobState, StepKind, StepState
@@ -17,119 +19,163 @@ from app.record.tables import Job, Step, Worker
 ALIVE_SECONDS = 30
 """A worker that was seen within this time is taken to be alive."""
 
-_COUNTED = ("open", "running", "trained", "folded", "diverged")
-_BEHIND_US = frozenset({"trained", "folded", "diverged", "done"})
+
+class BegunStep(BaseModel):
+    """A step that a worker does now, and has told nothing of yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: StepKind
+    index: int
+
+    def share(self) -> float:
+        """How much of it is done, in [0, 1]."""
+        return 0.0
+
+
+class RunningStep(BegunStep):
+    """A step that a worker does now, and where it stands."""
+
+    step: int
+    total: int
+    loss: float | None
+
+    def share(self) -> float:
+        """How much of it is done, in [0, 1]."""
+        return min(1.0, self.step / self.total) if self.total else 0.0
+
+
+class PointCounts(BaseModel):
+    """The points of a sweep, by what became of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: int
+    open: int = 0
+    running: int = Field(0, description="Being trained.")
+    trained: int = Field(0, description="Trained, and not folded yet.")
+    folded: int = 0
+    diverged: int = 0
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fraction: float = Field(description="Of all its steps, 0 to 1.")
+    points: PointCounts = Field(description="`total`, and how many are in each state.")
+    running: list[RunningStep | BegunStep] = Field(description="The steps that workers do now.")
+    workers: int = Field(description="Living workers that could take the next step: 0 says why nothing happens.")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a job is: ``fraction`` of its steps in [0, 1], ``points`` by state, the ``running`` steps.
+class _Group:
+    """So many steps of a job, of one kind and in one state; a running step is a group of its own."""
 
-    A point that is trained and not yet folded counts as ``trained``, one that is being trained as ``running``.
-    workers: the living ones that could take the job's next step; 0 says why nothing happens. queue_position: 1 for the
-    next job that its queue's workers will begin, None once it has begun.
-    """
+    kind: str
+    state: str
+    number: int
+    index: int | None  # of a running step, as what follows
+    reported: dict[str, Any] | None
+    finished_before: int | None  # how many of the job's steps, in the order of kinds and indices
 
-    fraction: float
-    points: dict[str, int]
-    running: list[dict[str, Any]]
-    workers: int
-    queue_position: int | None
+    @property
+    def name(self) -> str:
+        """The state as people see it: a claimed step is running, or trained and waits for a flush."""
+        if self.state != StepState.CLAIMED:
+            return self.state
+        return "trained" if self.index is None else "running"
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """So many living workers, of one queue and one arithmetic."""
+
+    queue: str
+    device: str
+    threads: int
+    number: int
+
+    def can_go_on(self, job: Job) -> bool:
+        """The job is of its queue, and of its arithmetic once it has one."""
+        same = (job.device, job.threads) == (self.device, self.threads)
+        return job.queue == self.queue and (job.device is None or same)
 
 
 def progress(session: Session, jobs: Sequence[Job]) -> dict[str, Progress]:
-    """How far each of the jobs is, by id."""
-    if not jobs:
-        return {}
-    tallies = _tallies(session, jobs)
-    alive = _alive(session)
-    places = _queue_positions(session, jobs)
-    return {
-        job.id: Progress(
-            1.0 if job.state == JobState.SUCCEEDED else tallies[job.id].fraction,
-            {"total": job.points, **tallies[job.id].points},
-            tallies[job.id].running,
-            _able(alive, job),
-            places.get(job.id),
-        )
-        for job in jobs
-    }
+    """How far each of the jobs is, by its id."""
+    groups: dict[str, list[_Group]] = {job.id: [] for job in jobs}
+    for job_id, *group in session.execute(_grouped(list(groups))):
+        groups[job_id].append(_Group(*group))
+    living = _living_workers(session)
+    return {job.id: _progress(job, groups[job.id], living) for job in jobs}
 
 
-class _Tally:
-    """The steps of one job, counted as they come: in the order of their kinds and numbers."""
-
-    def __init__(self) -> None:
-        self.points = dict.fromkeys(_COUNTED, 0)
-        self.running: list[dict[str, Any]] = []
-        self._done = 0.0
-        self._steps = 0
-
-    def count(self, kind: str, name: str, number: int) -> None:
-        """So many steps of a kind are ``name``."""
-        self._steps += number
-        self._done += number * (name in _BEHIND_US)
-        if kind == StepKind.POINT:
-            self.points[name] += number
-
-    def run(self, kind: str, index: int, progress: Mapping[str, Any]) -> None:
-        """A step is being worked on."""
-        self.count(kind, "running", 1)
-        self.running.append({"kind": kind, "index": index, **progress})
-        if progress.get("total"):
-            self._done += min(1.0, float(progress["step"]) / float(progress["total"]))
-
-    @property
-    def fraction(self) -> float:
-        return round(self._done / max(1, self._steps), 4)
-
-
-def _tallies(session: Session, jobs: Sequence[Job]) -> dict[str, _Tally]:
-    """One query: steps grouped by what has become of them, where each running step is a group of its own."""
-    trained = and_(Step.state == StepState.CLAIMED, Step.outcome.is_not(None))
-    running = and_(Step.state == StepState.CLAIMED, Step.outcome.is_(None))
-    named = (
-        select(
-            Step.job_id,
-            Step.kind,
-            case((trained, "trained"), (running, "running"), else_=Step.state).label("name"),
-            case((running, Step.index)).label("at"),
-            case((running, cast(Step.progress, Text))).label("told"),
-        )
-        .where(Step.job_id.in_([job.id for job in jobs]))
-        .subquery()
-    )
-    columns = (named.c.job_id, named.c.kind, named.c.name, named.c.at, named.c.told)
-    grouped = select(*columns, func.count()).group_by(*columns).order_by(named.c.kind, named.c.at)
-    tallies = {job.id: _Tally() for job in jobs}
-    for job_id, kind, name, at, told, number in session.execute(grouped):
-        if name == "running":
-            tallies[job_id].run(kind, at, json.loads(told or "null") or {})
-        else:
-            tallies[job_id].count(kind, name, number)
-    return tallies
-
-
-def _alive(session: Session) -> Counter[tuple[str, str, int]]:
-    """Workers that were seen just now, by queue and arithmetic."""
-    since = db.now(session) - timedelta(seconds=ALIVE_SECONDS)
-    rows = session.execute(select(Worker.queue, Worker.device, Worker.threads).where(Worker.seen_at > since))
-    return Counter((queue, device, threads) for queue, device, threads in rows)
-
-
-def _able(alive: Counter[tuple[str, str, int]], job: Job) -> int:
-    """Those of the job's queue, with its arithmetic once it has one."""
-    if job.device is not None:
-        return alive[job.queue, job.device, job.threads or 0]
-    return sum(number for (queue, _, _), number in alive.items() if queue == job.queue)
-
-
-def _queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """The places of those that wait, among all that wait in their queues."""
-    waiting = [job.id for job in jobs if job.state == JobState.QUEUED]
+def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """1 for the next job that its queue's workers will begin, by id; those that have begun are not in it."""
+    waiting = {job.id: job.queue for job in jobs if job.state == JobState.QUEUED}
     if not waiting:
         return {}
-    place = func.row_number().over(partition_by=Job.queue, order_by=(Job.created_at, Job.id))
-    numbered = select(Job.id, place.label("place")).where(Job.state == JobState.QUEUED).subquery()
-    found = session.execute(select(numbered.c.id, numbered.c.place).where(numbered.c.id.in_(waiting)))
-    return {row.id: row.place for row in found}
+    place = func.row_number().over(partition_by=Job.queue, order_by=(Job.created_at, Job.id)).label("place")
+    queued = select(Job.id, place).where(Job.state == JobState.QUEUED, Job.queue.in_(set(waiting.values()))).subquery()
+    return dict(session.execute(select(queued).where(queued.c.id.in_(list(waiting)))).all())
+
+
+def _grouped(job_ids: Sequence[str]) -> CompoundSelect[Any]:
+    """The groups of all these jobs in one statement, so that what it says of a job is of one moment."""
+    columns, ours, other = (Step.job_id, Step.kind, Step.state), Step.job_id.in_(job_ids), aliased(Step)
+    earlier = tuple_(other.kind, other.index) < tuple_(Step.kind, Step.index)
+    before = select(func.count()).where(other.job_id == Step.job_id, _is_finished(other), earlier).scalar_subquery()
+    running = select(*columns, literal(1), Step.index, Step.progress, before).where(ours, _is_running(Step))
+    others = select(*columns, func.count(), null(), null(), null()).where(ours, not_(_is_running(Step)))
+    return running.union_all(others.group_by(*columns)).order_by("kind", "index")
+
+
+def _is_running(step: type[Step]) -> ColumnElement[bool]:
+    return and_(step.state == StepState.CLAIMED, step.outcome.is_(None))
+
+
+def _is_finished(step: type[Step]) -> ColumnElement[bool]:
+    return and_(step.state != StepState.OPEN, not_(_is_running(step)))
+
+
+def _progress(job: Job, groups: Sequence[_Group], living: Sequence[_Workers]) -> Progress:
+    points: Counter[str] = Counter()
+    for group in groups:
+        if group.kind == StepKind.POINT:
+            points[group.name] += group.number
+    return Progress(
+        fraction=1.0 if job.state == JobState.SUCCEEDED else _fraction(groups),
+        points=PointCounts(total=job.points, **points),
+        running=[_step(group) for group in groups if group.name == "running"],
+        workers=sum(workers.number for workers in living if workers.can_go_on(job)),
+    )
+
+
+def _fraction(groups: Sequence[_Group]) -> float:
+    """The share of the steps that is done. Floats are added one by one in the order of the steps: in another order
+    the sum may be another in its last digit, and where it is halfway between two fourth decimals, the answer too.
+    """
+    total = sum(group.number for group in groups)
+    finished = sum(group.number for group in groups if group.name not in (StepState.OPEN, "running"))
+    shares: list[float] = []
+    passed = 0
+    for group in groups:
+        if group.finished_before is not None:
+            shares += [1.0] * (group.finished_before - passed) + [_step(group).share()]
+            passed = group.finished_before
+    shares += [1.0] * (finished - passed)
+    return round(reduce(add, shares, 0.0) / max(1, total), 4)
+
+
+def _step(group: _Group) -> BegunStep:
+    here = {"kind": group.kind, "index": group.index}
+    return RunningStep.model_validate(here | group.reported) if group.reported else BegunStep.model_validate(here)
+
+
+def _living_workers(session: Session) -> list[_Workers]:
+    """Those that were seen just now."""
+    alive = Worker.seen_at > db.now(session) - timedelta(seconds=ALIVE_SECONDS)
+    alike = Worker.queue, Worker.device, Worker.threads
+    return [_Workers(*row) for row in session.execute(select(*alike, func.count()).where(alive).group_by(*alike))]

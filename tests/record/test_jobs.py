@@ -4,8 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
 
 from app.errors import (
     IdempotencyMismatch,
@@ -16,27 +15,21 @@ from app.errors import (
     JobRunning,
     Malformed,
 )
-from app.record import jobs, steps
+from app.record import jobs
 from app.record.db import Database
-from app.record.leases import Arithmetic, report_progress
 from app.record.lifecycle import lock, transition
 from app.record.objects import keep
-from app.record.progress import Progress, progress
 from app.record.states import JobState
-from app.record.tables import Artifact, Event, Job, JobMetadata, Partial, Step, StoredObject
+from app.record.tables import Artifact, Event, JobMetadata, Partial, Step, StoredObject
 from negmerge.spec.job import parse
 from tests.support.records import (
-    CPU,
     claim,
     event_kinds,
-    flush,
     make_finished_job,
     make_job,
     make_spec,
-    make_tuning_job,
     make_worker,
     read_job,
-    train,
 )
 
 
@@ -261,68 +254,3 @@ def test_a_data_set_is_in_use_until_its_jobs_have_ended(database: Database) -> N
     with database.write() as session:
         jobs.request_cancel(session, "acme", job_id)
         assert jobs.using(session, "acme", "ds_1") == []
-
-
-def progress_of(session: Session, job_id: str) -> Progress:
-    return progress(session, [session.get_one(Job, job_id)])[job_id]
-
-
-def test_the_queue_position_counts_the_older_jobs_of_the_queue(database: Database) -> None:
-    first, second = make_job(database), make_job(database)
-    elsewhere = make_job(database, queue="big")
-    with database.read() as session:
-        places = [progress_of(session, i).queue_position for i in (first, second, elsewhere)]
-    assert places == [1, 2, 1]
-
-
-def test_progress_counts_the_points_by_what_became_of_them(database: Database) -> None:
-    job_id = make_tuning_job(database, points=4)
-    worker = make_worker()
-    folded, trained, _running = (claim(database, worker) for _ in range(3))
-    train(database, folded)
-    flush(database, [folded], "p")
-    train(database, trained)
-    with database.read() as session:
-        found = progress_of(session, job_id)
-    counts = {"total": 4, "open": 1, "running": 1, "trained": 1, "folded": 1, "diverged": 0}
-    assert found.points == counts
-    assert found.running == [{"kind": "point", "index": 2}]
-    assert found.fraction == 0.5  # prepare and two of four points, of six steps
-
-
-def test_progress_says_how_many_living_workers_could_go_on(database: Database) -> None:
-    job_id = make_tuning_job(database)
-    able, other = make_worker(CPU), make_worker(Arithmetic("cuda", 1))
-    with database.write() as session:
-        for worker in (able, other, make_worker(CPU, queue="elsewhere")):
-            steps.seen(session, worker)
-    with database.read() as session:
-        assert progress_of(session, job_id).workers == 1
-
-
-def statements(database: Database, job_ids: list[str]) -> tuple[int, dict[str, Progress]]:
-    """How many statements the progress of these jobs takes, and what it is."""
-    with database.read() as session:
-        jobs = [session.get_one(Job, job_id) for job_id in job_ids]
-        sent: list[str] = []
-        event.listen(session.connection(), "before_cursor_execute", lambda *given: sent.append(given[2]))
-        found = progress(session, jobs)
-        return len(sent), found
-
-
-def test_the_progress_of_a_page_of_jobs_takes_as_many_queries_as_that_of_one(database: Database) -> None:
-    worker = make_worker()
-    job_ids = [make_tuning_job(database, points=3)]
-    folded, trained, running = (claim(database, worker) for _ in range(3))
-    train(database, folded)
-    flush(database, [folded], "p")
-    train(database, trained)
-    with database.write() as session:
-        report_progress(session, running, 1, 4, 0.5)
-    job_ids += [make_job(database, points=points) for points in (1, 2, 300)]
-
-    alone = [statements(database, [job_id]) for job_id in job_ids]
-    number, together = statements(database, job_ids)
-    assert together == {job_id: found[job_id] for job_id, (_, found) in zip(job_ids, alone, strict=True)}
-    assert together[job_ids[0]].fraction == 0.65  # prepare, two points and a quarter of the third, of five steps
-    assert number == max(count for count, _ in alone) == 4  # steps, the clock, workers, places
