@@ -1,4 +1,4 @@
-"""How work is announced, for both sides: the task's name, queue names, broker options, and a publisher.
+"""How work is announced, for both sides: the task's name, queue names, broker options, a check of it, a publisher.
 
 A message says only that there may be work: losing, repeating or delaying one changes nothing, since workers
 poll the database too. So publishing happens in a thread of its own and never holds up an answer.
@@ -31,7 +31,7 @@ def make_celery(broker_url: str) -> "Celery":
     """A Celery application with the settings that both sides share. The worker adds its own.
 
     JSON only: whoever can write to the broker must not be able to run code. No result backend: the database
-    is the only truth. Messages end after a minute; the sweep sends new ones.
+    is the only truth.
     """
     # Celery is imported here and not above: the API answers before it needs it.
     from celery import Celery
@@ -78,7 +78,8 @@ class Dispatcher:
     """Publishes "there is work" from a background thread; survives a broker that is away.
 
     Queues that wait to be announced are a set: announcing one twice says nothing more than once. What cannot
-    be published is tried again with the next announcement or after ``retry_seconds``.
+    be published is tried again with the next announcement or after ``retry_seconds``. A message that nobody took
+    within a minute is dropped: workers have looked by themselves since then.
     """
 
     def __init__(self, broker_url: str, retry_seconds: float = 2.0) -> None:

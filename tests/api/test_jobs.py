@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import func, select
 
 from app.api import evidence
+from app.record.leases import report_progress
 from app.record.tables import Job, Step
 from negmerge.spec import caveats
 from tests.support import records
 from tests.support.api_client import Api, assert_problem, pointers
+from tests.support.statements import counted_statements
 
 
 def count_jobs(api: Api) -> int:
@@ -228,6 +230,36 @@ def test_jobs_are_listed_by_page_state_metadata_and_time(both: Api) -> None:
     moment = both.get(f"/v1/jobs/{ids[2]}").json()["created_at"]
     assert listed(f"created_after={moment}") == ids[:2:-1]
     assert listed(f"created_before={moment}") == ids[1::-1]
+
+
+def test_a_page_of_many_jobs_asks_the_record_as_often_as_a_page_of_one(both: Api) -> None:
+    made = [records.make_job(both.database) for _ in range(12)]
+    numbers = []
+    for limit in (1, len(made)):
+        with counted_statements() as asked:
+            listed = both.get(f"/v1/jobs?limit={limit}").json()["data"]
+        assert len(listed) == limit
+        numbers.append(len(asked))
+    assert numbers[0] == numbers[1]
+
+
+def test_a_job_is_listed_as_it_is_alone(both: Api) -> None:
+    running = records.make_tuning_job(both.database)
+    claim = records.claim(both.database, records.make_worker())
+    with both.database.write() as session:
+        report_progress(session, claim, 1, 3, 0.25)
+    queued = records.make_job(both.database)
+
+    listed = both.get("/v1/jobs").json()["data"]
+
+    assert listed == [both.get(f"/v1/jobs/{job_id}").json() for job_id in (queued, running)]
+    assert [job["queue_position"] for job in listed] == [1, None]
+    assert listed[1]["progress"] == {
+        "fraction": 0.2667,  # prepare and a third of a point, of five steps
+        "points": {"total": 3, "open": 2, "running": 1, "trained": 0, "folded": 0, "diverged": 0},
+        "running": [{"kind": "point", "index": 0, "step": 1, "total": 3, "loss": 0.25}],
+        "workers": 0,
+    }
 
 
 def test_a_queued_job_is_cancelled_at_once_and_its_place_is_free(both: Api) -> None:

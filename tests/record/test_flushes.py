@@ -88,6 +88,32 @@ def test_a_partial_that_holds_what_was_not_claimed_is_a_mistake(database: Databa
     assert point(database, held).state == StepState.CLAIMED
 
 
+def test_a_partial_is_committed_with_the_repeat_of_its_points(database: Database) -> None:
+    make_tuning_job(database, points=1, repeats=2)
+    worker = make_worker()
+    held = [claim(database, worker), claim(database, worker)]
+    for one in held:
+        train(database, one)
+        flush(database, [one], f"of point {one.index}")
+    with database.read() as session:
+        found = [steps.committed(session, f"of point {one.index}") for one in held]
+    assert [partial.repeat for partial in found if partial is not None] == [0, 1]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one flush", "in the next"])
+def test_a_partial_of_two_repeats_is_a_mistake(database: Database, together: bool) -> None:
+    make_tuning_job(database, points=1, repeats=2)
+    worker = make_worker()
+    first, second = claim(database, worker), claim(database, worker)
+    for one in (first, second):
+        train(database, one)
+    if not together:
+        flush(database, [first], "p")
+    with pytest.raises(InternalError, match=r"repeats \[0, 1\]"):
+        flush(database, [first, second] if together else [second], "p", points=[0, 1])
+    assert point(database, second).state == StepState.CLAIMED
+
+
 def test_two_flushes_of_the_last_two_points_conclude_once(database: Database) -> None:
     job_id = make_tuning_job(database, points=2)
     workers = [make_worker(), make_worker()]

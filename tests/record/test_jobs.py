@@ -19,7 +19,7 @@ from app.record import jobs
 from app.record.db import Database
 from app.record.lifecycle import lock, transition
 from app.record.objects import keep
-from app.record.states import JobState
+from app.record.states import JobState, StepKind
 from app.record.tables import Artifact, Event, JobMetadata, Partial, Step, StoredObject
 from negmerge.spec.job import parse
 from tests.support.records import (
@@ -40,6 +40,20 @@ def test_a_new_job_is_queued_with_a_step_for_each_point(database: Database) -> N
         points = jobs.points(session, job_id)
     assert (job.state, job.points) == (JobState.QUEUED, 3)
     assert [point.hyper_parameters["epochs"] for point in points if point.hyper_parameters] == [1, 2, 3]
+
+
+def test_a_new_job_has_every_point_and_every_rival_in_each_repeat(database: Database) -> None:
+    classifier = {"family": "timm", "weights": "mdl_1"}
+    job_id = make_job(database, points=2, repeats=2, base_model=classifier, compare=["retrain", "fine_tune"])
+    with database.read() as session:
+        wanted = select(Step.rival, Step.repeat).where(Step.job_id == job_id).order_by(Step.index)
+        points, rivals, others = (
+            [tuple(row) for row in session.execute(wanted.where(Step.kind.in_(kinds)))]
+            for kinds in ([StepKind.POINT], [StepKind.RIVAL], [StepKind.PREPARE, StepKind.CONCLUDE])
+        )
+    assert points == [(None, 0), (None, 0), (None, 1), (None, 1)]
+    assert rivals == [("retrain", 0), ("fine_tune", 0), ("retrain", 1), ("fine_tune", 1)]
+    assert others == [(None, 0), (None, 0)]
 
 
 def test_the_stored_spec_is_the_spec(database: Database) -> None:

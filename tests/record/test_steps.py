@@ -62,6 +62,14 @@ def test_points_come_in_order_with_their_hyper_parameters_and_seed(database: Dat
     assert first.prepared_key is not None
 
 
+def test_a_claim_says_its_repeat_and_of_a_rival_its_name(database: Database) -> None:
+    classifier = {"family": "timm", "weights": "mdl_1"}
+    make_tuning_job(database, points=1, repeats=2, base_model=classifier, compare=["retrain"])
+    worker = make_worker()
+    claims = [claim(database, worker) for _ in range(4)]
+    assert [(held.rival, held.repeat) for held in claims] == [(None, 0), (None, 1), ("retrain", 0), ("retrain", 1)]
+
+
 def test_conclude_is_due_only_when_every_point_is_folded(database: Database) -> None:
     job_id = make_tuning_job(database, points=2)
     worker = make_worker()
