@@ -227,6 +227,26 @@ def test_no_more_points_are_added_than_are_exact() -> None:
         partial.add(1023, {"w": torch.ones(1)})
 
 
+# How much memory it takes.
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (1, {"negmerge": 10, "uniform": 8, "magmax": 4, "ties": 18, "task_arithmetic": 4}),
+        (256, {"negmerge": 12, "uniform": 8, "magmax": 4, "ties": 20, "task_arithmetic": 4}),
+    ],
+)
+def test_each_method_takes_so_many_bytes_an_element(points: int, expected: dict[str, int]) -> None:
+    partial = folded([[0.5] * SIZE] * points)
+    assert {method: partial.bytes_of(method) / SIZE for method in METHODS} == expected
+
+
+def test_a_method_that_was_not_asked_for_has_no_size() -> None:
+    with pytest.raises(MergeError, match="not made for 'ties'"):
+        folded([[0.5] * SIZE], ["negmerge"]).bytes_of("ties")
+
+
 # Trimming.
 
 
