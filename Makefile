@@ -12,7 +12,7 @@ TORCH_FROM ?= --torch-backend cpu
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 
-.PHONY: help setup lock zoo names demo test lint types contracts pytest quick bench experiments clean
+.PHONY: help setup lock zoo names demo test lint types contracts pytest quick mutants bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,10 @@ quick: setup ## Run the tests that need no server, in under a minute
 
 experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and digits; resumes where it was stopped
 	$(RUN)python -m experiments
+
+mutants: setup ## Which small changes of the code no test notices; ROOM=negmerge.merging for one room
+	$(RUN)mutmut run --max-children $(TEST_JOBS) "$(ROOM)*"
+	$(RUN)mutmut results
 
 bench: setup ## Measure speed and memory beside the published way
 	$(RUN)python -m benchmarks

@@ -103,6 +103,11 @@ def test_a_bounded_cut_is_the_bound_or_the_tenths_where_they_are_fewer(sizes: di
     assert len(bounded.validation) == min(len(free.validation), most)
 
 
+def test_a_share_begins_where_the_share_before_it_ended() -> None:
+    """2 · 19 / 40 is less than one, so both come from b; had a's share begun one sample later, a would give one."""
+    assert Counter(sample.class_name for sample in cut(replace(plain(a=19, b=21), most_cut=2)).validation) == {"b": 2}
+
+
 def test_tenths_that_add_up_to_the_bound_itself_are_not_shared_out() -> None:
     """Shared out by size, the two small classes would give nothing and the large one three."""
     parts = cut(replace(plain(a=3, b=3, c=14), most_cut=3))

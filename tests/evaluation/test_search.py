@@ -102,6 +102,11 @@ def test_match_unseen_comes_nearest_to_the_unseen_accuracy() -> None:
     assert choice.scale == 0.5
 
 
+def test_match_retrained_comes_nearest_to_the_retrained_models_accuracy() -> None:
+    choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_retrained", BASE, reference=Count(10, 40))
+    assert choice.scale == 1.0
+
+
 def test_match_unseen_takes_the_smaller_scale_of_two_as_near() -> None:
     # 20.5 of 40 would be the goal: 21 (λ = 0.45) and 20 (λ = 0.5) are as near.
     choice = choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE, reference=Count(41, 80))
@@ -158,9 +163,12 @@ def test_keys_order_choices_by_forgetting_then_by_scale() -> None:
     assert sorted([late, shallow, deep]) == [deep, late, shallow]
 
 
-def test_match_unseen_without_an_unseen_count_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="unseen"):
-        choose(table(falling, lambda s: 80), ScaleSearch(), "match_unseen", BASE)
+@pytest.mark.parametrize("rule", ["match_unseen", "match_retrained"])
+def test_a_rule_that_compares_without_a_count_to_compare_with_is_a_mistake(rule: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"^{rule} needs the count to compare with: unseen data's, or a retrained model's$"
+    ):
+        choose(table(falling, lambda s: 80), ScaleSearch(), rule, BASE)
 
 
 tables = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9)), min_size=81, max_size=81)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from negmerge.checkpoints.files import save_tensors
 from negmerge.errors import CheckpointError, DivergedError, MergeError, TensorError
-from negmerge.merging.partial import Partial
+from negmerge.merging.partial import Partial, consensus_of
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import TaskVector
 from negmerge.spec import job as spec
+from negmerge.spec.result import Consensus
 from tests.support.task_vectors import (
     BASE,
     METHODS,
@@ -191,8 +192,17 @@ def test_partials_that_share_a_point_are_not_combined() -> None:
     ids=["methods", "options", "shapes"],
 )
 def test_partials_of_different_merges_are_not_combined(other: Partial) -> None:
-    with pytest.raises(MergeError, match="different merges"):
+    with pytest.raises(
+        MergeError, match=r"^these partials belong to different merges: methods, options or shapes differ$"
+    ):
         folded([[0.5] * SIZE]).combine(other)
+
+
+def test_partials_of_the_same_options_are_combined_whichever_method_the_job_chose() -> None:
+    one, other = Partial(METHODS, BASE, spec.Merge()), Partial(METHODS, BASE, spec.Merge(method="ties"))
+    other.add(0, vector([0.5] * SIZE), single(0))
+    one.combine(other)
+    assert fingerprint(one) == fingerprint(folded([[0.5] * SIZE]))
 
 
 def test_nothing_cannot_be_merged() -> None:
@@ -225,6 +235,33 @@ def test_no_more_points_are_added_than_are_exact() -> None:
         partial.add(i, {"w": torch.ones(1)})
     with pytest.raises(MergeError, match="1024 points"):
         partial.add(1023, {"w": torch.ones(1)})
+
+
+def test_a_share_is_of_one_element_too_and_nothing_of_none() -> None:
+    assert consensus_of({"w": 1, "none": 0}, {"w": 1, "none": 0}) == Consensus(
+        share=1.0, tensors={"w": 1.0, "none": 0.0}
+    )
+    assert consensus_of({}, {}) == Consensus(share=0.0, tensors={})
+
+
+# How much memory it takes.
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (1, {"negmerge": 10, "uniform": 8, "magmax": 4, "ties": 18, "task_arithmetic": 4}),
+        (256, {"negmerge": 12, "uniform": 8, "magmax": 4, "ties": 20, "task_arithmetic": 4}),
+    ],
+)
+def test_each_method_takes_so_many_bytes_an_element(points: int, expected: dict[str, int]) -> None:
+    partial = folded([[0.5] * SIZE] * points)
+    assert {method: partial.bytes_of(method) / SIZE for method in METHODS} == expected
+
+
+def test_a_method_that_was_not_asked_for_has_no_size() -> None:
+    with pytest.raises(MergeError, match="not made for 'ties'"):
+        folded([[0.5] * SIZE], ["negmerge"]).bytes_of("ties")
 
 
 # Trimming.
@@ -263,6 +300,12 @@ def test_a_partial_comes_back_from_its_file_to_the_bit(tmp_path: Path, points: i
     assert fingerprint(loaded) == fingerprint(partial)
 
 
+def test_a_partial_that_was_loaded_is_saved_as_the_same_file(tmp_path: Path) -> None:
+    saved = folded([[0.5] * SIZE, [0.25] * SIZE]).save(tmp_path / "one.safetensors")
+    again = Partial.load(tmp_path / "one.safetensors", BASE, PLAIN).save(tmp_path / "other.safetensors")
+    assert again == saved
+
+
 def test_the_same_partial_is_the_same_file(tmp_path: Path) -> None:
     taus = np.random.default_rng(0).standard_normal((4, SIZE)).tolist()
     one = folded(taus)
@@ -297,7 +340,9 @@ def test_a_partial_made_with_other_options_is_refused(tmp_path: Path) -> None:
 
 def test_a_partial_of_another_model_is_refused_by_tensor(tmp_path: Path) -> None:
     folded([[0.5] * SIZE]).save(tmp_path / "p.safetensors")
-    with pytest.raises(TensorError, match=r"visual\.b"):
+    with pytest.raises(
+        TensorError, match=r"visual\.b': has no \w+ of its size in the partial, which is another model's"
+    ):
         Partial.load(tmp_path / "p.safetensors", BASE | {"visual.b": torch.zeros(9)}, PLAIN)
 
 

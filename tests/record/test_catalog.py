@@ -68,7 +68,7 @@ def test_only_what_is_locked_waits_for_its_deletion(
     database.migrate()
     add(database, kind, "x_1")
     with database.write() as session:
-        catalog.get(session, kind, "acme", "x_1", lock=lock)
+        catalog.get(session, kind, "acme", "x_1", **({"lock": True} if lock else {}))
         with database.write() as other:
             other.execute(text("SET LOCAL lock_timeout = '100ms'"))
             if free:

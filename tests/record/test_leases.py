@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.record import steps
 from app.record.db import Database
-from app.record.leases import Claim, LostClaim, report_progress
+from app.record.leases import Claim, LostClaim, not_wanted, report_progress
 from app.record.lifecycle import lock
 from app.record.states import JobState, StepKind, StepState
 from tests.support.records import (
@@ -197,3 +197,17 @@ def test_a_failure_of_a_cancelled_job_cancels_it(database: Database) -> None:
     cancel(database, job_id)
     fail(database, held, max_attempts=1)
     assert read_job(database, job_id).state == JobState.CANCELLED
+
+
+def test_not_wanted_are_those_of_the_jobs_asked_about_that_have_ended_or_are_to_be_cancelled(
+    database: Database,
+) -> None:
+    ended, unasked = (make_job(database) for _ in range(2))
+    cancel(database, ended)
+    cancel(database, unasked)
+    stopping = make_tuning_job(database)
+    claim(database, make_worker())
+    cancel(database, stopping)
+    running = make_tuning_job(database)
+    with database.read() as session:
+        assert not_wanted(session, [ended, stopping, running]) == {ended, stopping}
