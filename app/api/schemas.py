@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.record import tables
 from negmerge import __version__
+from negmerge.spec.methods import METHOD_NAMES
+from negmerge.spec.presets import PRESETS
+from negmerge.spec.rivals import rival_names
 from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 
 Item = TypeVar("Item")
@@ -193,8 +196,8 @@ class Meta(BaseModel):
         version=__version__,
         api="v1",
         families=["open_clip", "timm"],
-        methods=["negmerge", "uniform", "task_arithmetic", "magmax", "ties"],
-        presets=["clip-cars"],
+        methods=[*METHOD_NAMES, *rival_names()],
+        presets=list(PRESETS),
         limits={"max_points": 1023, "max_body_bytes": 4_194_304, "max_upload_bytes": 21_474_836_480},
     )
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import uvicorn
+from pydantic import BaseModel
 
 from app import errors
+from app.api import job_schemas, schemas
 from app.main import create_app
 from app.record import steps
 from app.settings import Settings
@@ -229,3 +231,17 @@ def wait_for(happened: Any) -> None:
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def resources() -> list[type[BaseModel]]:
+    """Every schema of what goes out that has an example."""
+    found = [one for module in (schemas, job_schemas) for one in vars(module).values() if isinstance(one, type)]
+    models = [one for one in found if issubclass(one, BaseModel) and one.__module__.startswith("app.api")]
+    return [one for one in models if one.model_config.get("json_schema_extra")]
+
+
+@pytest.mark.parametrize("resource", resources(), ids=lambda one: str(one.__name__))
+def test_an_example_is_what_it_is_an_example_of(resource: type[BaseModel]) -> None:
+    extra = resource.model_config["json_schema_extra"]
+    assert isinstance(extra, dict)
+    resource.model_validate(extra["example"])

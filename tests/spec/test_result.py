@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.api.job_schemas import Result
 from negmerge.errors import DataError
 from negmerge.spec.result import MethodRow, PointOutcome, PointRow, ResultDocument, load_result
 from negmerge.spec.sweep import HyperParameters, Point, of_repeat
@@ -90,10 +89,3 @@ def test_a_result_is_read_from_the_folder_or_the_file(tmp_path: Path) -> None:
 def test_a_result_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"result\.json cannot be read: No such file"):
         load_result(tmp_path)
-
-
-def test_the_example_in_the_api_is_a_result() -> None:
-    extra = Result.model_config["json_schema_extra"]
-    assert isinstance(extra, dict)
-    read = ResultDocument.model_validate(extra["example"])
-    assert read.methods["negmerge"].figure("test", "forget") is not None
