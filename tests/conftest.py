@@ -1,8 +1,11 @@
 """What the tests of the service stand on: real servers, started when the first test asks, one set per process."""
 
+import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,9 +20,16 @@ from tests.support import servers
 # many times as long, and the same number everywhere gives the same bits.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What the tests import stays until the end: the collector need not look through it again and again.
+gc.disable()
+
 # A slow moment of the machine is no mistake of the code; how long a test may take in all, pytest-timeout says.
-hypothesis.register_profile("without a deadline", deadline=None)
-hypothesis.load_profile("without a deadline")
+hypothesis.register_profile("whole", deadline=None)
+hypothesis.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.load_profile("whole")
+
+SYSTEMS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]
+"""The databases that the record runs on."""
 
 SERVERS = {"postgres_url", "broker_url", "s3"}
 """The fixtures that start a server. Those that ask for one by a parameter mark that parameter."""
@@ -31,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
+
+
+def pytest_collection_finish() -> None:
+    """From here on, collect what the tests leave; what was imported before is not looked at again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +89,7 @@ def postgres_database_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+@pytest.fixture(params=SYSTEMS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database without tables, on each of the two systems."""
     if request.param == "sqlite":
@@ -82,13 +98,35 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A database with the newest schema and nothing in it."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.dispose()
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the newest schema and nothing in it, to be copied: a migration takes far longer."""
+    file = tmp_path_factory.mktemp("migrated") / "record.sqlite"
+    servers.migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str) -> Iterator[str]:
+    """The name of a PostgreSQL database with the newest schema and nothing in it, to be copied."""
+    with servers.new_database(postgres_url) as url:
+        servers.migrate(url)
+        yield url.rpartition("/")[2].partition("?")[0]
+
+
+@pytest.fixture(params=SYSTEMS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the newest schema and nothing in it, on each of the two systems."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            file = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "record.sqlite")
+            url = f"sqlite:///{file}"
+        else:
+            server, template = map(request.getfixturevalue, ("postgres_url", "migrated_postgres"))
+            url = stack.enter_context(servers.new_database(server, template))
+        database = Database(url)
+        stack.callback(database.dispose)
+        yield database
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])

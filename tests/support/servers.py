@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from app.embedded import valkey
+from app.record.db import Database
 from app.record.ids import new_id
 from app.store.objects import Store, StoreUnavailable
 
@@ -63,17 +64,24 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def new_database(server_url: str) -> Iterator[str]:
-    """The URL of a new empty PostgreSQL database, dropped at the end of the block."""
+def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
+    """The URL of a new PostgreSQL database, empty or as its template is, dropped at the end of the block."""
     server = make_url(server_url).set(drivername="postgresql+psycopg")
     name = new_id("test")
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield server.set(database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
+
+
+def migrate(url: str) -> None:
+    """Give an empty database the newest schema, and leave nobody connected to it."""
+    database = Database(url)
+    database.migrate()
+    database.dispose()
 
 
 @contextmanager
