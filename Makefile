@@ -11,6 +11,8 @@ RUN := .venv/bin/
 TORCH_FROM ?= --torch-backend cpu
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
+# Images often set it; every process of the tests would compile torch again, in twice the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup lock zoo names demo test lint types contracts pytest quick mutants bench experiments clean
 
@@ -75,7 +77,7 @@ pytest: setup
 	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope
 
 quick: setup ## Run the tests that need no server, in under a minute
-	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope -m "not server and not slow"
+	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope -m "not server and not slow" --hypothesis-profile quick
 
 experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and digits; resumes where it was stopped
 	$(RUN)python -m experiments
