@@ -207,6 +207,7 @@ def test_a_spec_that_is_not_there_is_named(negmerge: Command, tmp_path: Path) ->
     assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), "job.json cannot be read")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "text", "word"),
     [
@@ -228,6 +229,7 @@ def test_words_and_templates_that_cannot_be_used_are_told(
     assert_refused(done, word)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -247,6 +249,7 @@ def test_a_reference_that_leads_nowhere_is_named(
     assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), word)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(negmerge: Command, tmp_path: Path, device: str) -> None:
     (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path)))
@@ -321,6 +324,7 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Sig
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Command, tmp_path: Path) -> None:
     spec = tmp_path / "job.json"
     spec.write_text(json.dumps(local_job.spec_document(tmp_path)))
@@ -339,6 +343,7 @@ def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Comm
     assert json.loads(measured.stdout)["test"] == result["methods"]["negmerge"]["test"]
 
 
+@pytest.mark.slow
 def test_run_warns_on_stderr_of_what_a_reader_must_know(negmerge: Command, tmp_path: Path) -> None:
     one = {"points": [{"learning_rate": 1e-3, "epochs": 1, "batch_size": 16}]}
     (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, sweep=one)))
@@ -354,6 +359,7 @@ def test_run_refuses_a_folder_that_exists(negmerge: Command, tmp_path: Path) -> 
     assert "exists" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_spec_is_told_field_by_field_and_nothing_is_left(negmerge: Command, tmp_path: Path) -> None:
     spec = tmp_path / "job.json"
     spec.write_text(json.dumps(local_job.spec_document(tmp_path, scale_search={"keep": 1.5})))
@@ -363,6 +369,7 @@ def test_a_wrong_spec_is_told_field_by_field_and_nothing_is_left(negmerge: Comma
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_leaves_nothing_behind(negmerge: Command, tmp_path: Path) -> None:
     spec = tmp_path / "job.json"
     diverging = {"points": [{"learning_rate": 1e6, "epochs": 2, "batch_size": 8}]}

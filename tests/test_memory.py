@@ -22,6 +22,7 @@ print(*ThreadPoolExecutor(1).map(lambda _: faults(), range(3)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "kept"), [("", False), ("keep_freed_memory()", True)])
 def test_large_blocks_find_the_pages_of_those_before_in_a_thread_too(call: str, kept: bool) -> None:
     """A worker computes in a thread. As it comes, some pages are found again; all only where they are kept."""

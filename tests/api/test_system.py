@@ -50,6 +50,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield method.upper(), path, operation
 
 
+@pytest.mark.slow
 def test_the_api_loads_neither_torch_nor_numpy_nor_celery() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
 
@@ -85,6 +86,7 @@ def test_only_with_sqlite_a_worker_belongs_to_what_must_be_ready(both: Api) -> N
     assert answer.json()["parts"]["workers"] == "0"
 
 
+@pytest.mark.slow
 def test_a_missing_broker_is_not_ready_and_jobs_are_taken_all_the_same(tmp_path: Path) -> None:
     with serving(Settings(data_dir=tmp_path)) as served:
         assert served.client.get("/readyz").json()["parts"]["broker"] == "not ready: Unavailable"

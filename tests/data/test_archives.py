@@ -114,6 +114,7 @@ def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:
     assert index_archive(write_zip(tmp_path / "a", files)) == index_archive(write_tar(tmp_path / "b", backward))
 
 
+@pytest.mark.slow
 def test_indexing_needs_no_torch() -> None:
     code = "import sys, negmerge.data.archives, negmerge.data.selection; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -228,12 +228,14 @@ def test_a_picture_that_claims_to_be_vast_is_refused(tmp_path: Path) -> None:
     assert "'dog/2.png' " in refusal(write_zip(tmp_path / "a", {**PAIR, "dog/2.png": vast}))
 
 
+@pytest.mark.slow
 def test_a_zip_that_inflates_without_end_is_refused_early(tmp_path: Path) -> None:
     bomb = {f"cat/{number}.bin": bytes(8 * 2**20) for number in range(8)}
     path = write_zip(tmp_path / "a", {**PAIR, **bomb}, zipfile.ZIP_DEFLATED)
     assert "more than 200 times its size" in refusal(path)
 
 
+@pytest.mark.slow
 def test_a_gzip_that_inflates_without_end_is_refused_early_and_in_little_memory(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a", "wb") as packed:
         header = tarfile.TarInfo("cat/1.bin")

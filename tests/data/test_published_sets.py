@@ -45,6 +45,7 @@ def test_every_reader_that_a_layout_may_name_is_there() -> None:
     assert set(READERS) == set(get_args(Reader))
 
 
+@pytest.mark.slow
 def test_the_names_and_what_they_need_are_known_without_torch_or_numpy() -> None:
     code = "import sys, negmerge.spec.job; print(sorted({'torch', 'numpy', 'PIL', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

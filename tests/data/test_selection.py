@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from negmerge.data.archives import Index, Sample
@@ -145,7 +145,6 @@ sizes = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=
 
 
 @given(sizes=sizes, seed=st.integers(0, 2**63 - 1), random=st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
 def test_every_sample_is_in_one_part_whatever_the_order_of_the_files(
     sizes: dict[str, int], seed: int, random: Any
 ) -> None:
@@ -158,7 +157,6 @@ def test_every_sample_is_in_one_part_whatever_the_order_of_the_files(
 
 
 @given(sizes=sizes, seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=50, deadline=None)
 def test_another_class_changes_nothing_about_the_others(sizes: dict[str, int], seed: int) -> None:
     def without_z(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
         return tuple(sample for sample in samples if sample.class_name != "z")
@@ -298,7 +296,6 @@ def test_a_fraction_to_retain_is_of_what_is_not_forgotten() -> None:
 
 
 @given(listed=st.sets(st.integers(0, 29), min_size=1, max_size=29))
-@settings(max_examples=50, deadline=None)
 def test_no_listed_id_is_ever_dropped(listed: set[int]) -> None:
     splits = chosen({"ids": [f"a/{i}" for i in listed]}, None, plain(a=30, b=30))
     assert ids(splits.forget.train) == {f"a/{i}" for i in listed}

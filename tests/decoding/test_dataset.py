@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
@@ -160,7 +160,6 @@ def test_an_archive_that_changed_after_indexing_is_an_error_not_other_data(tmp_p
 
 
 @given(content=st.binary(max_size=200), keep=st.integers(0, 60))
-@settings(max_examples=150, deadline=None)
 def test_whatever_the_bytes_are_nothing_but_a_data_error_is_raised(
     content: bytes, keep: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

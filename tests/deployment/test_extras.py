@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from tests.support.deployment import ROOT
 from tests.support.sites import closure, link, normalised, run_in
 
+pytestmark = pytest.mark.slow
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BASE: list[str] = PROJECT["dependencies"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]

@@ -18,6 +18,8 @@ from negmerge import __version__
 from tests.support.deployment import ROOT, arguments_of, distributions, instructions_of, locked, tool
 from tests.support.sites import link, run_in
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = ("app", "negmerge", "worker")
 LOCKS = {"api": "api.lock", "worker": "runtime.lock"}
 """The image's target → the lock that it installs."""

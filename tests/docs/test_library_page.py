@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 import negmerge
 from tests.support import pico
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 

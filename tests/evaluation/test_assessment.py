@@ -34,6 +34,8 @@ from negmerge.spec.result import PARTS, MethodRow
 from tests.support import pico, pico_timm
 from tests.support.archive_files import write_zip
 
+pytestmark = pytest.mark.slow
+
 FORGOTTEN = "three"
 SIZES = {"train": 100, "val": 7, "test": 70}
 """Digits of each class. The classifier has learnt the first hundred, but for their noise."""

@@ -12,6 +12,8 @@ from negmerge.evaluation.prepared import Side
 from negmerge.spec.result import PARTS, Part
 from tests.support import local_job
 
+pytestmark = pytest.mark.slow
+
 
 def side(**parts: dict[str, int]) -> Side:
     """Parts of 2×2 images, each all of one grey, by their ids."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.svm import SVC
 
@@ -99,6 +99,7 @@ class TestPublishedAttack:
         non_members = np.repeat(values(0, 1), 25)
         assert membership_inference(members, non_members, values(0, 0.5, 0.5, 1)) == Count(2, 4)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("member_margin", "other_margin", "width"), [(9.0, 6.0, 2.0), (3.0, 2.6, 2.7), (2.0, 2.0, 2.0)]
     )
@@ -120,7 +121,6 @@ class TestPublishedAttack:
         expected = sum(int(answer == 0) for answer in machine.predict(forgotten[:, None]))
         assert membership_inference(members, non_members, forgotten) == Count(expected, 300)
 
-    @settings(max_examples=50)
     @given(
         st.integers(1, 12).flatmap(
             lambda size: st.tuples(*[st.lists(probabilities, min_size=size, max_size=size)] * 2)

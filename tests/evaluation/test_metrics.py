@@ -10,6 +10,8 @@ from negmerge.models.loading import load_zero_shot
 from negmerge.models.zero_shot import ZeroShotModel
 from tests.support import pico
 
+pytestmark = pytest.mark.slow
+
 CLASSES = list(pico.CLASS_WORDS)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from negmerge.evaluation.metrics import Count
@@ -174,7 +174,6 @@ def test_a_rule_that_compares_without_a_count_to_compare_with_is_a_mistake(rule:
 tables = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9)), min_size=81, max_size=81)
 
 
-@settings(max_examples=60, deadline=None)
 @given(tables, st.sampled_from(["lowest_forget", "match_unseen", "target"]), st.integers(0, 100), st.booleans())
 def test_every_table_is_decided_as_by_brute_force(
     rows: list[tuple[int, int]], rule: str, percent: int, extend: bool

@@ -24,6 +24,8 @@ from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.result import ResultDocument, load_result
 from tests.support import local_job, pico
 
+pytestmark = pytest.mark.slow
+
 # Subsets of a pool.
 
 

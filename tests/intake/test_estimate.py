@@ -50,6 +50,7 @@ def test_an_estimate_learns_nothing_from_another_tenants_jobs(sqlite: Database) 
     assert estimated(sqlite, "acme").seconds is None
 
 
+@pytest.mark.slow
 def test_another_tenants_jobs_do_not_change_an_estimate(sqlite: Database) -> None:
     finished_job(sqlite, "acme", seconds=64.0)
     before = estimated(sqlite, "acme")

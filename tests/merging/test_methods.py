@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -212,6 +213,7 @@ def test_a_mean_is_rounded_as_the_design_says(total: int, count: int) -> None:
     assert mean(np.array([total]), count)[0].tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 def test_the_largest_sweep_of_the_largest_values_does_not_overflow() -> None:
     largest = float(np.nextafter(np.float32(8), np.float32(0)))
     partial = Partial(["negmerge", "ties"], {"w": torch.zeros(2)}, spec.Merge(density=1.0))

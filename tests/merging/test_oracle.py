@@ -15,6 +15,8 @@ from safetensors.numpy import load_file
 
 from tests.support import local_job
 
+pytestmark = pytest.mark.slow
+
 Tensors = dict[str, NDArray[np.float32]]
 
 

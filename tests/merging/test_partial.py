@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -34,7 +34,6 @@ from tests.support.task_vectors import (
 # The laws of a commutative monoid.
 
 
-@settings(max_examples=60)
 @given(taus=sweeps, data=st.data())
 def test_any_split_over_any_partials_in_any_order_gives_the_same_bits(
     taus: list[list[float]], data: st.DataObject
@@ -56,12 +55,12 @@ def test_any_split_over_any_partials_in_any_order_gives_the_same_bits(
     assert fingerprint(partials[0]) == fingerprint(whole)
 
 
-@settings(max_examples=50)
 @given(taus=sweeps, chunk=st.integers(1, 12))
 def test_the_size_of_chunks_changes_no_bit(taus: list[list[float]], chunk: int) -> None:
     assert fingerprint(folded(taus, chunk=chunk)) == fingerprint(folded(taus))
 
 
+@pytest.mark.slow
 def test_more_points_than_eight_bits_count_give_the_same_bits_however_they_are_split() -> None:
     generator = torch.Generator().manual_seed(0)
     taus = torch.randn(300, 5, generator=generator) + 1.5
@@ -247,6 +246,7 @@ def test_a_share_is_of_one_element_too_and_nothing_of_none() -> None:
 # How much memory it takes.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("points", "expected"),
     [
@@ -283,6 +283,7 @@ def test_trimming_keeps_the_share_as_it_is_written(density: float, size: int, ex
 # On disk.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [0, 3, 300])
 def test_a_partial_comes_back_from_its_file_to_the_bit(tmp_path: Path, points: int) -> None:
     merge = spec.Merge(agreement=0.7, density=0.35)

@@ -67,6 +67,7 @@ def with_config(folder: Path, to: Path, config: dict[str, Any]) -> Path:
     return to
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_what_is_saved_comes_back_to_the_bit(
     folders: dict[str, Path], models: dict[str, Network], tmp_path: Path, name: str
@@ -79,6 +80,7 @@ def test_what_is_saved_comes_back_to_the_bit(
     assert json.loads((tmp_path / "out" / CONFIG_FILE).read_text()) == pico_timm.CONFIGS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN)
 def test_logits_are_those_of_timm(folders: dict[str, Path], models: dict[str, Network], name: str) -> None:
     reference = timm.create_model(f"local-dir:{folders[name]}", pretrained=True).eval()
@@ -109,6 +111,7 @@ def test_the_stem_of_small_images_is_three_by_three_and_keeps_their_size(models:
     assert module.maxpool(module.conv1(torch.zeros(1, 3, 16, 16))).shape[2:] == (16, 16)
 
 
+@pytest.mark.slow
 def test_the_trained_classifier_knows_the_digits(trained: Path) -> None:
     images, labels = pico.image_tensor(per_class=150)
     assert float((logits(load_model(trained), images).argmax(dim=1) == labels).float().mean()) > 0.9
@@ -143,6 +146,7 @@ def test_images_become_pixels_as_timm_makes_them(tmp_path: Path, preprocess: dic
     torch.testing.assert_close(pixels[0], transform(picture), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_trainable_parameter_takes_part_the_head_too_and_no_buffer(models: dict[str, Network], name: str) -> None:
     module = pico_timm.module(pico_timm.CONFIGS[name])
@@ -150,6 +154,7 @@ def test_every_trainable_parameter_takes_part_the_head_too_and_no_buffer(models:
     assert any(key.endswith(("fc.weight", "head.weight")) for key in models[name].names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_fine_tuning_moves_what_takes_part_and_puts_the_model_back(models: dict[str, Network], name: str) -> None:
     model = models[name]
@@ -350,6 +355,7 @@ def test_a_config_that_no_model_can_be_built_from_is_refused(
         load_model(with_config(folders["vit"], tmp_path / "bad", config))
 
 
+@pytest.mark.slow
 def test_a_config_far_larger_than_its_weights_takes_no_memory(folders: dict[str, Path], tmp_path: Path) -> None:
     """Blocks of 4096 channels each, 200 of them: 100 GB, were it built before it is compared."""
     config = pico_timm.config("resnet18", layers=[200, 1, 1, 1], channels=[4096] * 4)

@@ -67,6 +67,7 @@ def test_timm_loads_what_was_written(state: dict[str, Tensor], config: Path, tmp
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
 
+@pytest.mark.slow
 def test_a_clip_becomes_a_folder_of_open_clip(tmp_path: Path) -> None:
     model = pico.make_model(tmp_path / "model")
     weights = load_file(model / "open_clip_model.safetensors")
@@ -177,6 +178,7 @@ def test_a_tensor_of_endless_shape_and_no_size_is_told_by_its_shape(config: Path
         convert(saved(tmp_path, state | {"fc.bias": endless}), config, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

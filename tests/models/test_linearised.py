@@ -19,6 +19,8 @@ from negmerge.spec.sweep import HyperParameters
 from negmerge.training.fine_tune import fine_tune
 from tests.support import local_job, pico
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> ZeroShotModel:

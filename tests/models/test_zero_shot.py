@@ -21,6 +21,8 @@ from negmerge.models.zero_shot import ZeroShotModel
 from tests.support import pico
 from tests.support.states import changed
 
+pytestmark = pytest.mark.slow
+
 CLASSES = list(pico.CLASS_WORDS)
 NAME = "visual.transformer.resblocks.0.mlp.c_fc.weight"
 

@@ -8,6 +8,8 @@ from negmerge.pipeline.local import open_model
 from negmerge.spec.job import parse
 from tests.support import pico
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["mdl_1", "openai"], ids=["like an id", "like a tag"])
 def test_a_folder_that_is_here_is_meant_whatever_its_name_looks_like(

@@ -21,6 +21,8 @@ from negmerge.spec.job import parse
 from negmerge.spec.sweep import expand
 from tests.support import local_job, pico
 
+pytestmark = pytest.mark.slow
+
 DIVERGING = {"learning_rate": 1e6, "epochs": 2, "batch_size": 8}
 SOUND = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
 

@@ -12,6 +12,8 @@ from negmerge.pipeline.run_local import run_local
 from negmerge.spec.job import JobSpec, parse
 from tests.support import local_job, pico
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_spec_is_taken_as_a_mapping_parsed_or_as_its_file(tmp_path: Path) -> None:
     one = {"points": [{"learning_rate": 1e-3, "epochs": 1, "batch_size": 16}]}

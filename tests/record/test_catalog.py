@@ -155,6 +155,7 @@ def test_another_tenants_jobs_keep_nothing(database: Database) -> None:
     assert not is_there(database, Dataset, "ds_1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "columns", "released"),
     [

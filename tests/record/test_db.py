@@ -61,6 +61,7 @@ def test_a_reader_sees_the_last_commit_while_somebody_writes(database: Database)
         assert read_job(database, job_id).queue == "default"
 
 
+@pytest.mark.slow
 def test_writers_of_one_job_wait_for_each_other(database: Database) -> None:
     job_id = make_job(database)
 
@@ -166,6 +167,7 @@ def test_ids_sort_by_the_time_of_their_making() -> None:
     assert made == sorted(made)
 
 
+@pytest.mark.slow
 def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
     """Its write-ahead log is not on yet, and turning that on is what SQLite would refuse at once."""
     path = tmp_path / "new.db"

@@ -48,6 +48,7 @@ def test_a_flush_folds_all_its_points_and_moves_the_partial(database: Database) 
     assert kept == [committed.key]
 
 
+@pytest.mark.slow
 def test_a_paused_worker_cannot_flush_when_it_wakes(database: Database) -> None:
     make_tuning_job(database, points=2)
     sleeper = make_worker()
@@ -61,6 +62,7 @@ def test_a_paused_worker_cannot_flush_when_it_wakes(database: Database) -> None:
         assert steps.committed(session, "sleeper") is None
 
 
+@pytest.mark.slow
 def test_a_void_flush_leaves_its_other_points_claimed(database: Database) -> None:
     make_tuning_job(database, points=2)
     worker = make_worker()
@@ -131,6 +133,7 @@ def test_two_flushes_of_the_last_two_points_conclude_once(database: Database) ->
     assert event_kinds(database, job_id).count("job.concluding") == 1
 
 
+@pytest.mark.slow
 def test_renewing_and_flushing_at_the_same_moment_does_not_deadlock(database: Database) -> None:
     make_tuning_job(database, points=8)
     worker = make_worker()
@@ -147,6 +150,7 @@ def test_renewing_and_flushing_at_the_same_moment_does_not_deadlock(database: Da
 # All together
 
 
+@pytest.mark.slow
 def test_workers_that_die_sleep_and_race_fold_every_point_once(database: Database) -> None:
     """Four workers over twelve points; each may lose its lease before it flushes. Every point is folded once."""
     job_id = make_tuning_job(database, points=12)

@@ -89,6 +89,7 @@ def test_a_full_last_page_has_no_next(database: Database) -> None:
         assert jobs.page(session, "acme", limit=2).next_cursor is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["ticket", 'a "quoted" key', "a.dotted.key", "it's", "ключ", "$[0]"])
 def test_jobs_are_found_by_metadata_whatever_the_key(database: Database, key: str) -> None:
     wanted = make_job(database, metadata={key: "1"})
@@ -98,6 +99,7 @@ def test_jobs_are_found_by_metadata_whatever_the_key(database: Database, key: st
         assert [job.id for job in jobs.page(session, "acme", metadata={key: "1"}).jobs] == [wanted]
 
 
+@pytest.mark.slow
 def test_jobs_are_found_by_state_and_time(database: Database) -> None:
     old, new = make_finished_job(database), make_job(database)
     border = read_job(database, new).created_at
@@ -150,6 +152,7 @@ def test_the_same_request_at_the_same_moment_makes_one_job(database: Database) -
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_events_are_numbered_without_gaps(database: Database) -> None:
     job_id = make_finished_job(database)
     with database.read() as session:
@@ -216,6 +219,7 @@ def test_a_running_job_cannot_be_deleted(database: Database) -> None:
         jobs.delete_job(session, "acme", job_id)
 
 
+@pytest.mark.slow
 def test_a_deleted_job_leaves_a_tombstone_without_what_names_people(database: Database) -> None:
     job_id = make_finished_job(database, metadata={"subject": "Jane Doe"})
     before = read_job(database, job_id)
@@ -235,6 +239,7 @@ def test_a_deleted_job_leaves_a_tombstone_without_what_names_people(database: Da
         assert session.scalar(select(func.count()).where(StoredObject.kept)) == 0
 
 
+@pytest.mark.slow
 def test_a_deleted_job_is_gone_and_not_listed(database: Database) -> None:
     job_id = make_finished_job(database)
     with database.write() as session:

@@ -49,6 +49,7 @@ def test_a_renewed_lease_ends_later(database: Database) -> None:
     assert lease_until(database, held) > held.lease_until
 
 
+@pytest.mark.slow
 def test_a_claim_past_its_lease_is_lost_even_if_nobody_took_it(database: Database) -> None:
     make_tuning_job(database)
     held = claim(database, make_worker(), lease=SHORT)
@@ -58,6 +59,7 @@ def test_a_claim_past_its_lease_is_lost_even_if_nobody_took_it(database: Databas
         train(database, held)
 
 
+@pytest.mark.slow
 def test_the_sweep_opens_a_step_whose_lease_is_over(database: Database) -> None:
     make_tuning_job(database, points=1)
     lost = claim(database, make_worker(), lease=SHORT)
@@ -103,6 +105,7 @@ def test_trained_points_are_renewed_with_the_running_one(database: Database) -> 
     assert all(lease_until(database, one) > one.lease_until for one in held)
 
 
+@pytest.mark.slow
 def test_a_job_fails_with_the_cause_when_the_last_lease_runs_out(database: Database) -> None:
     job_id = make_tuning_job(database, points=1)
     for _ in range(2):
@@ -115,6 +118,7 @@ def test_a_job_fails_with_the_cause_when_the_last_lease_runs_out(database: Datab
     assert (job.problem["type"], job.problem["index"], job.problem["attempts"]) == ("lease_expired", 0, 2)
 
 
+@pytest.mark.slow
 def test_progress_of_a_lost_claim_is_not_written(database: Database) -> None:
     make_tuning_job(database, points=1)
     lost = claim(database, make_worker(), lease=SHORT)
@@ -147,6 +151,7 @@ def test_a_cancelled_job_ends_when_its_worker_gives_back(database: Database) -> 
     assert read_job(database, job_id).state == JobState.CANCELLED
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_ends_by_the_sweep_when_its_worker_is_dead(database: Database) -> None:
     job_id = make_tuning_job(database)
     held = claim(database, make_worker(), lease=SHORT)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -103,6 +104,7 @@ def fill_0001(connection: sa.Connection) -> None:
     insert(connection, "workers", worker | {"started_at": NOW, "seen_at": NOW})
 
 
+@pytest.mark.slow
 def test_rows_of_the_first_revision_get_their_repeats_and_rivals(database_url: str) -> None:
     with as_of(database_url, "0001") as connection:
         fill_0001(connection)
@@ -125,6 +127,7 @@ def test_rows_of_the_first_revision_get_their_repeats_and_rivals(database_url: s
         assert dict(connection.execute(sa.select(Partial.id, Partial.repeat)).all()) == {"a": 0, "b": 1}
 
 
+@pytest.mark.slow
 def test_a_revision_taken_back_leaves_the_rows_as_they_were(database_url: str) -> None:
     with as_of(database_url, "0001") as connection:
         fill_0001(connection)

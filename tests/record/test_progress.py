@@ -78,12 +78,14 @@ def slow_progress(job: Job, rows: list[Step], workers: int) -> dict[str, Any]:
 # One job
 
 
+@pytest.mark.slow
 def test_progress_counts_the_points_by_what_became_of_them(database: Database) -> None:
     found = progress_of(database, make_busy_job(database))
     counts = {"total": 9, "open": 2, "running": 3, "trained": 1, "folded": 2, "diverged": 1}
     assert found.points.model_dump() == counts
 
 
+@pytest.mark.slow
 def test_a_running_step_says_where_it_stands_once_it_has_told(database: Database) -> None:
     found = progress_of(database, make_busy_job(database)).model_dump(mode="json")
     assert found["running"] == [
@@ -93,6 +95,7 @@ def test_a_running_step_says_where_it_stands_once_it_has_told(database: Database
     ]
 
 
+@pytest.mark.slow
 def test_the_fraction_is_of_all_steps_and_counts_what_runs_by_its_share(database: Database) -> None:
     found = progress_of(database, make_busy_job(database))
     assert found.fraction == 0.5742  # prepare, four points, a third and 59 sixtieths of two more, of eleven steps
@@ -172,6 +175,7 @@ def make_jobs_in_every_state(database: Database) -> list[str]:
     return [preparing, *ended, claimed, make_busy_job(database), make_job(database), make_job(database)]
 
 
+@pytest.mark.slow
 def test_of_a_page_each_job_has_what_a_count_of_its_own_rows_says(database: Database) -> None:
     made = make_jobs_in_every_state(database)
     with database.read() as session:
@@ -184,6 +188,7 @@ def test_of_a_page_each_job_has_what_a_count_of_its_own_rows_says(database: Data
         assert found[job.id].model_dump(mode="json") == slow_progress(job, rows[job.id], workers[job.id])
 
 
+@pytest.mark.slow
 def test_of_a_page_each_job_has_what_it_has_alone(database: Database) -> None:
     make_jobs_in_every_state(database)
     with database.read() as session:
@@ -192,6 +197,7 @@ def test_of_a_page_each_job_has_what_it_has_alone(database: Database) -> None:
         assert progress(session, page) == alone
 
 
+@pytest.mark.slow
 def test_of_a_page_each_queued_job_has_the_place_that_it_has_alone(database: Database) -> None:
     *_, first, second = make_jobs_in_every_state(database)
     with database.read() as session:
@@ -201,6 +207,7 @@ def test_of_a_page_each_queued_job_has_the_place_that_it_has_alone(database: Dat
     assert {job_id: place for job_id, place in alone.items() if place} == {first: 1, second: 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 30])
 def test_a_page_of_jobs_takes_one_statement_for_all_their_steps(database: Database, number: int) -> None:
     for _ in range(number):

@@ -101,6 +101,7 @@ def test_a_worker_stays_with_the_job_whose_partial_it_holds(database: Database) 
     assert claim(database, worker).job_id == new
 
 
+@pytest.mark.slow
 def test_a_worker_takes_only_jobs_of_its_queue(database: Database) -> None:
     make_job(database, queue="big")
     assert claim_or_none(database, make_worker(queue="default")) is None
@@ -120,6 +121,7 @@ def test_conclude_goes_only_to_a_worker_with_the_same_arithmetic(database: Datab
     assert claim_or_none(database, make_worker(Arithmetic("cuda", 2))) is None
 
 
+@pytest.mark.slow
 def test_many_claimers_never_get_the_same_point(database: Database) -> None:
     make_tuning_job(database, points=12)
 
@@ -136,6 +138,7 @@ def test_many_claimers_never_get_the_same_point(database: Database) -> None:
 # Conclude
 
 
+@pytest.mark.slow
 def test_conclude_gets_every_partial_and_every_point(database: Database) -> None:
     make_tuning_job(database, points=3)
     one, other = make_worker(), make_worker()
@@ -172,6 +175,7 @@ def test_a_concluded_job_has_its_artifacts_and_digests(database: Database) -> No
     assert (job.state, job.digests) == (JobState.SUCCEEDED, {"unlearned": "sha256:1"})
 
 
+@pytest.mark.slow
 def test_a_conclude_that_lost_its_claim_publishes_nothing(database: Database) -> None:
     job_id = make_tuning_job(database)
     fold(database, make_worker())
@@ -222,6 +226,7 @@ def test_a_deterministic_error_in_a_job_that_is_to_be_cancelled_cancels_it(datab
     assert read_job(database, job_id).state == JobState.CANCELLED
 
 
+@pytest.mark.slow
 def test_a_failure_of_a_lost_claim_changes_nothing(database: Database) -> None:
     job_id = make_tuning_job(database, points=1)
     lost = claim(database, make_worker(), lease=SHORT)

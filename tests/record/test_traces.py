@@ -286,6 +286,7 @@ def test_the_sweep_forgets_workers_that_were_not_seen_for_an_hour(database: Data
         assert [row.id for row in session.query(Worker)] == [workers[0].id]
 
 
+@pytest.mark.slow
 def test_the_sweep_ends_a_cancelled_job_whose_worker_is_gone_and_no_other(database: Database) -> None:
     cancelled = make_tuning_job(database, points=1)
     lost = claim(database, make_worker(), lease=SHORT)

@@ -20,6 +20,8 @@ from negmerge.spec.result import PARTS as ALL_PARTS
 from negmerge.spec.result import Part
 from tests.support import pico, pico_timm
 
+pytestmark = pytest.mark.slow
+
 PARTS: dict[str, Part] = {"forget": "train", "retain": "train", "test": "test"}
 FOUR: dict[str, Any] = {"classes": ["four"]}
 SAMPLES: dict[str, Any] = {"fraction": 0.2}

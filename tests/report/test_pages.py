@@ -9,6 +9,8 @@ from negmerge.spec.job import BaseModelSpec, OpenClipModel, TimmModel
 from negmerge.spec.result import SIDES, ResultDocument, load_result
 from tests.support import local_job
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> ResultDocument:

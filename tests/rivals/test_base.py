@@ -71,6 +71,7 @@ def by_hand(fresh: Classifier, rates: list[float]) -> State:
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_retraining_is_a_plain_loop_from_the_fresh_weights_of_its_seed() -> None:
     """The statistics of BatchNorm too; the original model is of another seed."""
     fresh = classifier("resnet18-cifar", seed=3)
@@ -82,6 +83,7 @@ def test_retraining_is_a_plain_loop_from_the_fresh_weights_of_its_seed() -> None
         assert not torch.equal(value, fresh.original[name]), name
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("architecture", ["vit", "swin"])
 def test_every_rival_takes_a_transformer(architecture: str, name: str) -> None:

@@ -90,6 +90,7 @@ def test_a_rival_that_does_not_exist_is_refused_with_the_names_of_those_that_do(
         find("random")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_seed_gives_the_same_bits_whatever_was_drawn_before(name: str) -> None:
     first = ran(name).state
@@ -97,11 +98,13 @@ def test_the_same_seed_gives_the_same_bits_whatever_was_drawn_before(name: str) 
     assert same(first, unlearn(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_another_seed_gives_other_weights(name: str) -> None:
     assert not same(ran(name).state, unlearn(name, seed=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_afterwards_the_model_is_at_its_own_weights_to_the_bit(name: str) -> None:
     assert not same(ran(name).state, dict(model().original))
@@ -124,6 +127,7 @@ def test_an_interrupted_rival_leaves_the_model_at_its_own_weights(name: str) -> 
     assert at_the_original()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_the_global_random_state_is_left_alone(name: str) -> None:
     assert ran(name).undisturbed
@@ -156,6 +160,7 @@ def test_the_state_shares_no_memory_with_the_model(name: str) -> None:
     assert not own & {tensor.data_ptr() for tensor in ran(name).state.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_options_that_say_what_the_defaults_are_change_nothing(name: str) -> None:
     given = {key: vars(find(name).DEFAULTS)[key] for key in find(name).READS if key not in SHORT}
@@ -177,11 +182,13 @@ def test_each_option_has_an_effect_on_sgd(key: str) -> None:
     assert not same(ran("fine_tune").state, unlearn("fine_tune", **{key: CHANGED[key]}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["influence", "l1_sparse", "salun"])
 def test_strength_has_an_effect_on_what_is_learnt(name: str) -> None:
     assert not same(ran(name).state, unlearn(name, strength=0.9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_a_huge_step_is_a_rival_that_diverged(name: str) -> None:
     huge: dict[str, Any] = {"learning_rate": 1e38} if name in TRAINED else {"strength": 1e39}
@@ -210,6 +217,7 @@ def test_retraining_knows_nothing_of_the_original_weights_nor_of_their_statistic
     assert same(ran("retrain").state, again)
 
 
+@pytest.mark.slow
 def test_retraining_starts_from_weights_that_the_seed_draws() -> None:
     """With steps too small to see, what comes back is where it started."""
     still: dict[str, Any] = {"learning_rate": 1e-30, "weight_decay": 0.0}

@@ -75,6 +75,7 @@ def test_the_fisher_product_is_the_mean_of_the_gradients_outer_products(batch_si
         assert np.allclose(found.numpy(), fisher @ vector, rtol=0, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["resnet18-cifar", "swin", "vit"])
 def test_the_fisher_product_of_a_network_is_that_of_each_samples_own_gradient(architecture: str) -> None:
     """F v = Σ g (gᵀ v) / N, with each g from a backward pass of one image alone."""

@@ -36,6 +36,7 @@ def test_what_a_rival_reads_is_known_without_importing_it(name: str) -> None:
     assert options_read(name) == find(name).READS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rival_names())
 def test_a_rival_reads_what_its_file_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[str] = set()
@@ -52,6 +53,7 @@ def test_a_rival_reads_what_its_file_says(name: str, monkeypatch: pytest.MonkeyP
     assert read == find(name).READS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rival_names())
 def test_an_option_that_is_not_read_is_refused_by_name(name: str, tmp_path: Path) -> None:
     for option in OPTIONS - find(name).READS:
@@ -65,6 +67,7 @@ def test_an_option_that_is_read_takes_the_place_of_the_default() -> None:
     assert settings_of("salun", RivalOptions(strength=0.2)) == replace(find("salun").DEFAULTS, strength=0.2)
 
 
+@pytest.mark.slow
 def test_a_share_of_more_than_all_weights_ends_the_job_before_an_image_is_read(tmp_path: Path) -> None:
     def unread(ids: Collection[str]) -> NoReturn:
         raise AssertionError("an image was read")

@@ -157,12 +157,14 @@ def drawn(name: str) -> dict[int, Counter[int]]:
     return counts
 
 
+@pytest.mark.slow
 def test_random_labels_are_uniform_over_all_classes_and_fresh_in_each_epoch() -> None:
     """A third of 400 is 133 ± 9; a count outside of four deviations has a chance below 1 in 1,000 for all nine."""
     for counts in drawn("random_label").values():
         assert all(abs(counts[label] - 400 / 3) < 4 * 9.5 for label in range(3))
 
 
+@pytest.mark.slow
 def test_the_labels_of_salun_are_uniform_over_the_wrong_classes() -> None:
     for true, counts in drawn("salun").items():
         assert counts[true] == 0

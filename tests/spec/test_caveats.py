@@ -11,6 +11,8 @@ from negmerge.spec.job import parse
 from tests.support import local_job, results
 from tests.support.results import document
 
+pytestmark = pytest.mark.slow
+
 ONE = {"points": [{"learning_rate": 1e-3, "epochs": 2, "batch_size": 16}]}
 
 

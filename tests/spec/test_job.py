@@ -279,6 +279,7 @@ def test_no_names_are_listed_as_none() -> None:
     assert (listed(["a", "b"]), listed([])) == ("a, b", "none")
 
 
+@pytest.mark.slow
 def test_the_spec_loads_neither_torch_nor_numpy() -> None:
     script = "import sys, negmerge.spec.job; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ from tests.support.results import document, figure
 POINT = Point(3, HyperParameters(epochs=2), seed=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

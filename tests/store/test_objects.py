@@ -40,6 +40,7 @@ def test_an_empty_object_is_an_object(store: Store, tmp_path: Path) -> None:
     assert (store.head("empty"), store.read("empty"), b"".join(store.stream("empty"))) == (0, b"", b"")
 
 
+@pytest.mark.slow
 def test_a_file_of_many_parts_comes_back_whole(store: Store, tmp_path: Path) -> None:
     content = os.urandom(2 * CHUNK + 12_345)
     (tmp_path / "there").write_bytes(content)
@@ -117,6 +118,7 @@ def test_a_key_never_leaves_the_folder(folder_store: Store, tmp_path: Path) -> N
     assert not (tmp_path / "outside").exists()
 
 
+@pytest.mark.slow
 def test_an_s3_server_that_is_away_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
@@ -166,6 +168,7 @@ def test_what_a_step_has_put_goes_with_its_lease(database: Database, folder_stor
         folder_store.head("k")
 
 
+@pytest.mark.slow
 def test_what_a_flush_is_about_to_keep_stays_though_its_lease_ends_before_the_commit(
     database: Database, folder_store: Store
 ) -> None:
@@ -218,6 +221,7 @@ def test_prepared_data_stay_while_the_job_needs_them(database: Database, folder_
     assert collect(database, folder_store, GRACE) == 1
 
 
+@pytest.mark.slow
 def test_a_finished_job_keeps_its_artifacts_until_it_is_deleted(database: Database, folder_store: Store) -> None:
     job_id = make_finished_job(database)
     collect(database, folder_store, GRACE)

@@ -18,6 +18,8 @@ from negmerge.training.fine_tune import Tuned, fine_tune
 from tests.support import pico, pico_timm
 from tests.support.states import same
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURES = list(pico_timm.CONFIGS)
 NO_HEAD = torch.zeros(0)
 
@@ -147,7 +149,6 @@ def test_the_trained_classifier_knows_the_digits_through_its_label_names(trained
     assert float((found == outputs.labels[places[digits]]).float().mean()) > 0.9
 
 
-@pytest.mark.slow
 def test_the_trained_classifier_is_the_same_bytes_in_every_training(
     trained: Path, trained_again: tuple[Path, bool]
 ) -> None:
@@ -156,7 +157,6 @@ def test_the_trained_classifier_is_the_same_bytes_in_every_training(
         assert (again / file).read_bytes() == (trained / file).read_bytes()
 
 
-@pytest.mark.slow
 def test_making_the_trained_classifier_leaves_the_global_random_state_alone(trained_again: tuple[Path, bool]) -> None:
     _, left_alone = trained_again
     assert left_alone

@@ -18,6 +18,8 @@ from negmerge.training.batching import batches
 from negmerge.training.fine_tune import Tuned, fine_tune, learning_rate, warmup_steps
 from tests.support import pico
 
+pytestmark = pytest.mark.slow
+
 CLASSES = list(pico.CLASS_WORDS)
 ONE_STEP = HyperParameters(learning_rate=1e-3, weight_decay=0.2, epochs=1, batch_size=1000, warmup_steps=0)
 FEW_STEPS = HyperParameters(learning_rate=1e-3, weight_decay=0.1, epochs=2, batch_size=16)

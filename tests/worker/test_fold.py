@@ -66,6 +66,7 @@ def committed(database: Database, job_id: str) -> list[int]:
         return [step.index for step in jobs.points(session, job_id) if step.state == StepState.FOLDED]
 
 
+@pytest.mark.slow
 def test_two_workers_that_fold_the_last_two_points_at_once_conclude_the_job_once(
     database: Database, make_context: MakeContext
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
     assert states == [(StepState.OPEN, 0), (StepState.OPEN, 0)]
 
 
+@pytest.mark.slow
 def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_folded_anew(
     database: Database, make_context: MakeContext
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_flush_whose_answer_was_lost_is_found_to_be_committed(database: Databa
     assert "step.reopened" not in records.event_kinds(database, job_id)
 
 
+@pytest.mark.slow
 def test_a_point_folded_after_a_flush_whose_answer_was_lost_is_committed_with_the_next(
     database: Database, make_context: MakeContext
 ) -> None:

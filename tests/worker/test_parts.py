@@ -89,6 +89,7 @@ def test_a_message_that_comes_when_the_loop_has_ended_returns_at_once(sqlite: Da
     scratch.close()
 
 
+@pytest.mark.slow
 def test_workers_that_tidy_the_same_cache_at_once_do_not_stumble(sqlite: Database, tmp_path: Path) -> None:
     gate = threading.Barrier(4)
 
