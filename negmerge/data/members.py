@@ -3,6 +3,8 @@
 No torch. A member is a checked name and its bytes, as a stream; nothing is extracted here.
 """
 
+import errno
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -55,6 +57,8 @@ class Meter:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.packed: int | None = None
+        """How many packed bytes those that were counted came from; None where they are not packed."""
         self._bytes = 0
         self._files = 0
 
@@ -63,12 +67,11 @@ class Meter:
         if self._files > self.limits.files:
             raise ArchiveError(f"the archive holds more than {self.limits.files} files: split it")
 
-    def count_bytes(self, unpacked: int, packed_so_far: int | None = None) -> None:
-        """Count ``unpacked`` more bytes; ``packed_so_far`` is what all of them came from, where packed."""
+    def count_bytes(self, unpacked: int) -> None:
         self._bytes += unpacked
         if self._bytes > self.limits.bytes:
             raise ArchiveError(f"the archive unpacks to more than {self.limits.bytes} bytes: split it")
-        if packed_so_far is not None and self._bytes > _GRACE_BYTES + self.limits.ratio * packed_so_far:
+        if self.packed is not None and self._bytes > _GRACE_BYTES + self.limits.ratio * self.packed:
             raise ArchiveError(
                 f"the archive unpacks to more than {self.limits.ratio:g} times its size: "
                 "store the images as PNG or JPEG"
@@ -78,6 +81,15 @@ class Meter:
         """``size`` bytes of this member have come (or are announced) so far."""
         if size > self.limits.file_bytes:
             raise ArchiveError(f"{shown(name)} is larger than {self.limits.file_bytes} bytes: remove it")
+
+
+def check_system(error: Exception) -> None:
+    """Raise ArchiveError where the disk or the network failed, and not the archive; its cause says that it may pass.
+
+    What ``zipfile`` and ``gzip`` find wrong with the bytes has no number of the system's, but for a seek to nowhere.
+    """
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise ArchiveError(f"the archive could not be read ({os.strerror(error.errno)}): try again") from error
 
 
 def safe_name(raw: str) -> str:

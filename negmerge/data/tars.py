@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from negmerge.data.members import Limits, Member, Meter, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, check_system, safe_name, shown
 from negmerge.errors import ArchiveError
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -143,9 +143,12 @@ class _Stream:
     def _some(self, size: int) -> bytes:
         try:
             chunk = self._source.read(size)
-        except (EOFError, OSError, zlib.error):  # gzip's BadGzipFile is an OSError
+        except (EOFError, OSError, zlib.error) as error:  # gzip's BadGzipFile is an OSError
+            check_system(error)
             raise ArchiveError(_CUT_OFF) from None
-        self.meter.count_bytes(len(chunk), self._file.tell() if self._packed else None)
+        if self._packed:
+            self.meter.packed = self._file.tell()
+        self.meter.count_bytes(len(chunk))
         return chunk
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from negmerge.data.members import Limits, Member, Meter, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, check_system, safe_name, shown
 from negmerge.errors import ArchiveError
 
 _FILE_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
@@ -40,19 +40,19 @@ def zip_members(path: Path, limits: Limits) -> Iterator[Member]:
         _check_directory(file, limits)
         try:
             archive = zipfile.ZipFile(file)
-        except _ERRORS:
+        except _ERRORS as error:
+            check_system(error)
             raise ArchiveError(_CUT_OFF) from None
         with archive:
             meter = Meter(limits)
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
             _check_apart(entries, archive.start_dir)
-            packed = 0
+            meter.packed = 0
             for entry in entries:
                 meter.count_member()
                 name = _checked(entry)
-                packed += entry.compress_size
                 if not entry.is_dir():
-                    yield Member(name, partial(_pieces, archive, entry, name, meter, packed))
+                    yield Member(name, partial(_pieces, archive, entry, name, meter))
 
 
 def _checked(entry: zipfile.ZipInfo) -> str:
@@ -81,17 +81,20 @@ def _decoded_name(entry: zipfile.ZipInfo) -> str:
     return name
 
 
-def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter, packed: int) -> Iterator[bytes]:
+def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter) -> Iterator[bytes]:
     """The entry's content. Its size and CRC must be what the directory says."""
+    assert meter.packed is not None
+    meter.packed += entry.compress_size
     size = 0
     try:
         with archive.open(entry) as content:
             while chunk := content.read(_CHUNK):
                 size += len(chunk)
                 meter.check_file(name, size)
-                meter.count_bytes(len(chunk), packed)
+                meter.count_bytes(len(chunk))
                 yield chunk
-    except _ERRORS:
+    except _ERRORS as error:
+        check_system(error)
         size = -1
     if size != entry.file_size:
         raise ArchiveError(f"{shown(name)} is damaged in the archive: pack or send it again")

@@ -1,18 +1,23 @@
 """Archives that would climb out, link away, blow up or lie; and those that the way here has damaged."""
 
+import errno
 import gzip
+import io
+import random
 import struct
 import tarfile
 import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import Any
 
 import pytest
 
 from negmerge.data.archives import index_archive, read_samples
 from negmerge.data.members import Limits
+from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
 from tests.support.archive_files import (
     PAIR,
@@ -194,6 +199,39 @@ def test_an_entry_that_vanished_since_indexing_is_named(tmp_path: Path) -> None:
         list(read_samples(path, ["cat/9.png"]))
 
 
+# A disk that fails is no damage
+
+
+class FailingDisk(io.FileIO):
+    """A file whose disk gives nothing beyond its first bytes; a zip's directory, at the end, can still be read."""
+
+    good, tail = 10, 0
+
+    def readinto(self, buffer: Any) -> int:
+        if self.good < self.tell() < self.tail:
+            raise OSError(errno.EIO, "Input/output error", "/a/private/path")
+        count: int = super().readinto(buffer)
+        return count
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar, write_tar_gz])
+def test_a_disk_that_fails_is_told_apart_from_damage_and_may_pass(
+    write: Callable[[Path, Files], Path], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "data", {**PAIR, "dog/2.png": random.Random(0).randbytes(200_000)})
+
+    class OnAFailingDisk(PosixPath):
+        def open(self, *_args: Any, **_options: Any) -> Any:
+            disk = FailingDisk(path)
+            disk.tail = path.stat().st_size - 1000
+            return io.BufferedReader(disk, 512)
+
+    with pytest.raises(ArchiveError) as raised:
+        index_archive(OnAFailingDisk(path))
+    assert str(raised.value) == "the archive could not be read (Input/output error): try again"
+    assert isinstance(raised.value.__cause__, OSError)
+
+
 # Limits, counted while inflating
 
 
@@ -233,6 +271,20 @@ def test_a_zip_that_inflates_without_end_is_refused_early(tmp_path: Path) -> Non
     bomb = {f"cat/{number}.bin": bytes(8 * 2**20) for number in range(8)}
     path = write_zip(tmp_path / "a", {**PAIR, **bomb}, zipfile.ZIP_DEFLATED)
     assert "more than 200 times its size" in refusal(path)
+
+
+def test_what_is_never_unpacked_earns_a_bomb_no_room(tmp_path: Path) -> None:
+    """Ballast before the bomb, passed over unread: its packed bytes do not count for the bomb's ratio."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("ballast", bytes(2**20))
+        archive.writestr("bomb", bytes(24 * 2**20), zipfile.ZIP_DEFLATED)
+    for member in zip_members(tmp_path / "a.zip", Limits()):
+        if member.name == "bomb":
+            with pytest.raises(ArchiveError, match="more than 200 times its size"):
+                member.read()
+            break
+    else:
+        pytest.fail("the bomb was not reached")
 
 
 @pytest.mark.slow
