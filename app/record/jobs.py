@@ -20,7 +20,7 @@ from app.record.lifecycle import lock, record_event, settle
 from app.record.objects import release_job
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
-from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.job import JobSpec
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,12 @@ def delete_job(session: Session, tenant: str, job_id: str) -> None:
 def using(session: Session, tenant: str, resource_id: str) -> list[str]:
     """Ids of the tenant's jobs that have not ended and whose spec names the data set or model."""
     statement = select(Job).where(Job.tenant == tenant, Job.state.not_in(TERMINAL)).order_by(Job.created_at)
-    return [job.id for job in session.scalars(statement) if resource_id in parse(job.spec).registered()]
+    return [job.id for job in session.scalars(statement) if resource_id in _registered(job.spec)]
+
+
+def _registered(spec: Mapping[str, Any]) -> list[Any]:
+    """What a stored spec may name by its id; not judged again, as what an older version took must still be found."""
+    return [spec["base_model"]["weights"], spec["forget"].get("dataset"), spec["retain"].get("dataset")]
 
 
 def events(session: Session, job_id: str, after: int = 0, limit: int = 100) -> list[Event]:

@@ -20,7 +20,6 @@ from negmerge.spec.sources import (
     ModelSource,
     PublishedDataset,
     RegisteredDataset,
-    RegisteredModel,
     model_source,
 )
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
@@ -245,11 +244,6 @@ class JobSpec(Spec):
         """The job's merge method first, then those of ``compare``, each once."""
         compared = [name for name in self.compare if name in METHOD_NAMES]
         return list(dict.fromkeys([self.merge.method, *compared]))
-
-    def registered(self) -> set[str]:
-        """Ids of the service's own model and data sets that the job needs."""
-        sources = (self.base_model.source, self.forget.source, self.retain.source)
-        return {source.id for source in sources if isinstance(source, RegisteredModel | RegisteredDataset)}
 
     def rivals_compared(self) -> list[str]:
         """Those of ``compare`` that are no merges, but train in their own way."""
