@@ -45,10 +45,10 @@ class Bars:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=None, loss="")
+        self._task = progress.add_task("", total=None, loss="", visible=False)
 
     def __call__(self, stage: str) -> OnStep:
-        self._progress.reset(self._task, total=None, description=stage, loss="")
+        self._progress.reset(self._task, total=None, description=stage, loss="", visible=True)
 
         def on_step(step: int, total: int, loss: float | None) -> None:
             self._progress.update(self._task, completed=step, total=total, loss=_loss(loss))
