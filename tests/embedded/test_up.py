@@ -54,16 +54,21 @@ class Up:
             return False
 
     def children(self) -> dict[str, int]:
-        """Process id of each child: ``serve``, ``worker``, and ``broker``, which rewrites its command line."""
+        """Process id of each child: ``serve``, ``worker`` and ``broker``, told apart by the program that it runs.
+
+        The broker rewrites its command line, and so does Celery's worker where setproctitle is installed.
+        """
         found = {}
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
             try:
                 arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                program = Path(f"/proc/{pid}/exe").readlink().name
             except FileNotFoundError:
                 continue
-            if "up" not in arguments:  # else it is a child that has not begun yet
-                name = next((name for name in ("serve", "worker") if name in arguments), "broker")
-                found[name] = int(pid)
+            if "up" in arguments:
+                continue  # it is a child that has not begun yet
+            python = program.startswith("python")
+            found["broker" if not python else "serve" if "serve" in arguments else "worker"] = int(pid)
         return found
 
     def client(self) -> httpx.Client:
