@@ -26,6 +26,9 @@ from negmerge.formats.timm_config import (
 )
 from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
 
+_AVX2_CHANNELS = 8
+"""How many float32 numbers oneDNN's kernels for AVX2 work on at once."""
+
 
 class Classifier(Network):
     """A timm classifier: its own head gives one logit for each class that it knows."""
@@ -40,7 +43,8 @@ class Classifier(Network):
     ) -> None:
         if "pretrained_cfg" not in config:  # without it, timm would not read model_args
             config = config | {"pretrained_cfg": {key: config[key] for key in PREPROCESS if key in config}}
-        module = module.to(memory_format=torch.channels_last)  # convolutions are half as fast again
+        self._memory_format = memory_format(module)
+        module = module.to(memory_format=self._memory_format)
         super().__init__(module, config, original, of_timm(_data_config(module, config)), device)
 
     def moves(self, name: str) -> bool:
@@ -58,8 +62,25 @@ class Classifier(Network):
 
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         """The module's own logits; ``head`` is not used."""
-        scores: Tensor = self.module(self.pixels(images).contiguous(memory_format=torch.channels_last))
+        scores: Tensor = self.module(self.pixels(images).contiguous(memory_format=self._memory_format))
         return scores.to(torch.float32)
+
+
+def memory_format(module: torch.nn.Module) -> torch.memory_format:
+    """How the module's tensors are to lie in memory: channels last, with which convolutions are half as fast again.
+
+    Not where a strided 1 × 1 convolution takes fewer than eight channels: laid out so, oneDNN's kernel for AVX2 writes
+    beyond its buffer in the backward pass (torch 2.14.1, found with valgrind), and the process aborts or worse.
+    """
+    for part in module.modules():
+        if (
+            isinstance(part, torch.nn.Conv2d)
+            and part.kernel_size == (1, 1)
+            and max(part.stride) > 1
+            and part.in_channels // part.groups < _AVX2_CHANNELS
+        ):
+            return torch.contiguous_format
+    return torch.channels_last
 
 
 def load_tag(architecture: str, tag: str, device: str = "cpu") -> Classifier:

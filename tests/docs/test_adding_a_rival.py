@@ -32,7 +32,7 @@ job = spec.parse({
     "sweep": {"grid": {"learning_rate": [1e-3]}},
 } | json.loads(sys.argv[1]))
 config = {"architecture": "resnet18", "num_classes": 3, "stem": "cifar", "input_size": [3, 8, 8],
-          "model_args": {"layers": [1, 1, 1, 0], "channels": [8, 8, 8, 8]}}
+          "model_args": {"layers": [1, 1, 1, 0], "channels": [4, 4, 4, 4]}}
 module = classifiers.build(config)
 model = classifiers.Classifier(module, config, module.state_dict(), "cpu")
 samples = Decoded(torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8), torch.arange(6) % 3, tuple("abcdef"))

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from negmerge.errors import CheckpointError, DataError, ModelError, TensorError
 from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE, check_config, outputs_of
+from negmerge.models.classifiers import memory_format
 from negmerge.models.loading import load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.spec.sweep import HyperParameters
@@ -57,6 +61,20 @@ def images_for(model: Network, count: int = 3) -> Tensor:
 def logits(model: Network, images: Tensor) -> Tensor:
     with torch.no_grad():
         return model.logits(images, torch.zeros(0))
+
+
+TRAIN_NARROW = """
+import torch
+from negmerge.models.classifiers import Classifier, build
+config = {"architecture": "resnet18", "num_classes": 3, "stem": "cifar", "input_size": [3, 8, 8],
+          "model_args": {"layers": [1, 1, 1, 0], "channels": [4, 4, 4, 4]}}
+module = build(config)
+model = Classifier(module, config, module.state_dict(), "cpu")
+kept = []
+for step in range(100):
+    model.logits(torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8), torch.zeros(0)).sum().backward()
+    kept = kept[-50:] + [torch.empty(size) for size in range(1, 200, 7)]
+"""
 
 
 def with_config(folder: Path, to: Path, config: dict[str, Any]) -> Path:
@@ -380,3 +398,34 @@ def test_loading_leaves_the_global_random_state_alone(folders: dict[str, Path]) 
     before = torch.get_rng_state()
     load_model(folders["resnet18"])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("convolution", "expected"),
+    [
+        (torch.nn.Conv2d(7, 8, 1, stride=2), torch.contiguous_format),
+        (torch.nn.Conv2d(16, 8, 1, stride=2, groups=4), torch.contiguous_format),
+        (torch.nn.Conv2d(8, 4, 1, stride=2), torch.channels_last),
+        (torch.nn.Conv2d(4, 8, 1), torch.channels_last),
+        (torch.nn.Conv2d(3, 8, 3, stride=2), torch.channels_last),
+    ],
+    ids=["narrow and strided", "narrow groups", "wide enough", "not strided", "not 1 × 1"],
+)
+def test_channels_lie_last_unless_a_narrow_strided_convolution_would_write_beyond_its_buffer(
+    convolution: torch.nn.Module, expected: torch.memory_format
+) -> None:
+    assert memory_format(torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), convolution)) == expected
+
+
+@pytest.mark.slow
+def test_a_narrow_strided_convolution_is_trained_without_damage_to_memory() -> None:
+    """In a process of its own, on one thread: where the fault is met, it aborts within a few steps."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN_NARROW],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
