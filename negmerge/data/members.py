@@ -68,6 +68,7 @@ class Meter:
             raise ArchiveError(f"the archive holds more than {self.limits.files} files: split it")
 
     def count_bytes(self, unpacked: int) -> None:
+        """Count ``unpacked`` more bytes; ``packed`` has been set to what all of them came from."""
         self._bytes += unpacked
         if self._bytes > self.limits.bytes:
             raise ArchiveError(f"the archive unpacks to more than {self.limits.bytes} bytes: split it")
@@ -83,7 +84,7 @@ class Meter:
             raise ArchiveError(f"{shown(name)} is larger than {self.limits.file_bytes} bytes: remove it")
 
 
-def check_system(error: Exception) -> None:
+def raise_if_system_failed(error: Exception) -> None:
     """Raise ArchiveError where the disk or the network failed, and not the archive; its cause says that it may pass.
 
     What ``zipfile`` and ``gzip`` find wrong with the bytes has no number of the system's, but for a seek to nowhere.

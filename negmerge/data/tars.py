@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from negmerge.data.members import Limits, Member, Meter, check_system, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name, shown
 from negmerge.errors import ArchiveError
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -144,7 +144,7 @@ class _Stream:
         try:
             chunk = self._source.read(size)
         except (EOFError, OSError, zlib.error) as error:  # gzip's BadGzipFile is an OSError
-            check_system(error)
+            raise_if_system_failed(error)
             raise ArchiveError(_CUT_OFF) from None
         if self._packed:
             self.meter.packed = self._file.tell()

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from negmerge.data.members import Limits, Member, Meter, check_system, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name, shown
 from negmerge.errors import ArchiveError
 
 _FILE_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
@@ -41,13 +41,12 @@ def zip_members(path: Path, limits: Limits) -> Iterator[Member]:
         try:
             archive = zipfile.ZipFile(file)
         except _ERRORS as error:
-            check_system(error)
+            raise_if_system_failed(error)
             raise ArchiveError(_CUT_OFF) from None
         with archive:
             meter = Meter(limits)
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
             _check_apart(entries, archive.start_dir)
-            meter.packed = 0
             for entry in entries:
                 meter.count_member()
                 name = _checked(entry)
@@ -83,8 +82,7 @@ def _decoded_name(entry: zipfile.ZipInfo) -> str:
 
 def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter) -> Iterator[bytes]:
     """The entry's content. Its size and CRC must be what the directory says."""
-    assert meter.packed is not None
-    meter.packed += entry.compress_size
+    meter.packed = (meter.packed or 0) + entry.compress_size
     size = 0
     try:
         with archive.open(entry) as content:
@@ -94,7 +92,7 @@ def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: 
                 meter.count_bytes(len(chunk))
                 yield chunk
     except _ERRORS as error:
-        check_system(error)
+        raise_if_system_failed(error)
         size = -1
     if size != entry.file_size:
         raise ArchiveError(f"{shown(name)} is damaged in the archive: pack or send it again")
