@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -114,19 +113,28 @@ def migrated_postgres(postgres_url: str) -> Iterator[str]:
         yield url.rpartition("/")[2].partition("?")[0]
 
 
-@pytest.fixture(params=SYSTEMS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database with the newest schema and nothing in it, on each of the two systems."""
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            file = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "record.sqlite")
-            url = f"sqlite:///{file}"
-        else:
-            server, template = map(request.getfixturevalue, ("postgres_url", "migrated_postgres"))
-            url = stack.enter_context(servers.new_database(server, template))
+@pytest.fixture
+def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Database]:
+    """A database with the newest schema and nothing in it, in a file."""
+    database = Database(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'record.sqlite')}")
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str, migrated_postgres: str) -> Iterator[Database]:
+    """The same on PostgreSQL, where writers wait for each other's rows: on SQLite they wait for the whole database."""
+    with servers.new_database(postgres_url, migrated_postgres) as url:
         database = Database(url)
-        stack.callback(database.dispose)
         yield database
+        database.dispose()
+
+
+@pytest.fixture(params=SYSTEMS)
+def database(request: pytest.FixtureRequest) -> Database:
+    """A database with the newest schema and nothing in it, on each of the two systems."""
+    found: Database = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgres_database")
+    return found
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])

@@ -95,18 +95,15 @@ def _due(fits: ColumnElement[bool]) -> ColumnElement[bool]:
             and_(
                 Job.state == JobState.TUNING,
                 fits,
-                or_(
-                    _some(_TRAINING, StepState.OPEN),
-                    ~_some(_TRAINING, StepState.OPEN, StepState.CLAIMED),
-                ),
+                or_(_some(_TRAINING, StepState.OPEN), ~_some(_TRAINING, StepState.CLAIMED)),
             ),
             and_(Job.state == JobState.CONCLUDING, fits, _some([StepKind.CONCLUDE], StepState.OPEN)),
         ),
     )
 
 
-def _some(kinds: Sequence[StepKind], *states: StepState) -> ColumnElement[bool]:
-    return exists().where(Step.job_id == Job.id, Step.kind.in_(kinds), Step.state.in_(states))
+def _some(kinds: Sequence[StepKind], state: StepState) -> ColumnElement[bool]:
+    return exists().where(Step.job_id == Job.id, Step.kind.in_(kinds), Step.state == state)
 
 
 def _next_job(worker: WorkerIdentity, tried: Sequence[str]) -> Select[str]:

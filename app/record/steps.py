@@ -25,7 +25,7 @@ from app.record import db
 from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
-from app.record.states import TERMINAL, JobState, StepKind, StepState
+from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Artifact, Job, Partial, Step, Worker
 from negmerge.spec.result import PointOutcome, PointRow, RivalRow
 
@@ -249,7 +249,7 @@ def give_back(session: Session, claims: Sequence[Claim]) -> None:
         settle(session, job)
 
 
-def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], max_attempts: int, final: bool = False) -> None:
+def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], max_attempts: int, final: bool) -> None:
     """A step failed, with ``type`` and ``detail`` of the cause. It opens again, or the job fails.
 
     final: trying again would fail again (a deterministic error), so the job fails now. A claim that is lost
@@ -267,11 +267,11 @@ def release_worker(session: Session, worker_id: str, max_attempts: int) -> None:
     cause = {"type": "worker_died", "detail": "the worker process ended in the middle of the step"}
     session.execute(delete(Worker).where(Worker.id == worker_id))
     mine = and_(Step.worker == worker_id, Step.state == StepState.CLAIMED)
-    _fail_all(session, mine, cause, max_attempts)
+    _fail_all(session, mine, cause, max_attempts, skip_locked=False)
 
 
 def sweep(session: Session, max_attempts: int) -> None:
-    """Open what leases ran out on, end cancelled jobs that nobody works on.
+    """Open what leases ran out on, which ends a cancelled job that nobody works on any more.
 
     Jobs that somebody is changing at this moment are left to the next sweep, so no sweep ever waits.
     """
@@ -280,11 +280,6 @@ def sweep(session: Session, max_attempts: int) -> None:
     cause = {"type": "lease_expired", "detail": "the worker was not heard of until its lease ran out"}
     expired = and_(Step.state == StepState.CLAIMED, Step.lease_until <= moment)
     _fail_all(session, expired, cause, max_attempts, skip_locked=True)
-    waiting = select(Job.id).where(Job.cancel_requested_at.is_not(None), Job.state.not_in(TERMINAL))
-    for job_id in sorted(session.scalars(waiting)):
-        job = lock(session, job_id, skip_locked=True)
-        if job is not None:
-            settle(session, job)
 
 
 def seen(session: Session, worker: WorkerIdentity) -> None:
@@ -304,7 +299,8 @@ def _fail_all(
     which: ColumnElement[bool],
     cause: Mapping[str, Any],
     max_attempts: int,
-    skip_locked: bool = False,
+    *,
+    skip_locked: bool,
 ) -> None:
     for job_id in sorted(set(session.scalars(select(Step.job_id).where(which)))):
         job = lock(session, job_id, skip_locked=skip_locked)

@@ -164,7 +164,7 @@ def _of_classes(parts: Parts, names: Collection[str]) -> Parts:
 def _classes(names: Sequence[str], index: Index, pointer: str) -> frozenset[str]:
     for number, name in enumerate(names):
         if name not in index.classes:
-            near = difflib.get_close_matches(name, index.classes, 3) or index.classes[:10]
+            near = difflib.get_close_matches(name, index.classes) or index.classes[:10]
             raise SelectionError(
                 f"the data set has no class {name!r}: it has {len(index.classes)}, such as {', '.join(near)}",
                 f"{pointer}/classes/{number}",

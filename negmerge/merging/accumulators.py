@@ -30,7 +30,7 @@ WIDE = 256
 def mean(total: Array, count: int | Array) -> Array:
     """f32(f64(S)/N·2⁻⁵⁰): int64 → float32."""
     # f64(S)/(N·2⁵⁰) has the same bits, since a power of two only moves the exponent; cast to float32 as it is made
-    return np.divide(total, count / STEP, out=np.empty(total.shape, np.float32), casting="same_kind")
+    return np.divide(total, count / STEP, out=np.empty(total.shape, np.float32))
 
 
 @dataclass(frozen=True)

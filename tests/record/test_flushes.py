@@ -1,5 +1,6 @@
 """Flushes, and workers that race, sleep and wake, on both databases."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,15 @@ def test_a_flush_after_a_cancel_is_void(database: Database) -> None:
     train(database, held)
     cancel(database, job_id)
     assert flush(database, [held], "p") is FlushOutcome.VOID
+
+
+def test_a_flush_into_a_job_that_is_not_there_is_void(database: Database) -> None:
+    make_tuning_job(database)
+    held = claim(database, make_worker())
+    train(database, held)
+    with database.write() as session:
+        gone = replace(held, job_id="job_0")
+        assert steps.flush(session, [gone], "p", "key", [gone.index]) is FlushOutcome.VOID
 
 
 def test_a_partial_that_holds_what_was_not_claimed_is_a_mistake(database: Database) -> None:

@@ -3,12 +3,10 @@
 from datetime import datetime
 
 import pytest
-from sqlalchemy import text
 
-from app.record import steps
+from app.record import db, steps
 from app.record.db import Database
 from app.record.leases import Claim, LostClaim, not_wanted, report_progress
-from app.record.lifecycle import lock
 from app.record.states import JobState, StepKind, StepState
 from tests.support.records import (
     CPU,
@@ -55,8 +53,26 @@ def test_a_claim_past_its_lease_is_lost_even_if_nobody_took_it(database: Databas
     held = claim(database, make_worker(), lease=SHORT)
     let_the_lease_end()
     assert renew(database, [held]) == {held.token}
-    with pytest.raises(LostClaim):
+    with pytest.raises(LostClaim, match=f"^point 0 of {held.job_id} is not this worker's any more$"):
         train(database, held)
+
+
+def test_at_its_end_a_lease_is_over_for_its_worker_and_for_the_sweep(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tuning_job(database)
+    held = claim(database, make_worker())
+    monkeypatch.setattr(db, "now", lambda _: held.lease_until)
+    assert renew(database, [held]) == {held.token}
+    sweep(database)
+    assert point(database, held).state == StepState.OPEN
+
+
+def test_the_sweep_leaves_a_step_whose_lease_lives(database: Database) -> None:
+    make_tuning_job(database)
+    held = claim(database, make_worker())
+    sweep(database)
+    assert point(database, held).token == held.token
 
 
 @pytest.mark.slow
@@ -69,30 +85,6 @@ def test_the_sweep_opens_a_step_whose_lease_is_over(database: Database) -> None:
     again = claim(database, make_worker())
     assert (again.index, again.attempt) == (lost.index, 2)
     assert again.token != lost.token
-
-
-def test_a_sweep_waits_for_nobody_and_leaves_a_job_that_is_being_changed_to_the_next_one(
-    postgres_database_url: str,
-) -> None:
-    """On SQLite a writer has the whole record to itself, so there a sweep waits for its turn."""
-    database = Database(postgres_database_url)
-    database.migrate()
-    held = []
-    for _ in range(2):
-        make_tuning_job(database, points=1)
-        held.append(claim(database, make_worker(), lease=SHORT))
-    busy, free = (one.job_id for one in held)
-    let_the_lease_end()
-    with database.write() as session:
-        lock(session, busy)
-        with database.write() as other:
-            other.execute(text("SET LOCAL lock_timeout = '5s'"))
-            steps.sweep(other, 5)
-        states = {one.job_id: point(database, one).state for one in held}
-    assert states == {busy: StepState.CLAIMED, free: StepState.OPEN}
-    sweep(database)
-    assert point(database, held[0]).state == StepState.OPEN
-    database.dispose()
 
 
 def test_trained_points_are_renewed_with_the_running_one(database: Database) -> None:

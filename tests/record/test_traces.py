@@ -1,24 +1,26 @@
 """What a step leaves behind: its row and its job's events, field by field, whichever way it ends."""
 
-from datetime import timedelta
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from app.record import jobs, steps
+from app.record import steps
 from app.record.db import Database
 from app.record.leases import Arithmetic, Claim
 from app.record.states import JobState, StepKind, StepState
-from app.record.tables import Step, StoredObject, Worker
-from negmerge.spec.result import PointOutcome, RivalRow
+from app.record.tables import Step, StoredObject
+from negmerge.spec.result import PointOutcome
 from tests.support.records import (
     CAUSE,
     SHORT,
     cancel,
     claim,
     fail,
+    finish_prepare,
+    finish_rival,
     flush,
     give_back,
+    last_event,
     let_the_lease_end,
     make_job,
     make_tuning_job,
@@ -29,12 +31,6 @@ from tests.support.records import (
     sweep,
     train,
 )
-
-
-def last_event(database: Database, job_id: str, kind: str) -> dict[str, Any]:
-    """The data of the job's last event of this kind."""
-    with database.read() as session:
-        return [event.data for event in jobs.events(session, job_id, limit=1000) if event.kind == kind][-1]
 
 
 def assert_is_free(step: Step) -> None:
@@ -95,9 +91,7 @@ def test_a_claim_is_told_with_its_attempt(database: Database) -> None:
 def test_a_prepared_job_is_tuned_with_the_arithmetic_that_prepared_it(database: Database) -> None:
     job_id = make_job(database)
     held = claim(database, make_worker())
-    with database.write() as session:
-        key = register(session, held, "prepared")
-        steps.finish_prepare(session, held, key, Arithmetic("cuda", 3))
+    key = finish_prepare(database, held, Arithmetic("cuda", 3))
     job, step = read_job(database, job_id), point(database, held)
     assert (job.state, job.prepared_key) == (JobState.TUNING, key)
     assert (job.device, job.threads) == ("cuda", 3)
@@ -182,9 +176,7 @@ def test_a_diverged_point_is_free_and_its_cause_is_kept_and_told(database: Datab
 
 def test_a_rival_is_done_with_its_row_which_conclude_gets(database: Database) -> None:
     held = rival_claim(database)
-    row = RivalRow(rival="retrain", repeat=0, seed=1, state="done", seconds=0.5)
-    with database.write() as session:
-        steps.finish_rival(session, held, row)
+    row = finish_rival(database, held)
     step = point(database, held)
     assert (step.state, step.outcome) == (StepState.DONE, row.as_json())
     assert step.finished_at is not None
@@ -234,56 +226,19 @@ def test_a_step_that_opens_again_has_nothing_of_its_first_life(database: Databas
     attempts = 0 if way == "given back" else 1
     assert (step.state, step.attempts, step.outcome, step.keys) == (StepState.OPEN, attempts, None, [])
     assert (step.started_at, step.finished_at) == (None, None)
+    assert step.cause == (CAUSE if way == "failed" else expected if way == "lost" else None)
     assert_is_free(step)
     told = last_event(database, job_id, "step.reopened")
     assert told == {"kind": "point", "index": 0, "attempts": attempts, "cause": expected}
 
 
-def test_what_is_given_back_of_several_jobs_opens_in_all_of_them(database: Database) -> None:
+def test_what_is_given_back_of_several_jobs_opens_in_all_of_them_that_are_there(database: Database) -> None:
     make_job(database)
     make_job(database)
     held = [claim(database, make_worker()) for _ in range(2)]
     assert held[0].job_id != held[1].job_id
-    give_back(database, held)
+    give_back(database, [replace(held[0], job_id="job_0"), *held])
     assert [point(database, one).state for one in held] == [StepState.OPEN] * 2
-
-
-def test_a_dead_workers_steps_are_told_why_and_the_others_stay(database: Database) -> None:
-    job_id = make_tuning_job(database, points=2)
-    dead, living = make_worker(), make_worker()
-    lost, held = claim(database, dead), claim(database, living)
-    with database.write() as session:
-        steps.seen(session, dead)
-        steps.seen(session, living)
-        steps.release_worker(session, dead.id, max_attempts=5)
-    assert [point(database, one).state for one in (lost, held)] == [StepState.OPEN, StepState.CLAIMED]
-    cause = {"type": "worker_died", "detail": "the worker process ended in the middle of the step"}
-    assert last_event(database, job_id, "step.reopened")["cause"] == cause
-    with database.read() as session:
-        assert [row.id for row in session.query(Worker)] == [living.id]
-
-
-def test_a_worker_is_written_down_as_it_is(database: Database) -> None:
-    worker = make_worker(Arithmetic("cuda", 3), queue="large")
-    with database.write() as session:
-        steps.seen(session, worker)
-    with database.read() as session:
-        row = session.get_one(Worker, worker.id)
-        assert (row.host, row.pid, row.queue) == (worker.host, worker.pid, "large")
-        assert (row.device, row.threads) == ("cuda", 3)
-        assert row.started_at == row.seen_at
-
-
-def test_the_sweep_forgets_workers_that_were_not_seen_for_an_hour(database: Database) -> None:
-    workers = [make_worker() for _ in range(2)]
-    with database.write() as session:
-        for worker, minutes in zip(workers, (59, 61), strict=True):
-            steps.seen(session, worker)
-            row = session.get_one(Worker, worker.id)
-            row.seen_at -= timedelta(minutes=minutes)
-    sweep(database)
-    with database.read() as session:
-        assert [row.id for row in session.query(Worker)] == [workers[0].id]
 
 
 @pytest.mark.slow

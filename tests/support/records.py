@@ -14,7 +14,7 @@ from app.record.objects import ArtifactFile, register_key
 from app.record.states import StepKind
 from app.record.tables import Job, Step
 from negmerge.spec.job import JobSpec, parse
-from negmerge.spec.result import PointOutcome
+from negmerge.spec.result import PointOutcome, RivalRow
 
 T = TypeVar("T")
 
@@ -66,10 +66,16 @@ def make_tuning_job(database: Database, **spec: Any) -> str:
     job_id = make_job(database, **spec)
     held = claim(database, make_worker())
     assert held.job_id == job_id, "an older job is due: finish it first"
+    finish_prepare(database, held)
+    return job_id
+
+
+def finish_prepare(database: Database, held: Claim, arithmetic: Arithmetic = CPU) -> str:
+    """Say that the job is prepared; the key of what was."""
     with database.write() as session:
         key = register(session, held, "prepared")
-        steps.finish_prepare(session, held, key, CPU)
-    return job_id
+        steps.finish_prepare(session, held, key, arithmetic)
+    return key
 
 
 def register(session: Any, held: Claim, name: str) -> str:
@@ -104,6 +110,14 @@ def fold(database: Database, worker: WorkerIdentity) -> None:
     assert flush(database, claims, new_id("partial")) is steps.FlushOutcome.COMMITTED
 
 
+def finish_rival(database: Database, held: Claim) -> RivalRow:
+    """Say that the rival is trained; its row."""
+    row = RivalRow(rival=held.rival or "", repeat=held.repeat, seed=held.seed or 0, state="done", seconds=0.5)
+    with database.write() as session:
+        steps.finish_rival(session, held, row)
+    return row
+
+
 def conclude(database: Database, held: Claim) -> None:
     """End a job well, with one artifact."""
     with database.write() as session:
@@ -133,6 +147,12 @@ def event_kinds(database: Database, job_id: str) -> list[str]:
         return [event.kind for event in jobs.events(session, job_id, limit=1000)]
 
 
+def last_event(database: Database, job_id: str, kind: str) -> dict[str, Any]:
+    """The data of the job's last event of this kind."""
+    with database.read() as session:
+        return [event.data for event in jobs.events(session, job_id, limit=1000) if event.kind == kind][-1]
+
+
 def let_the_lease_end() -> None:
     time.sleep(SHORT * 2)
 
@@ -150,6 +170,12 @@ def cancel(database: Database, job_id: str) -> None:
 def fail(database: Database, held: Claim, *, final: bool = False, max_attempts: int = 5) -> None:
     with database.write() as session:
         steps.fail_step(session, held, CAUSE, max_attempts, final)
+
+
+def release_worker(database: Database, dead: WorkerIdentity, max_attempts: int = 5) -> None:
+    """Say that the worker's process has ended."""
+    with database.write() as session:
+        steps.release_worker(session, dead.id, max_attempts)
 
 
 def give_back(database: Database, claims: Sequence[Claim]) -> None:
