@@ -83,8 +83,8 @@ experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and di
 	$(RUN)python -m experiments
 
 mutants: setup ## Which small changes of the code no test notices; ROOM=negmerge.merging for one room
-	$(RUN)mutmut run --max-children $(TEST_JOBS) "$(ROOM)*"
-	$(RUN)mutmut results
+	$(RUN)mutmut run --max-children $(TEST_JOBS) $(if $(ROOM),"$(ROOM)*")
+	$(RUN)python -m tooling.survivors $(ROOM)
 
 bench: setup ## Measure speed and memory beside the published way
 	$(RUN)python -m benchmarks

@@ -18,6 +18,7 @@ from tests.support.records import (
     claim,
     claim_or_none,
     fail,
+    finish_prepare,
     flush,
     fold,
     give_back,
@@ -163,17 +164,15 @@ def test_a_worker_stays_with_the_job_whose_partial_it_holds(database: Database) 
 
 
 def test_a_worker_stays_with_the_job_of_which_it_holds_a_step(database: Database) -> None:
-    """Not with one of which it held a step, nor with one of which another worker holds one."""
+    """Not with one of which it did a step, nor with one of which another worker holds one."""
     worker, other = make_worker(), make_worker()
-    old = make_tuning_job(database, points=2)
-    once_mine = claim(database, worker)
-    give_back(database, [once_mine])
+    old = make_job(database, points=2)
+    finish_prepare(database, claim(database, worker))
     busy = [claim(database, other) for _ in range(2)]
     new = make_tuning_job(database, points=2)
     mine = claim(database, worker)
-    assert (once_mine.job_id, mine.job_id) == (old, new)
+    assert (busy[0].job_id, mine.job_id) == (old, new)
     give_back(database, busy[1:])
-    assert once_mine.index == busy[0].index == 0
     assert claim(database, worker).job_id == new
 
 
