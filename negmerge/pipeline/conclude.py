@@ -69,7 +69,7 @@ def conclude(
     vectors: list[TaskVector] = []
     for repeat, partial in enumerate(evidence.partials):
         if not partial.points:
-            raise MergeError("every point of the sweep diverged: lower the learning rates")
+            raise MergeError("every point of the sweep diverged: lower the learning rates, or the weight decay")
         rows = of_repeat(evidence.points, repeat, len(evidence.partials))
         for i, method in enumerate(methods):
             poll = frozen_at(on_step, repeat * len(methods) + i, total)

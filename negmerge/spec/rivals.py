@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from negmerge.spec.fields import NonNegative, Spec
-from negmerge.spec.sweep import BatchSize, Epochs, LearningRate
+from negmerge.spec.fields import NonNegative, Positive, Spec
+from negmerge.spec.sweep import BatchSize, Epochs
 
 FILE = Path(__file__).with_name("rivals.json")
 
@@ -27,12 +27,14 @@ RETRAIN = "retrain"
 class RivalOptions(Spec):
     """What a rival may be told; whatever is left out is as its file says, mostly as published."""
 
-    learning_rate: LearningRate | None = None
+    learning_rate: Positive | None = None
     epochs: Epochs | None = None
     batch_size: BatchSize | None = None
     weight_decay: NonNegative | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    strength: NonNegative | None = Field(None, description="The one number that the rival has besides; see its file.")
+    strength: Annotated[float, Field(ge=0, le=1e38)] | None = Field(
+        None, description="The one number that the rival has besides; see its file."
+    )
     crop_flip: bool | None = Field(None, description="Random crops and flips while training.")
 
 

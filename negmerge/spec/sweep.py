@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from negmerge.spec.fields import NonNegative, Seed, Spec, field_error, kind, listed
+from negmerge.spec.fields import NonNegative, Positive, Seed, Spec, field_error, kind, listed
 from negmerge.spec.presets import PRESETS
 
 MAX_POINTS = 1023
@@ -26,7 +26,6 @@ Value = TypeVar("Value")
 Values = Annotated[list[Value], Field(min_length=1, max_length=MAX_POINTS)]
 """The values that a hyper-parameter takes, or is drawn from."""
 
-LearningRate = Annotated[float, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 WarmupSteps = Annotated[int, Field(ge=0, le=10**9)]
@@ -44,7 +43,7 @@ class RandAugment(Spec):
 class HyperParameters(Spec):
     """One point's hyper-parameters. Defaults are the published CLIP ones."""
 
-    learning_rate: LearningRate = 1e-5
+    learning_rate: Positive = 1e-5
     weight_decay: NonNegative = 0.1
     epochs: Epochs = 1
     batch_size: BatchSize = 128
@@ -61,7 +60,7 @@ class HyperParameters(Spec):
 class Grid(Spec):
     """Values to combine, each with each. Keys are sorted and the last varies fastest."""
 
-    learning_rate: Values[LearningRate] | None = None
+    learning_rate: Values[Positive] | None = None
     weight_decay: Values[NonNegative] | None = None
     epochs: Values[Epochs] | None = None
     batch_size: Values[BatchSize] | None = None
@@ -113,7 +112,7 @@ class RandomSweep(Spec):
     """``count`` points drawn at random: each hyper-parameter from a list of values or an interval."""
 
     count: Annotated[int, Field(ge=1, le=MAX_POINTS)]
-    learning_rate: Drawn[LearningRate] | None = None
+    learning_rate: Drawn[Positive] | None = None
     weight_decay: Drawn[NonNegative] | None = None
     label_smoothing: Drawn[LabelSmoothing] | None = None
     epochs: Values[Epochs] | None = None

@@ -67,6 +67,8 @@ class Descent:
         self.taken += 1
         told = float(value.detach())
         if not isfinite(told):
-            raise DivergedError(f"the loss is {told} at step {self.taken} of {self.steps}; lower the learning rate")
+            raise DivergedError(
+                f"the loss is {told} at step {self.taken} of {self.steps}; lower the learning rate, or the weight decay"
+            )
         self.on_step(self.taken, self.steps, told)
         return told

@@ -191,9 +191,21 @@ def test_strength_has_an_effect_on_what_is_learnt(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_a_huge_step_is_a_rival_that_diverged(name: str) -> None:
+    """Larger than a spec may ask for: where the rival's model could bear that, another might not."""
     huge: dict[str, Any] = {"learning_rate": 1e38} if name in TRAINED else {"strength": 1e39}
+    options = RivalOptions(epochs=2, batch_size=4) if name in TRAINED else RivalOptions()
     with pytest.raises(DivergedError, match=r"lower the (learning rate|strength)"):
-        unlearn(name, **huge)
+        train_rival(name, options.model_copy(update=huge), model(), NO_HEAD, FORGET, RETAIN, 3)
+    assert at_the_original()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("key", ["learning_rate", "weight_decay"])
+def test_with_the_most_that_a_spec_may_ask_for_a_rival_diverges(name: str, key: str) -> None:
+    most: dict[str, Any] = {key: 1e30}
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        unlearn(name, **most)
     assert at_the_original()
 
 

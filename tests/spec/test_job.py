@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,6 +50,36 @@ def pointers(document: Any) -> list[str]:
     assert caught.value.errors
     assert all(error.detail for error in caught.value.errors)
     return [error.pointer for error in caught.value.errors]
+
+
+def of_a_rival(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    classifier = {"family": "timm", "architecture": "resnet18", "weights": "a1_in1k"}
+    return {"base_model": classifier, "compare": [name], "rivals": {name: options}}
+
+
+@pytest.mark.parametrize(
+    ("pointer", "most", "part"),
+    [
+        ("/sweep/grid/learning_rate/0", 1e30, lambda most: {"sweep": {"grid": {"learning_rate": [most]}}}),
+        ("/sweep/grid/weight_decay/0", 1e30, lambda most: {"sweep": {"grid": {"weight_decay": [most]}}}),
+        ("/sweep/points/0/learning_rate", 1e30, lambda most: {"sweep": {"points": [{"learning_rate": most}]}}),
+        ("/sweep/points/0/weight_decay", 1e30, lambda most: {"sweep": {"points": [{"weight_decay": most}]}}),
+        (
+            "/sweep/random/learning_rate/high",
+            1e30,
+            lambda most: {"sweep": {"random": {"count": 1, "learning_rate": {"low": 1.0, "high": most}}}},
+        ),
+        ("/rivals/retrain/learning_rate", 1e30, lambda most: of_a_rival("retrain", {"learning_rate": most})),
+        ("/rivals/retrain/weight_decay", 1e30, lambda most: of_a_rival("retrain", {"weight_decay": most})),
+        ("/rivals/l1_sparse/strength", 1e38, lambda most: of_a_rival("l1_sparse", {"strength": most})),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_multiplies_weights_is_within_what_float32_can_tell(
+    pointer: str, most: float, part: Callable[[float], dict[str, Any]]
+) -> None:
+    parse(VALID | part(most))
+    assert pointers(VALID | part(most * 1.01)) == [pointer]
 
 
 def test_the_spec_of_the_design_is_taken_as_it_stands() -> None:

@@ -272,6 +272,16 @@ def test_a_loss_that_is_not_finite_is_a_diverged_point(model: ZeroShotModel, hea
         tune(model, head, FEW_STEPS.model_copy(update={"learning_rate": 1e30, "epochs": 5}))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("key", ["learning_rate", "weight_decay"])
+def test_with_the_most_that_a_spec_may_ask_for_a_point_diverges(
+    model: ZeroShotModel, head: Tensor, optimizer: str, key: str
+) -> None:
+    with pytest.raises(DivergedError, match=r"lower the learning rate, or the weight decay$"):
+        tune(model, head, FEW_STEPS.model_copy(update={key: 1e30, "optimizer": optimizer, "epochs": 5}))
+
+
 def test_without_images_there_is_nothing_to_train_on(model: ZeroShotModel, head: Tensor) -> None:
     images, labels = pico.image_tensor(per_class=1)
     with pytest.raises(DataError, match="no training samples"):
