@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     max_archive_bytes: int = Field(50 * 2**30, gt=0, description="Largest sum of an archive's files, unpacked.")
     max_archive_files: int = Field(5_000_000, gt=0, description="Most files in an archive.")
     max_archive_ratio: float = Field(200.0, gt=1, description="Most bytes that a packed byte may become.")
-    max_image_pixels: int = Field(89_478_485, gt=0, description="Largest image.")
+    max_image_pixels: int = Field(89_478_485, gt=0, le=89_478_485, description="Largest image.")
 
     allowed_roots: list[AbsolutePath] = Field([], description="Where `file:` URIs and torchvision roots may lie.")
     allowed_hosts: list[str] = Field([], description="Hosts that `https:` URIs may name.")

@@ -16,6 +16,8 @@ _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "WEBP", "TIFF")
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 """Modes that Pillow turns into 8-bit RGB without loss of range; 16-bit grey, for one, would become white."""
 
+_SMALLER = "save it smaller, or remove it"
+
 DAMAGE = (
     ArithmeticError,
     EOFError,
@@ -35,11 +37,15 @@ def open_image(name: str, content: bytes, pixels: int) -> Image.Image:
     """The image, with its pixels not yet decoded. Raises ArchiveError: not an image, too large, 16 bits deep."""
     try:
         image = Image.open(io.BytesIO(content), formats=_FORMATS)
-    except (*DAMAGE, Image.DecompressionBombWarning):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # Beyond twice Pillow's own limit, which is the default of ours, it does not tell how many there are.
+        raise ArchiveError(f"{shown(name)} has more than {pixels} pixels: {_SMALLER}") from None
+    except DAMAGE:
         raise ArchiveError(f"{shown(name)} is not an image that can be read: remove it or save it again") from None
-    # Pillow's own limit is process-wide and only warns; the size in the header is what decoding would allocate.
+    # The size in the header is what decoding would allocate.
     if image.width * image.height > pixels:
-        raise ArchiveError(f"{shown(name)} has {image.width} × {image.height} pixels, at most {pixels} are read")
+        told = f"{shown(name)} has {image.width} × {image.height} pixels, more than {pixels}"
+        raise ArchiveError(f"{told}: {_SMALLER}")
     if image.mode not in _MODES:
         raise ArchiveError(f"{shown(name)} has pixels of type {image.mode}: save it with 8 bits a channel")
     return image

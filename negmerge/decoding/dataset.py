@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,19 @@ from negmerge.decoding.preprocess import Preprocess
 from negmerge.errors import DataError
 from negmerge.progress import OnStep, ignore
 
-Read = Callable[[Collection[str]], Iterator[tuple[str, Image.Image]]]
+Named = tuple[str, Image.Image]
+"""A sample's id, and its image with the pixels not yet decoded."""
+
+Read = Callable[[Collection[str]], Iterator[Named]]
 
 _AT_ONCE = 64
-"""Images that are decoded side by side: what a few threads need, and little memory."""
+"""Images that are decoded side by side: what a few threads need."""
+
+_BYTES_AT_ONCE = 512 * 2**20
+"""What the images that are decoded side by side may take together; one that takes more is decoded alone."""
 
 _MAX_PIXELS = Limits().pixels
+"""The most pixels that an image may have, as it comes and on the way to the model's size."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def open_archive(
         index = index_archive(path, limits)
     root = index.root
 
-    def read(ids: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
+    def read(ids: Collection[str]) -> Iterator[Named]:
         for sample_id, content in read_samples(path, ids, root, limits):
             yield sample_id, open_image(sample_id, content, limits.pixels)
 
@@ -88,7 +95,7 @@ def open_torchvision(
     opened = open_named(name, root)
     called = {**opened.words, **(class_names or {})}
 
-    def read(ids: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
+    def read(ids: Collection[str]) -> Iterator[Named]:
         for sample_id in sorted(ids):
             try:
                 image = opened.image(sample_id)
@@ -116,7 +123,7 @@ def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, 
     read = dataset.read(places)
     done = 0
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        while batch := list(islice(read, _AT_ONCE)):
+        for batch in _batches(read, preprocess):
             for (sample_id, _), pixels in zip(batch, pool.map(to_pixels, batch), strict=True):
                 images[places[sample_id]] = pixels
             done += len(batch)
@@ -125,21 +132,45 @@ def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, 
     return Decoded(torch.from_numpy(images), labels, tuple(sample.id for sample in samples))
 
 
-def _to_pixels(preprocess: Preprocess) -> Callable[[tuple[str, Image.Image]], np.ndarray]:
+def _batches(images: Iterator[Named], preprocess: Preprocess) -> Iterator[list[Named]]:
+    """The images in lists that fit into memory, by what their headers say."""
+    batch: list[Named] = []
+    taken = 0
+    for item in images:
+        size = _bytes_of(item[1], preprocess)
+        if batch and (len(batch) == _AT_ONCE or taken + size > _BYTES_AT_ONCE):
+            yield batch
+            batch, taken = [], 0
+        batch.append(item)
+        taken += size
+    if batch:
+        yield batch
+
+
+def _bytes_of(image: Image.Image, preprocess: Preprocess) -> int:
+    """What decoding takes: the file, four bytes for each pixel as it comes, as RGB, and on the way to its size."""
+    file = getattr(image, "fp", None)  # an image that was made of an array has none
+    packed = file.getbuffer().nbytes if isinstance(file, BytesIO) else 0
+    return packed + 4 * (2 * image.width * image.height + preprocess.pixels_on_the_way(*image.size))
+
+
+def _to_pixels(preprocess: Preprocess) -> Callable[[Named], np.ndarray]:
     """A function from (id, image) to uint8 [3, S, S]."""
 
-    def to_pixels(item: tuple[str, Image.Image]) -> np.ndarray:
-        sample_id, image = item
-        short, long = sorted(image.size)
-        if preprocess.fitted**2 * long > _MAX_PIXELS * short:
-            raise DataError(f"{shown(sample_id)} is too narrow: {image.width} × {image.height} pixels")
+    def to_pixels(item: Named) -> np.ndarray:
+        sample_id, given = item
+        if preprocess.pixels_on_the_way(*given.size) > _MAX_PIXELS:
+            raise DataError(f"{shown(sample_id)} is too narrow: {given.width} × {given.height} pixels")
         # A transparent colour changes no pixel on the way to RGB, but Pillow would warn about it.
-        image.info.pop("transparency", None)
+        given.info.pop("transparency", None)
+        image = given
         try:
             for step in preprocess.steps:
                 image = step(image)
         except DAMAGE as error:
             raise DataError(f"{shown(sample_id)} cannot be decoded: {error}") from None
+        finally:
+            given.close()  # or its pixels would stay until the others of the batch are done
         return np.asarray(image).transpose(2, 0, 1)
 
     return to_pixels

@@ -17,8 +17,7 @@ class Preprocess:
     """The evaluation transform of a model: ``steps`` bring any image to ``size`` × ``size`` pixels of RGB.
 
     ``images / 255``, normalised by ``mean`` and ``std``, is what the model then gets. fitted: pixels that the shorter
-    side is brought to while the longer one grows along, so that a very narrow image would fill memory; 0 where
-    the steps do not do so.
+    side is brought to while the longer one grows or shrinks along; 0 where the steps do not do so.
     """
 
     size: int
@@ -26,6 +25,13 @@ class Preprocess:
     std: tuple[float, ...]
     steps: tuple[Step, ...]
     fitted: int = 0
+
+    def pixels_on_the_way(self, width: int, height: int) -> int:
+        """The most pixels that resizing makes of an image: of its rows first, then of all of it."""
+        if not self.fitted:
+            return self.size * max(self.size, height)
+        short = max(1, min(width, height))
+        return max(self.fitted, self.fitted * width // short) * max(self.fitted * height // short, height)
 
 
 def of_open_clip(cfg: PreprocessCfg) -> Preprocess:

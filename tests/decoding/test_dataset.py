@@ -2,7 +2,9 @@
 
 import io
 import tarfile
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,39 @@ def test_an_image_that_resizing_would_blow_up_is_named(tmp_path: Path) -> None:
     dataset = of_images(tmp_path, thin=png(size=(1, 20_000)))
     with pytest.raises(DataError, match=r"'a/thin\.png' is too narrow: 1 × 20000"):
         decode(dataset, dataset.index.samples, of_open_clip(PreprocessCfg(size=224)))
+
+
+def test_an_image_that_squashing_would_blow_up_is_named(tmp_path: Path) -> None:
+    """Squashed to 224 pixels a side, row by row first: 400,000 rows of 224 pixels are as many as an image may have."""
+    dataset = of_images(tmp_path, thin=png(size=(1, 400_000)))
+    with pytest.raises(DataError, match=r"'a/thin\.png' is too narrow: 1 × 400000"):
+        decode(dataset, dataset.index.samples, of_open_clip(PreprocessCfg(size=224, resize_mode="squash")))
+
+
+@pytest.mark.slow
+def test_no_more_images_are_decoded_side_by_side_than_512_mib_hold(tmp_path: Path) -> None:
+    """Eight bytes a pixel: 16 million pixels take 128 MB, so five such images would take more."""
+    content = encoded(Image.new("1", (4000, 4000)))
+    dataset = of_images(tmp_path, **{str(number): content for number in range(5)})
+    seen: list[int] = []
+    decode(dataset, dataset.index.samples, SMALL, lambda done, *_: seen.append(done))
+    assert seen == [4, 6]
+
+
+def test_an_images_pixels_are_let_go_when_the_model_has_its_own(tmp_path: Path) -> None:
+    dataset = open_archive(write_zip(tmp_path / "a", PAIR))
+    given: list[Image.Image] = []
+
+    def read(ids: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
+        for sample_id, image in dataset.read(ids):
+            given.append(image)
+            yield sample_id, image
+
+    decode(replace(dataset, read=read), dataset.index.samples, SMALL)
+    assert len(given) == 2
+    for image in given:
+        with pytest.raises(ValueError, match="closed image"):
+            image.getpixel((0, 0))
 
 
 def test_an_archive_that_changed_after_indexing_is_an_error_not_other_data(tmp_path: Path) -> None:
