@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
@@ -33,7 +34,11 @@ async def read(request: Request, max_bytes: int) -> Document:
         body.extend(chunk)
         if len(body) > max_bytes:
             raise TooLarge(f"a JSON body may have {max_bytes} bytes (NEGMERGE_MAX_BODY_BYTES)")
-    value = parse(bytes(body))
+    return await run_in_threadpool(_document, bytes(body))
+
+
+def _document(body: bytes) -> Document:
+    value = parse(body)
     if not isinstance(value, dict):
         raise Malformed("the body must be a JSON object")
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
@@ -58,7 +63,7 @@ def validated(kind: type[Model], value: Any) -> Model:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        wrong = field_errors(error.errors(), value)
+        wrong = field_errors(error, value)
         detail = "; ".join(f"{field.pointer or '/'}: {field.detail}" for field in wrong)
         raise Invalid(detail, wrong) from None
 

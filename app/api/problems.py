@@ -16,11 +16,10 @@ from starlette.responses import Response
 
 from app import errors
 from negmerge.errors import FieldError, NegmergeError, SelectionError, SpecError
+from negmerge.spec.job import MAX_ERRORS
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:negmerge:problem:"
-MAX_FIELDS = 100
-"""Most wrong fields that one problem tells of."""
 MAX_TEXT = 4_000
 """Most characters of a text in a problem."""
 
@@ -67,7 +66,7 @@ def response(request: Request, error: errors.ServiceError) -> JSONResponse:
         detail=_told(error.detail),
         instance=_told(request.url.path),
         errors=[
-            WrongField(pointer=_told(wrong.pointer), detail=_told(wrong.detail)) for wrong in error.errors[:MAX_FIELDS]
+            WrongField(pointer=_told(wrong.pointer), detail=_told(wrong.detail)) for wrong in error.errors[:MAX_ERRORS]
         ],
     )
     return JSONResponse(problem.model_dump(), error.status, error.headers, MEDIA_TYPE)

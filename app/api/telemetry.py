@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -17,6 +18,9 @@ from app.record.tables import Job, Worker
 
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 """Seconds. Answers take milliseconds, uploads as long as they take."""
+
+
+_METHODS = frozenset(method.value for method in HTTPMethod)
 
 
 class Telemetry:
@@ -41,7 +45,8 @@ class Telemetry:
         return generate_latest(self._registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request was answered."""
+        """One request was answered. Of a method that is none of HTTP's, a client's invention, no name is kept."""
+        method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 

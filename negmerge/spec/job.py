@@ -5,6 +5,7 @@ The sweep's part is in ``sweep``.
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
@@ -27,6 +28,8 @@ from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_
 ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
 
 MAX_REPEATS = 10
+MAX_ERRORS = 100
+"""Most wrong fields that are told of."""
 
 
 Architecture = Annotated[
@@ -280,12 +283,13 @@ def parse(document: Mapping[str, Any]) -> JobSpec:
     try:
         spec = JobSpec.model_validate(document)
     except ValidationError as error:
-        raise SpecError(field_errors(error.errors(), document)) from None
+        raise SpecError(field_errors(error, document)) from None
     return spec
 
 
-def field_errors(errors: list[Any], document: Any) -> list[FieldError]:
-    """pydantic's errors about ``document`` as FieldErrors: JSON pointers (RFC 6901) and plain messages."""
+def field_errors(wrong: ValidationError, document: Any) -> list[FieldError]:
+    """pydantic's errors about ``document``, the first MAX_ERRORS: JSON pointers (RFC 6901) and plain messages."""
+    errors = islice(wrong.errors(include_url=False), MAX_ERRORS)
     return [FieldError(_pointer(error, document), _message(error)) for error in errors]
 
 

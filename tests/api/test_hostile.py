@@ -162,11 +162,11 @@ def test_a_problem_tells_of_the_first_hundred_wrong_fields(api: Api) -> None:
 
 
 def test_a_key_that_is_there_twice_is_named_among_very_many(api: Api) -> None:
-    body = "{" + ",".join(f'"{n}":0' for n in range(200_000)) + ',"199999":0}'
+    body = "{" + ",".join(f'"{n}":0' for n in range(30_000)) + ',"29999":0}'
 
     answer = api.post("/v1/jobs", content=body.encode(), headers={"Content-Type": "application/json"})
 
-    assert "'199999'" in assert_problem(answer, 400, "malformed")["detail"]
+    assert "'29999'" in assert_problem(answer, 400, "malformed")["detail"]
 
 
 @pytest.mark.parametrize("rest", ["%00", "a" * 300, "loop", ""])

@@ -104,6 +104,21 @@ def test_metrics_count_requests_by_route_and_jobs_by_state(api: Api) -> None:
     assert "negmerge_workers 0.0" in text
 
 
+def test_metrics_keep_nothing_that_a_client_invents(api: Api) -> None:
+    def series() -> set[str]:
+        return {line.rpartition(" ")[0] for line in api.get("/metrics").text.splitlines()}
+
+    for method in ("BREW", "WHEN"):
+        api.client.request(method, "/metrics")
+        api.client.request(method, f"/{method}")
+    before = series()
+    assert 'negmerge_http_requests_total{method="other",route="none",status="404"}' in before
+    for number in range(20):
+        api.client.request(f"BREW{number}", "/metrics", headers={"Host": f"h{number}", "User-Agent": f"a{number}"})
+        api.client.request(f"BREW{number}", f"/{number}")
+    assert series() == before
+
+
 def test_metrics_from_elsewhere_need_a_key(api: Api) -> None:
     assert_problem(api.client.get("/metrics"), 401, "unauthorized")  # this client's address is no loopback
     assert api.get("/metrics").status_code == 200
