@@ -222,7 +222,7 @@ def _spread(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_new(out: Path) -> None:
-    if out.exists():
+    if os.path.lexists(out):
         raise CheckpointError(f"{out} exists: choose another --out, or remove it first")
     _check_parent(out)
 

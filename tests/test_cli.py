@@ -353,6 +353,13 @@ def test_run_warns_on_stderr_of_what_a_reader_must_know(negmerge: Command, tmp_p
     assert caveats.ONE_POINT not in done.stdout
 
 
+def test_a_link_to_nothing_is_there_already(negmerge: Command, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    done = negmerge("run", "job.json", "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "exists: choose another --out, or remove it first" in done.stderr
+
+
 def test_run_refuses_a_folder_that_exists(negmerge: Command, tmp_path: Path) -> None:
     done = negmerge("run", tmp_path / "job.json", "--out", tmp_path)
     assert done.returncode == 2

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,8 +104,9 @@ def file_digest(path: Path) -> str:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``: on success synced and renamed onto it, on any error removed.
 
-    Raises CheckpointError where the folder cannot be written to.
+    Raises CheckpointError where the folder cannot be written to, and as ``check_output``.
     """
+    check_output(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with writing(path):
         temporary.touch(exist_ok=False)
@@ -116,6 +118,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path) -> None:
+    """Raise CheckpointError where something else than a file lies at ``path``, which a file would take the place of.
+
+    A link too: the new file would take its place and leave what it leads to as it was.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'no file')}: name the file to write")
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 @contextmanager

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from negmerge.checkpoints.files import atomic_path, writing
+from negmerge.checkpoints.files import atomic_path, check_output, writing
 from negmerge.checkpoints.streams import ModelReader, check_same, in_order
 from negmerge.checkpoints.tensors import Array, float32, is_buffer, is_finite, raw_bytes
-from negmerge.errors import CheckpointError, MergeError, TensorError
+from negmerge.errors import MergeError, TensorError
 from negmerge.formats.headers import encode_header
 from negmerge.memory import keep_freed_memory
 from negmerge.merging.accumulators import CHUNK, State, chunks, empty, fold, trims
@@ -89,8 +89,7 @@ def merge_files(
         raise MergeError("relaxed is negmerge with an agreement below 1: give that")
     options = Merge(agreement=agreement, density=density)
     merging = None if method == SINGLE else summed(method, options)
-    if out.is_dir():
-        raise CheckpointError(f"{out} is a folder: name the file to write")
+    check_output(out)
     with ExitStack() as stack:
         models = [stack.enter_context(ModelReader(Path(path))) for path in (base, *tuned)]
         for model in models[1:]:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import DTYPES, atomic_path, file_digest, load_tensors, placement, save_tensors
+from negmerge.checkpoints.files import (
+    DTYPES,
+    atomic_path,
+    check_output,
+    file_digest,
+    load_tensors,
+    placement,
+    save_tensors,
+)
 from negmerge.checkpoints.tensors import digest
 from negmerge.errors import CheckpointError, TensorError
 
@@ -176,6 +187,42 @@ def test_a_new_file_appears_whole_under_its_name_only(tmp_path: Path) -> None:
         assert temporary.parent == path.parent
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (Path.mkdir, "a folder"),
+        (os.mkfifo, "a pipe"),
+        (_socket, "a socket"),
+        (lambda path: path.symlink_to("/dev/null"), "a link"),
+        (lambda path: path.symlink_to("/dev/stdout"), "a link"),
+        (lambda path: path.symlink_to(path.parent / "nowhere"), "a link"),
+        (lambda path: path.symlink_to(__file__), "a link"),
+    ],
+    ids=["folder", "pipe", "socket", "link to a device", "link to a link", "link to nothing", "link to a file"],
+)
+def test_a_file_takes_the_place_of_nothing_but_a_file(
+    make: Callable[[Path], None], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+    out = Path("out.safetensors")
+    make(out)
+    before = out.lstat()
+    with pytest.raises(CheckpointError, match=rf"^out\.safetensors is {told}: name the file to write$"):
+        save_tensors(WEIGHTS, out)
+    assert os.path.samestat(out.lstat(), before)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_device_is_never_replaced() -> None:
+    with pytest.raises(CheckpointError, match=r"^/dev/null is a device: name the file to write$"):
+        check_output(Path("/dev/null"))  # not save_tensors: it could, where a test runs as root
 
 
 def test_a_new_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:

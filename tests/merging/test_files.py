@@ -1,5 +1,6 @@
 """Merging weight files gives the bits of a job's merge, or a clear error and nothing else."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -300,6 +301,13 @@ def test_no_model_at_all_is_refused(files: Files) -> None:
 def test_a_folder_is_not_overwritten(files: Files) -> None:
     files.out.mkdir()
     with pytest.raises(CheckpointError, match="is a folder"):
+        files.merge()
+
+
+def test_what_is_no_file_is_refused_before_a_model_is_read(files: Files) -> None:
+    os.mkfifo(files.out)
+    files.tuned[0].unlink()
+    with pytest.raises(CheckpointError, match="is a pipe: name the file to write"):
         files.merge()
 
 
