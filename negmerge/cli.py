@@ -17,6 +17,7 @@ from rich.table import Table
 
 from negmerge import __version__
 from negmerge.errors import CheckpointError, DataError, ModelError, NegmergeError, SpecError
+from negmerge.formats import strict_json
 from negmerge.spec.job import MAX_SCALE
 
 T = TypeVar("T")
@@ -250,8 +251,10 @@ def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str
 
 def _read(path: Path, shape: type[T], example: str) -> T:
     try:
-        return TypeAdapter(shape).validate_json(path.read_bytes())
+        return TypeAdapter(shape).validate_python(strict_json.loads(path.read_bytes()))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except strict_json.NotStrict as error:
+        raise DataError(f"{path} should hold JSON such as {example}: {error}") from None
     except ValidationError as error:
         raise DataError(f"{path} should hold JSON such as {example}: {error.errors()[0]['msg']}") from None

@@ -195,8 +195,15 @@ def test_inspect_on_a_pipe_has_one_line_for_each_tensor_however_long_its_name(
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("{", "not a JSON document"), ("[]", "JSON object"), ("[" * 100_000, "not a JSON document"), ("{}", "/sweep")],
-    ids=["cut off", "a list", "deep", "empty"],
+    [
+        ("{", "this is not JSON"),
+        ("[]", "JSON object"),
+        ("[" * 100_000, "nested 32 deep"),
+        ('{"repeats": 1, "repeats": 2}', "the key 'repeats' is there twice"),
+        ('{"repeats": NaN}', "NaN is not a JSON number"),
+        ("{}", "/sweep"),
+    ],
+    ids=["cut off", "a list", "deep", "a key twice", "not a number", "empty"],
 )
 def test_what_is_no_spec_is_refused(negmerge: Command, tmp_path: Path, text: str, word: str) -> None:
     (tmp_path / "job.json").write_text(text)
@@ -212,6 +219,7 @@ def test_a_spec_that_is_not_there_is_named(negmerge: Command, tmp_path: Path) ->
     ("option", "text", "word"),
     [
         ("--class-names", '["three"]', "should hold JSON such as"),
+        ("--class-names", '{"three": "3", "three": "drei"}', "the key 'three' is there twice"),
         ("--class-names", '{"six": "six"}', "no data set has a class named six"),
         ("--templates", '["a digit"]', "'a digit' is no template"),
         ("--templates", '["{} or {}"]', "'{} or {}' is no template"),

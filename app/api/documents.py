@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from app.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
-from app.intake import strict_json
 from negmerge.errors import FieldError
+from negmerge.formats import strict_json
 from negmerge.spec.job import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)

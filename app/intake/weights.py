@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from app.intake import strict_json, zoo
+from app.intake import zoo
 from negmerge.data.archives import archive_members
 from negmerge.data.members import Limits, Member
 from negmerge.errors import ArchiveError, CheckpointError, ModelError
+from negmerge.formats import strict_json
 from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.formats.headers import Header, check_finite, read_header
 

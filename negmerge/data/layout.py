@@ -1,17 +1,20 @@
 """How a data set's files say which class and part they belong to. Names in, samples out; no files, no torch."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 
 from negmerge.data.images import IMAGE_SUFFIXES
 from negmerge.data.members import shown
 from negmerge.errors import ArchiveError
+from negmerge.formats import strict_json
 
 LABEL_SUFFIXES = frozenset({".cls", ".json", ".txt"})
 """Endings of the members that carry a WebDataset sample's class."""
 
 PART_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 """Names of folders (in any case) that say the part."""
+
+MAX_NAME = 200
+"""Most characters of a class's name in a label."""
 
 Row = tuple[str, str, str | None]
 """A sample's id, class and part."""
@@ -28,14 +31,18 @@ def label_of(name: str, content: bytes) -> str | None:
     try:
         text = content.decode().strip()
         if suffix(name) != ".json":
-            return text if text and len(text) <= 200 and text.isprintable() else None
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+            return _class_name(text)
+        document = strict_json.loads(text)
+    except ValueError:
         return None
     if not isinstance(document, dict):
         return None
     label = document.get("label", document.get("class"))
-    return str(label) if isinstance(label, str | int) and str(label).strip() else None
+    return _class_name(str(label).strip()) if isinstance(label, str | int) else None
+
+
+def _class_name(text: str) -> str | None:
+    return text if text and len(text) <= MAX_NAME and text.isprintable() else None
 
 
 def lay_out(names: Collection[str], labels: Mapping[str, str | None]) -> tuple[str, list[Row]]:
@@ -114,7 +121,8 @@ def _webdataset(names: Collection[str], labels: Mapping[str, str | None]) -> Ite
         if key in images:
             raise ArchiveError(f"{shown(name)} and {shown(images[key])} are one sample: keep one image of it")
         if key not in classes:
-            raise ArchiveError(f"{shown(name)} has no label: put {shown(key + '.cls')} with its class beside it")
+            wanted = f"put {shown(key + '.cls')} with its class beside it, at most {MAX_NAME} printable characters"
+            raise ArchiveError(f"{shown(name)} has no label: {wanted}")
         images[key] = name
         yield name, classes[key], _split_part(name)[0]
 

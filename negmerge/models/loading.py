@@ -1,6 +1,5 @@
 """Models in: from a folder of either family, or by the tag of a registry."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from negmerge.checkpoints.files import load_tensors
 from negmerge.errors import ModelError
-from negmerge.formats import open_clip_config, timm_config
+from negmerge.formats import open_clip_config, strict_json, timm_config
 from negmerge.formats.families import TIMM, family_of
 from negmerge.models import classifiers, zero_shot
 from negmerge.models.classifiers import Classifier
@@ -79,13 +78,15 @@ def check_family(model: Network, spec: JobSpec) -> None:
 def read_config(path: Path, check: Callable[[Any], object]) -> dict[str, Any]:
     """Read and judge a model's config. Raises ModelError."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = strict_json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ModelError(
             f"{path.parent} has no {path.name}: give a folder as open_clip saves it, or timm with its config.json"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except strict_json.NotStrict as error:
+        raise ModelError(f"{path}: {error}") from None
     check(config)
     assert isinstance(config, dict)
     return config

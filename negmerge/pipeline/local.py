@@ -1,6 +1,5 @@
 """A spec's references as a command line means them: local folders and archives, torchvision roots, registry tags."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
+from negmerge.formats import strict_json
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import as_asked, check_family, is_linearised, load_model, load_tag
 from negmerge.models.network import Network
@@ -27,11 +27,11 @@ from negmerge.spec.sources import (
 def read_spec(path: Path) -> JobSpec:
     """The job spec in a JSON file. Raises SpecError, also where the file is missing or not a JSON object."""
     try:
-        document = json.loads(path.read_bytes())
+        document = strict_json.loads(path.read_bytes())
     except OSError as error:
         raise SpecError([FieldError("", f"{path} cannot be read: {error.strerror}")]) from None
-    except (ValueError, RecursionError) as error:
-        raise SpecError([FieldError("", f"{path} is not a JSON document: {error}")]) from None
+    except strict_json.NotStrict as error:
+        raise SpecError([FieldError("", f"{path}: {error}")]) from None
     if not isinstance(document, dict):
         raise SpecError([FieldError("", f"{path} should hold a JSON object: a job's spec")])
     return parse(document)

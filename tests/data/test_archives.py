@@ -150,6 +150,29 @@ def test_a_webdataset_label_that_says_nothing_counts_as_missing(tmp_path: Path) 
     assert "'2.png' has no label" in refusal(write_tar(tmp_path / "a.tar", files))
 
 
+@pytest.mark.parametrize("ending", ["cls", "txt", "json"])
+@pytest.mark.parametrize(
+    "label",
+    ["", " ", "a\x1b[31m", "a\nb", "a\u200bb", "a\u202eb", "\ud800", "\0", "a" * 201, "a" * 3_000_000],
+    ids=["none", "white", "escape", "lines", "zero width", "right to left", "surrogate", "NUL", "201", "3 MB"],
+)
+def test_a_webdataset_label_is_judged_alike_wherever_it_stands(ending: str, label: str, tmp_path: Path) -> None:
+    text = json.dumps({"label": label}).encode() if ending == "json" else label.encode(errors="surrogatepass")
+    files = {"1.png": png(), f"1.{ending}": b'{"label": "a"}' if ending == "json" else b"a"}
+    told = refusal(write_tar(tmp_path / "a.tar", {**files, "2.png": png(), f"2.{ending}": text}))
+    assert "'2.png' has no label" in told
+
+
+def test_the_longest_webdataset_label_is_a_class(tmp_path: Path) -> None:
+    files = {
+        "1.png": png(),
+        "1.json": json.dumps({"label": "a" * 200}).encode(),
+        "2.png": png(),
+        "2.json": b'{"label": "b"}',
+    }
+    assert index_archive(write_tar(tmp_path / "a.tar", files)).classes == ("a" * 200, "b")
+
+
 # What is no data set
 
 

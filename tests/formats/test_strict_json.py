@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.intake.strict_json import MAX_KEYS, MAX_VALUES, NotStrict, loads
+from negmerge.formats.strict_json import MAX_KEYS, MAX_VALUES, NotStrict, loads
 
 
 def keys(count: int) -> str:
