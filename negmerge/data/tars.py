@@ -4,15 +4,15 @@
 of the archive, so that a loss would go unnoticed. Here only its header parser is used.
 """
 
-import gzip
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from negmerge.data.gunzip import Gunzipped
 from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name, shown
 from negmerge.errors import ArchiveError
 
@@ -23,6 +23,7 @@ _MAX_EXTENSION = 64 * 2**10
 
 _CUT_OFF = "the archive is cut off or damaged: pack or send it again"
 _NO_ARCHIVE = "the file is not an archive that can be read: pack the folder as zip, tar or tar.gz"
+_OF_ONE_MEMBER = frozenset({b"path", b"linkpath", b"size", b"hdrcharset"})
 _DIRECTORIES = (tarfile.DIRTYPE, b"D")
 
 
@@ -37,7 +38,7 @@ def tar_members(path: Path, limits: Limits) -> Iterator[Member]:
             if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
                 name, size = _pax(stream.extension(header.size), name, size)
             elif header.type == tarfile.XGLTYPE:
-                stream.extension(header.size)  # git's commit id and the like
+                _check_global(stream.extension(header.size))
             elif header.type == tarfile.GNUTYPE_LONGNAME:
                 name = stream.extension(header.size).split(b"\0", 1)[0].decode(errors="surrogateescape")
             else:
@@ -70,7 +71,7 @@ class _Stream:
     def __init__(self, file: BinaryIO, packed: bool, meter: Meter) -> None:
         self.meter = meter
         self._file = file
-        self._source = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+        self._source: Gunzipped | BinaryIO = Gunzipped(file) if packed else file
         self._packed = packed
         self._begun = False
         self._left = 0  # data of the current member that was not read yet
@@ -143,7 +144,7 @@ class _Stream:
     def _some(self, size: int) -> bytes:
         try:
             chunk = self._source.read(size)
-        except (EOFError, OSError, zlib.error) as error:  # gzip's BadGzipFile is an OSError
+        except (EOFError, OSError, zlib.error) as error:
             raise_if_system_failed(error)
             raise ArchiveError(_CUT_OFF) from None
         if self._packed:
@@ -153,15 +154,8 @@ class _Stream:
 
 
 def _pax(data: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
-    """The path and size among pax records (``length key=value\\n``, POSIX.1-2001), else those given."""
-    position = 0
-    while position < len(data):
-        match = re.match(rb"(\d{1,6}) ([^=\n]+)=", data[position : position + 256])
-        length = int(match[1]) if match else 0
-        record = data[position : position + length]
-        if match is None or length <= match.end() or len(record) < length or record[-1:] != b"\n":
-            raise ArchiveError(_CUT_OFF)
-        key, value = match[2], record[match.end() : -1]
+    """The path and size among pax records, else those given."""
+    for key, value in _records(data):
         if key == b"path":
             name = value.decode(errors="surrogateescape")
         elif key == b"size":
@@ -170,5 +164,28 @@ def _pax(data: bytes, name: str | None, size: int | None) -> tuple[str | None, i
             size = int(value)
         elif key.startswith(b"GNU.sparse"):
             raise ArchiveError("the archive holds a sparse file: pack it without --sparse")
-        position += length
     return name, size
+
+
+def _check_global(data: bytes) -> None:
+    """Raise ArchiveError where a header for all members says what one of them is; git's commit id and the like pass.
+
+    Some readers obey such a header and some do not, so no two need to find the same files.
+    """
+    for key, _ in _records(data):
+        if key in _OF_ONE_MEMBER or key.startswith(b"GNU.sparse"):
+            told = shown(key.decode(errors="replace"))
+            raise ArchiveError(f"the archive has a header that gives all its files one {told}: pack it again")
+
+
+def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each pax record (``length key=value\\n``, POSIX.1-2001)."""
+    position = 0
+    while position < len(data):
+        match = re.match(rb"(\d{1,6}) ([^=\n]+)=", data[position : position + 256])
+        length = int(match[1]) if match else 0
+        record = data[position : position + length]
+        if match is None or length <= match.end() or len(record) < length or record[-1:] != b"\n":
+            raise ArchiveError(_CUT_OFF)
+        yield match[2], record[match.end() : -1]
+        position += length

@@ -308,6 +308,21 @@ def test_a_gzip_that_inflates_without_end_is_refused_early_and_in_little_memory(
     assert peak < 24 * 2**20
 
 
+@pytest.mark.parametrize("key", ["path", "size", "linkpath", "hdrcharset", "GNU.sparse.major", "GNU.sparse.realsize"])
+def test_a_header_that_says_of_all_members_what_one_of_them_is_is_refused(key: str, tmp_path: Path) -> None:
+    header = tarfile.TarInfo.create_pax_global_header({key: "1"})
+    path = tmp_path / "a.tar"
+    path.write_bytes(header + write_tar(tmp_path / "plain.tar", PAIR).read_bytes())
+    assert f"a header that gives all its files one '{key}': pack it again" in refusal(path)
+
+
+def test_a_header_with_gits_commit_is_no_harm(tmp_path: Path) -> None:
+    header = tarfile.TarInfo.create_pax_global_header({"comment": "8fc8a24"})
+    plain = write_tar(tmp_path / "plain.tar", PAIR)
+    (tmp_path / "a.tar").write_bytes(header + plain.read_bytes())
+    assert index_archive(tmp_path / "a.tar") == index_archive(plain)
+
+
 def test_an_extended_header_of_any_size_is_not_read_into_memory(tmp_path: Path) -> None:
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, 2**33
