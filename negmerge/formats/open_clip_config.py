@@ -10,6 +10,8 @@ WEIGHTS_FILE = "open_clip_model.safetensors"
 
 VOCABULARY = 49408
 """Words of open_clip's built-in byte-pair vocabulary, the only one that needs no download."""
+MIN_CONTEXT, MAX_CONTEXT = 8, 1024
+"""Words of a prompt, begin and end included. CLIP takes 77, Long-CLIP 248; attention takes memory as their square."""
 MAX_LAYERS = 256
 """Building a model takes a while for each layer; no real one has more."""
 
@@ -48,6 +50,9 @@ def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
     vocabulary = text.get("vocab_size", VOCABULARY)
     if type(vocabulary) is not int or vocabulary < VOCABULARY:
         raise ModelError(f"text_cfg.vocab_size must be {VOCABULARY} or more: the tokenizer has so many words")
+    context = text.get("context_length", 77)
+    if type(context) is not int or not MIN_CONTEXT <= context <= MAX_CONTEXT:
+        raise ModelError(f"text_cfg.context_length must be a whole number from {MIN_CONTEXT} to {MAX_CONTEXT}")
     timm_name = vision.get("timm_model_name", "none")
     if not (isinstance(timm_name, str) and timm_name.replace(".", "_").isidentifier()):
         raise ModelError("vision_cfg.timm_model_name must be a plain name of timm, not an address")

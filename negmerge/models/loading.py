@@ -18,6 +18,9 @@ from negmerge.models.network import Network, check_fit
 from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.spec.job import JobSpec, OpenClipModel
 
+MAX_BESIDE = 256 * 2**20
+"""Bytes of what a model has beside its weights; ViT-B/32 has 24 KB, the most of timm's is 82 MB (swinv2_large)."""
+
 
 def load_model(folder: Path | str, device: str = "cpu") -> Network:
     """Load a folder in open_clip's local-dir format, or in timm's.
@@ -107,11 +110,22 @@ def _zero_shot(config: dict[str, Any], tensors: Mapping[str, Tensor], device: st
     return ZeroShotModel(_filled(tensors, lambda: zero_shot.build(config["model_cfg"])), config, tensors, device)
 
 
+def _check_beside(skeleton: torch.nn.Module) -> None:
+    """Raise ModelError where the config asks for more memory than the weights account for: masks, tables of places."""
+    stored = skeleton.state_dict().keys()
+    beside = {name: tensor.nbytes for name, tensor in skeleton.named_buffers() if name not in stored}
+    if (total := sum(beside.values())) > MAX_BESIDE:
+        largest = max(beside, key=beside.__getitem__)
+        told = f"{total / 2**20:,.0f} MiB of tensors that no weights file holds, {largest!r} above all"
+        raise ModelError(f"the config asks for {told}: at most {MAX_BESIDE // 2**20} MiB are built")
+
+
 def _filled(tensors: Mapping[str, Tensor], build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     """The module with these weights."""
     with torch.device("meta"):  # shapes without memory: a config alone must not be able to fill the machine
         skeleton = build()
     check_fit(tensors, skeleton.state_dict())
+    _check_beside(skeleton)
     module = build()
     module.load_state_dict(tensors)
     return module
