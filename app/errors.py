@@ -16,7 +16,7 @@ ServiceError
 ├── Gone                  410
 │   └── JobDeleted        410  a tombstone is all that is left
 ├── TooLarge              413  over a limit; the detail names it
-├── UnsupportedMedia      415  the Content-Type is not one that this endpoint takes
+├── UnsupportedMedia      415  the Content-Type is not one that this endpoint takes, or there is a Content-Encoding
 ├── RangeNotSatisfiable   416  the range begins after the end
 ├── Invalid               422  well-formed and wrong; ``errors`` points at each field
 │   ├── InvalidSpec            of a job: its shape, or what it refers to
@@ -169,7 +169,7 @@ class TooLarge(ServiceError):
 
 
 class UnsupportedMedia(ServiceError):
-    """The Content-Type is not one that this endpoint takes."""
+    """The Content-Type is not one that this endpoint takes, or the body has a Content-Encoding."""
 
     status = 415
     type = "unsupported-media-type"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from app.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
+from app.intake.uploads import refuse_encoded
 from negmerge.errors import FieldError
 from negmerge.formats import strict_json
 from negmerge.spec.job import field_errors
@@ -29,6 +30,7 @@ async def read(request: Request, max_bytes: int) -> Document:
     """The request's body as a JSON object. Raises UnsupportedMedia, TooLarge and Malformed."""
     if media_type(request) != "application/json":
         raise UnsupportedMedia("send JSON with 'Content-Type: application/json'")
+    refuse_encoded(request)
     body = bytearray()
     async for chunk in request.stream():
         body.extend(chunk)

@@ -1,12 +1,13 @@
 """Jobs: submit (or only estimate), list, look, cancel, delete."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy.orm import Session
 
 from app import errors
@@ -36,6 +37,9 @@ _DRY_RUN: dict[int | str, dict[str, Any]] = {
 }
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
 def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
@@ -43,8 +47,15 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("the time in UTC is outside the years 1 to 9999") from None
 
 
+def _written_out(text: str) -> str:
+    """pydantic would also take a number, as seconds since 1970, and a date with a space."""
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError("write it as RFC 3339 does, such as 2026-11-25T09:30:00Z; a + in a query is %2B")
+    return text
+
+
 Moment = Annotated[
-    Annotated[AwareDatetime, AfterValidator(_in_utc)] | None,
+    Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)] | None,
     Query(description="RFC 3339, such as 2026-11-25T09:30:00Z."),
 ]
 

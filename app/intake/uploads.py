@@ -19,7 +19,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from app.errors import Invalid, Malformed, TooLarge
+from app.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
 from negmerge.errors import FieldError
 
 MAX_FIELD_BYTES = 4 * 2**20
@@ -41,13 +41,23 @@ class Upload:
     fields: dict[str, str]
 
 
+def refuse_encoded(request: Request) -> None:
+    """Raise UnsupportedMedia for a body that is packed for the way (RFC 9110, §8.4): limits are of what is sent."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        detail = f"the body has 'Content-Encoding: {encoding}': send it as it is, without one"
+        raise UnsupportedMedia(detail, headers={"Accept-Encoding": "identity"})
+
+
 @asynccontextmanager
 async def receive(request: Request, folder: Path, max_bytes: int, names: frozenset[str]) -> AsyncIterator[Upload]:
     """Stream the form into a new folder below ``folder``, which is removed at the end of the block.
 
-    names: the text parts that are known besides ``file``. Raises TooLarge before reading where Content-Length
-    says so already, and Malformed or Invalid for a form that is broken, incomplete, or has unknown parts.
+    names: the text parts that are known besides ``file``. Raises UnsupportedMedia, TooLarge before reading where
+    Content-Length says so already, and Malformed or Invalid for a form that is broken, incomplete, or has unknown
+    parts.
     """
+    refuse_encoded(request)
     limit = f"an upload may have {max_bytes} bytes (NEGMERGE_MAX_UPLOAD_BYTES)"
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:

@@ -152,6 +152,46 @@ def test_the_shape_is_judged_before_the_references(api: Api) -> None:
     assert {pointer.split("/")[1] for pointer in pointers(problem)} == {"sweep"}
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "gzip, identity", "x"])
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/models"])
+def test_a_body_that_is_packed_for_the_way_is_415(api: Api, path: str, kind: str, encoding: str) -> None:
+    if path == "/v1/jobs":
+        kind = "application/json"
+    answer = api.post(path, content=b"{}", headers={"Content-Type": kind, "Content-Encoding": encoding})
+
+    problem = assert_problem(answer, 415, "unsupported-media-type")
+    assert problem["detail"] == f"the body has 'Content-Encoding: {encoding.lower()}': send it as it is, without one"
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_a_body_that_is_said_to_be_as_it_is_is_read(api: Api) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "Identity"}
+    assert_problem(api.post("/v1/jobs", content=b"{}", headers=headers), 422, "invalid-spec")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0.5",
+        "0",
+        "1e9",
+        "-1",
+        "1700000000",
+        "2026-11-25",
+        "2026-11-25T09:30:00",
+        "2026-11-25 09:30:00Z",
+        "2026-11-25T09:30Z",
+    ],
+)
+@pytest.mark.parametrize("name", ["created_after", "created_before"])
+def test_a_moment_is_written_out_with_its_zone(api: Api, name: str, moment: str) -> None:
+    problem = assert_problem(api.get(f"/v1/jobs?{name}={moment}"), 422, "invalid-request")
+
+    assert problem["errors"][0]["pointer"].startswith(f"#query/{name}")
+    assert "write it as RFC 3339 does" in problem["detail"]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "state=done", "created_after=yesterday"])
 def test_a_wrong_query_parameter_is_422_and_named(api: Api, query: str) -> None:
     problem = assert_problem(api.get(f"/v1/jobs?{query}"), 422, "invalid-request")
