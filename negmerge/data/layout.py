@@ -1,11 +1,11 @@
 """How a data set's files say which class and part they belong to. Names in, samples out; no files, no torch."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 
 from negmerge.data.images import IMAGE_SUFFIXES
 from negmerge.data.members import shown
 from negmerge.errors import ArchiveError
-from negmerge.formats import strict_json
 
 LABEL_SUFFIXES = frozenset({".cls", ".json", ".txt"})
 """Endings of the members that carry a WebDataset sample's class."""
@@ -32,8 +32,8 @@ def label_of(name: str, content: bytes) -> str | None:
         text = content.decode().strip()
         if suffix(name) != ".json":
             return _class_name(text)
-        document = strict_json.loads(text)
-    except ValueError:
+        document = json.loads(text)  # leniently: of all that stands there only the label is ours to judge
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None

@@ -163,6 +163,14 @@ def test_a_webdataset_label_is_judged_alike_wherever_it_stands(ending: str, labe
     assert "'2.png' has no label" in told
 
 
+@pytest.mark.parametrize(
+    "beside", [b'"score": NaN', b'"caption": "a\\u0000b"', b'"tag": 1, "tag": 2', b'"caption": "\\ud800"'], ids=repr
+)
+def test_what_stands_beside_a_webdataset_label_is_not_judged(beside: bytes, tmp_path: Path) -> None:
+    files = {"1.png": png(), "1.json": b'{"label": "a", ' + beside + b"}", "2.png": png(), "2.json": b'{"label": "b"}'}
+    assert index_archive(write_tar(tmp_path / "a.tar", files)).classes == ("a", "b")
+
+
 def test_the_longest_webdataset_label_is_a_class(tmp_path: Path) -> None:
     files = {
         "1.png": png(),
