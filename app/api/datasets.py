@@ -51,15 +51,19 @@ async def create_dataset(
     if documents.media_type(request) == "multipart/form-data":
         folder = settings.data_dir / "uploads"
         async with uploads.receive(request, folder, settings.max_upload_bytes, _TEXT_PARTS) as upload:
-            form = documents.form(upload.fields, frozenset({"class_names", "templates"}))
-            given = documents.validated(DatasetIn, form)
+            given = await run_in_threadpool(_of_form, upload)
             row = await run_in_threadpool(registrar.upload_dataset, caller, upload, given)
     else:
         document = await documents.read(request, settings.max_body_bytes)
-        given = documents.validated(DatasetIn, document.value)
+        given = await run_in_threadpool(documents.validated, DatasetIn, document.value)
         row = await run_in_threadpool(registrar.register_dataset, caller, given)
     response.headers["Location"] = f"/v1/datasets/{row.id}"
     return schemas.Dataset.of(row)
+
+
+def _of_form(upload: uploads.Upload) -> DatasetIn:
+    form = documents.form(upload.fields, frozenset({"class_names", "templates"}))
+    return documents.validated(DatasetIn, form)
 
 
 @router.get("/datasets", response_model=schemas.Page[schemas.Dataset], responses=documented())

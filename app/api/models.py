@@ -60,7 +60,7 @@ async def create_model(request: Request, response: Response, caller: Caller, ser
             row = await run_in_threadpool(registrar.upload_model, caller, upload)
     else:
         document = await documents.read(request, settings.max_body_bytes)
-        given = documents.validated(ModelIn, document.value)
+        given = await run_in_threadpool(documents.validated, ModelIn, document.value)
         row = await run_in_threadpool(registrar.register_model, caller, given)
     response.headers["Location"] = f"/v1/models/{row.id}"
     return schemas.Model.of(row)

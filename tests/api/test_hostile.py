@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from app.record import steps
+from negmerge.formats.strict_json import MAX_VALUES
 from negmerge.spec.result import PointOutcome
 from tests.support import records
 from tests.support.api_client import CONFIG, Api, assert_problem, digits_zip, pointers, weights, zipped
@@ -159,6 +160,17 @@ def test_a_problem_tells_of_the_first_hundred_wrong_fields(api: Api) -> None:
 
     assert len(problem["errors"]) == 100
     assert len(problem["detail"]) < 5000
+
+
+def test_json_of_more_than_can_be_judged_is_refused_as_a_body_and_as_a_part(api: Api) -> None:
+    text, told = json.dumps([0] * MAX_VALUES), f"JSON may have {MAX_VALUES} values"
+
+    body = api.post("/v1/jobs", content=text.encode(), headers={"Content-Type": "application/json"})
+    assert told in assert_problem(body, 400, "malformed")["detail"]
+
+    part = assert_problem(api.upload_dataset(digits_zip(), templates=text), 422, "invalid-request")
+    assert pointers(part) == ["/templates"]
+    assert told in part["detail"]
 
 
 def test_a_key_that_is_there_twice_is_named_among_very_many(api: Api) -> None:
