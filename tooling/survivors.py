@@ -28,7 +28,8 @@ _CONSOLE = Console(soft_wrap=True, markup=False, highlight=False)
 
 def main(room: str) -> None:
     """Try the survivors again whose names begin with ``room``, and print the table."""
-    states = dict(line.strip().split(": ") for line in _mutmut("results", "--all", "true") if f" {room}" in line)
+    lines = map(str.strip, _mutmut("results", "--all", "true"))
+    states = dict(line.split(": ") for line in lines if line.startswith(room) and ": " in line)
     if left := [name for name, state in states.items() if state not in ("killed", "survived", "timeout")]:
         raise SystemExit(f"{len(left)} mutants have no outcome, {left[0]} for one: run mutmut over them first")
     survivors = sorted(name for name, state in states.items() if state == "survived")

@@ -112,6 +112,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
     try:
         yield temporary
+        check_output(path)  # again: writing may take hours
         with writing(path):
             _sync(temporary)
             temporary.replace(path)

@@ -14,13 +14,11 @@ _GZIP = 31  # zlib's word for: a gzip header, and its checksum at the end
 
 _FREE_MEMBERS = 1000
 _BYTES_A_MEMBER = 4096
+"""What each member beyond those must hold on average, unpacked; bgzip's hold 64 KiB each."""
 
 
 class Gunzipped:
-    """The members of a gzip file one after the other (RFC 1952), with zeros behind each of them as padding.
-
-    More than a thousand members must hold 4 KiB each on average, as those of bgzip and pigz do with many times as much.
-    """
+    """What the members of a gzip file hold, one after the other (RFC 1952); zeros behind each are padding."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -27,11 +27,11 @@ class Preprocess:
     fitted: int = 0
 
     def pixels_on_the_way(self, width: int, height: int) -> int:
-        """The most pixels that resizing makes of an image: of its rows first, then of all of it."""
+        """The most pixels that resizing makes of an image: Pillow brings all its rows to their length first."""
         if not self.fitted:
             return self.size * max(self.size, height)
         short = max(1, min(width, height))
-        return max(self.fitted, self.fitted * width // short) * max(self.fitted * height // short, height)
+        return self.fitted * width // short * max(self.fitted * height // short, height)
 
 
 def of_open_clip(cfg: PreprocessCfg) -> Preprocess:

@@ -14,8 +14,6 @@ from typing import Any, NoReturn
 MAX_DEPTH = 32
 MAX_DIGITS = 300
 """Of a whole number. More than any double has, and few enough for whoever writes them out again."""
-
-
 MAX_VALUES = 250_000
 """Of a whole text; the ids of a quarter of a million samples."""
 MAX_KEYS = 32_768

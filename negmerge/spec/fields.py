@@ -9,9 +9,6 @@ from pydantic_core import PydanticCustomError
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0, le=1e30)]
-NonNegative = Annotated[float, Field(ge=0, le=1e30)]
-"""What multiplies float32 weights or their gradients: one step with more has no float32 result at all."""
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 """A name of something. Not empty, and without NUL, which PostgreSQL stores in no text."""
 

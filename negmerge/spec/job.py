@@ -5,7 +5,6 @@ The sweep's part is in ``sweep``.
 """
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
@@ -289,8 +288,8 @@ def parse(document: Mapping[str, Any]) -> JobSpec:
 
 def field_errors(wrong: ValidationError, document: Any) -> list[FieldError]:
     """pydantic's errors about ``document``, the first MAX_ERRORS: JSON pointers (RFC 6901) and plain messages."""
-    errors = islice(wrong.errors(include_url=False), MAX_ERRORS)
-    return [FieldError(_pointer(error, document), _message(error)) for error in errors]
+    first = wrong.errors(include_url=False)[:MAX_ERRORS]
+    return [FieldError(_pointer(error, document), _message(error)) for error in first]
 
 
 def _pointer(error: Any, document: Any) -> str:

@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from negmerge.spec.fields import NonNegative, Positive, Spec
-from negmerge.spec.sweep import BatchSize, Epochs
+from negmerge.spec.fields import Spec
+from negmerge.spec.sweep import BatchSize, Epochs, LearningRate, WeightDecay
 
 FILE = Path(__file__).with_name("rivals.json")
 
@@ -27,10 +27,10 @@ RETRAIN = "retrain"
 class RivalOptions(Spec):
     """What a rival may be told; whatever is left out is as its file says, mostly as published."""
 
-    learning_rate: Positive | None = None
+    learning_rate: LearningRate | None = None
     epochs: Epochs | None = None
     batch_size: BatchSize | None = None
-    weight_decay: NonNegative | None = None
+    weight_decay: WeightDecay | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     strength: Annotated[float, Field(ge=0, le=1e38)] | None = Field(
         None, description="The one number that the rival has besides; see its file."

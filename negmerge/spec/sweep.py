@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from negmerge.spec.fields import NonNegative, Positive, Seed, Spec, field_error, kind, listed
+from negmerge.spec.fields import Seed, Spec, field_error, kind, listed
 from negmerge.spec.presets import PRESETS
 
 MAX_POINTS = 1023
@@ -26,6 +26,11 @@ Value = TypeVar("Value")
 Values = Annotated[list[Value], Field(min_length=1, max_length=MAX_POINTS)]
 """The values that a hyper-parameter takes, or is drawn from."""
 
+MAX_FACTOR = 1e30
+"""Of what multiplies weights: where one step with more has no float32 result, torch refuses the step itself."""
+
+LearningRate = Annotated[float, Field(gt=0, le=MAX_FACTOR)]
+WeightDecay = Annotated[float, Field(ge=0, le=MAX_FACTOR)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 WarmupSteps = Annotated[int, Field(ge=0, le=10**9)]
@@ -43,8 +48,8 @@ class RandAugment(Spec):
 class HyperParameters(Spec):
     """One point's hyper-parameters. Defaults are the published CLIP ones."""
 
-    learning_rate: Positive = 1e-5
-    weight_decay: NonNegative = 0.1
+    learning_rate: LearningRate = 1e-5
+    weight_decay: WeightDecay = 0.1
     epochs: Epochs = 1
     batch_size: BatchSize = 128
     warmup_steps: WarmupSteps | None = Field(
@@ -60,8 +65,8 @@ class HyperParameters(Spec):
 class Grid(Spec):
     """Values to combine, each with each. Keys are sorted and the last varies fastest."""
 
-    learning_rate: Values[Positive] | None = None
-    weight_decay: Values[NonNegative] | None = None
+    learning_rate: Values[LearningRate] | None = None
+    weight_decay: Values[WeightDecay] | None = None
     epochs: Values[Epochs] | None = None
     batch_size: Values[BatchSize] | None = None
     warmup_steps: Values[WarmupSteps | None] | None = None
@@ -91,8 +96,8 @@ class Grid(Spec):
 class Interval(Spec):
     """Real values between ``low`` and ``high``, uniform, or uniform in the logarithm."""
 
-    low: NonNegative
-    high: NonNegative
+    low: Annotated[float, Field(ge=0, le=MAX_FACTOR)]
+    high: Annotated[float, Field(ge=0, le=MAX_FACTOR)]
     log: bool = False
 
     @model_validator(mode="after")
@@ -112,8 +117,8 @@ class RandomSweep(Spec):
     """``count`` points drawn at random: each hyper-parameter from a list of values or an interval."""
 
     count: Annotated[int, Field(ge=1, le=MAX_POINTS)]
-    learning_rate: Drawn[Positive] | None = None
-    weight_decay: Drawn[NonNegative] | None = None
+    learning_rate: Drawn[LearningRate] | None = None
+    weight_decay: Drawn[WeightDecay] | None = None
     label_smoothing: Drawn[LabelSmoothing] | None = None
     epochs: Values[Epochs] | None = None
     batch_size: Values[BatchSize] | None = None

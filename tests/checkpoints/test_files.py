@@ -220,6 +220,20 @@ def test_a_file_takes_the_place_of_nothing_but_a_file(
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+def test_what_appears_while_a_file_is_written_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+
+    def write() -> None:
+        with atomic_path(out) as temporary:
+            temporary.write_bytes(b"whole")
+            os.mkfifo(out)
+
+    with pytest.raises(CheckpointError, match="is a pipe: name the file to write"):
+        write()
+    assert stat.S_ISFIFO(out.lstat().st_mode)
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_a_device_is_never_replaced() -> None:
     with pytest.raises(CheckpointError, match=r"^/dev/null is a device: name the file to write$"):
         check_output(Path("/dev/null"))  # not save_tensors: it could, where a test runs as root
