@@ -109,3 +109,11 @@ def _trained_state() -> dict[str, torch.Tensor]:
             torch.autograd.backward([functional.cross_entropy(model(pixels[chosen]), labels[chosen])])
             optimizer.step()
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def with_config(folder: Path, to: Path, config: dict[str, Any]) -> Path:
+    """A copy of the folder with another config."""
+    to.mkdir()
+    (to / "config.json").write_text(json.dumps(config))
+    (to / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    return to

@@ -1,0 +1,82 @@
+"""``inspect``, ``convert``, ``evaluate`` and ``--version``: exit status and what they print."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from negmerge import __version__
+from negmerge.checkpoints.files import file_digest
+from tests.support import pico_timm
+from tests.support.command_line import Command, Done, assert_refused
+
+
+def test_the_version_is_told(negmerge: Command) -> None:
+    assert negmerge("--version") == Done(0, f"negmerge {__version__}\n", "")
+
+
+def test_inspect_shows_the_share_of_each_tensor(negmerge: Command, models: Path) -> None:
+    done = negmerge("inspect", models / "a.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert "100.00 %" in done.stdout
+
+
+def test_inspect_on_a_pipe_has_one_line_for_each_tensor_however_long_its_name(
+    negmerge: Command, tmp_path: Path
+) -> None:
+    names = ["t" * 300, "visual.positional_embedding"]
+    save_file({name: torch.ones(2, 3) for name in names}, tmp_path / "long.safetensors")
+    lines = negmerge("inspect", tmp_path / "long.safetensors").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["tensor", *names]
+
+
+def test_evaluate_wants_a_models_folder(negmerge: Command, models: Path) -> None:
+    assert_refused(
+        negmerge("evaluate", models / "a.safetensors", models / "job.json"), "folder in open_clip's or timm's format"
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pickled classifier and its config, in the folder that the command is run in."""
+    config = pico_timm.CONFIGS["resnet18"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.save({"model": pico_timm.module(config).state_dict()}, tmp_path / "checkpoint.pth")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_convert_writes_a_folder_and_prints_its_digest(negmerge: Command, checkpoint: Path) -> None:
+    done = negmerge("convert", "checkpoint.pth", "--config", "config.json", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{file_digest(checkpoint / 'out' / 'model.safetensors')}  out\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["nowhere.pth", "--config", "config.json", "--out", "out"], "no file nowhere.pth"),
+        (["checkpoint.pth", "--config", "nowhere.json", "--out", "out"], "nowhere.json"),
+        (["checkpoint.pth", "--config", "config.json", "--out", "."], "exists"),
+        (["checkpoint.pth", "--config", "config.json", "--out", "no/out"], "no folder no"),
+        (["checkpoint.pth", "--out", "out"], "--config"),
+    ],
+)
+def test_convert_says_in_one_line_what_is_wrong(
+    negmerge: Command, checkpoint: Path, given: list[str], said: str
+) -> None:
+    before = set(checkpoint.iterdir())
+    assert_refused(negmerge("convert", *given), said)
+    assert set(checkpoint.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_the_program_starts_as_a_module(models: Path) -> None:
+    command = [sys.executable, "-m", "negmerge", "inspect", str(models / "missing.safetensors")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,175 @@
+"""``negmerge run``, and ``evaluate`` of what it made: exit status, what they print, what they leave behind."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from negmerge.spec import caveats
+from tests.support import local_job
+from tests.support.command_line import Command, assert_refused
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "this is not JSON"),
+        ("[]", "JSON object"),
+        ("[" * 100_000, "nested 32 deep"),
+        ('{"repeats": 1, "repeats": 2}', "the key 'repeats' is there twice"),
+        ('{"repeats": NaN}', "NaN is not a JSON number"),
+        ("{}", "/sweep"),
+    ],
+    ids=["cut off", "a list", "deep", "a key twice", "not a number", "empty"],
+)
+def test_what_is_no_spec_is_refused(negmerge: Command, tmp_path: Path, text: str, word: str) -> None:
+    (tmp_path / "job.json").write_text(text)
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), word)
+
+
+def test_a_spec_that_is_not_there_is_named(negmerge: Command, tmp_path: Path) -> None:
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), "job.json cannot be read")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "text", "word"),
+    [
+        ("--class-names", '["three"]', "should hold JSON such as"),
+        ("--class-names", '{"three": "3", "three": "drei"}', "the key 'three' is there twice"),
+        ("--class-names", '{"six": "six"}', "no data set has a class named six"),
+        ("--templates", '["a digit"]', "'a digit' is no template"),
+        ("--templates", '["{} or {}"]', "'{} or {}' is no template"),
+        ("--templates", "{", "should hold JSON such as"),
+        ("--templates", None, "cannot be read"),
+    ],
+)
+def test_words_and_templates_that_cannot_be_used_are_told(
+    negmerge: Command, tmp_path: Path, option: str, text: str | None, word: str
+) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path)))
+    if text is not None:
+        (tmp_path / "given.json").write_text(text)
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out", option, tmp_path / "given.json")
+    assert_refused(done, word)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"base_model": {"family": "open_clip", "weights": "nowhere"}}, "no folder here"),
+        ({"base_model": {"family": "open_clip", "weights": "mdl_1"}}, "the service's"),
+        ({"retain": {"uri": "nowhere.zip"}}, "no file or folder nowhere.zip"),
+        ({"retain": {"uri": "https://example.org/a.zip"}}, "fetch it first"),
+        ({"retain": {"dataset": "ds_1"}}, "the service's"),
+        ({"retain": {"uri": __file__}}, __file__),
+    ],
+    ids=["no model", "model id", "no archive", "other host", "data set id", "no archive at all"],
+)
+def test_a_reference_that_leads_nowhere_is_named(
+    negmerge: Command, tmp_path: Path, changes: dict[str, object], word: str
+) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, **changes)))
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), word)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(negmerge: Command, tmp_path: Path, device: str) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path)))
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out", "--device", device)
+    assert_refused(done, device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"])
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    long = {"points": [{"learning_rate": 1e-3, "epochs": 1000, "batch_size": 1}]}
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, sweep=long)))
+    before = set(tmp_path.iterdir())
+    command = [sys.executable, "-m", "negmerge", "run", "job.json", "--out", "out"]
+
+    def as_on_a_terminal() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job would have it ignored
+
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=as_on_a_terminal
+    ) as process:
+        assert process.stderr is not None
+        try:
+            begun = [process.stderr.readline(), process.stderr.readline()]
+            assert begun == ["prepare\n", "point 1/1\n"]
+            assert len(set(tmp_path.iterdir()) - before) == 1  # the folder in the making
+            process.send_signal(number)
+            assert process.wait(60) == status
+        finally:
+            process.kill()
+        assert "Traceback" not in process.stderr.read()
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Command, tmp_path: Path) -> None:
+    spec = tmp_path / "job.json"
+    spec.write_text(json.dumps(local_job.spec_document(tmp_path)))
+    done = negmerge("run", spec, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "NegMerge" in done.stdout
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "unlearned",
+        "merged",
+        "result.json",
+        "report.html",
+        "MODEL_CARD.md",
+    }
+    measured = negmerge("evaluate", tmp_path / "out" / "unlearned", spec)
+    assert json.loads(measured.stdout)["test"] == result["methods"]["negmerge"]["test"]
+
+
+@pytest.mark.slow
+def test_run_warns_on_stderr_of_what_a_reader_must_know(negmerge: Command, tmp_path: Path) -> None:
+    one = {"points": [{"learning_rate": 1e-3, "epochs": 1, "batch_size": 16}]}
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path, sweep=one)))
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"warning: {caveats.ONE_POINT}" in done.stderr.splitlines()
+    assert caveats.ONE_POINT not in done.stdout
+
+
+def test_a_link_to_nothing_is_there_already(negmerge: Command, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    done = negmerge("run", "job.json", "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "exists: choose another --out, or remove it first" in done.stderr
+
+
+def test_run_refuses_a_folder_that_exists(negmerge: Command, tmp_path: Path) -> None:
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "exists" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_wrong_spec_is_told_field_by_field_and_nothing_is_left(negmerge: Command, tmp_path: Path) -> None:
+    spec = tmp_path / "job.json"
+    spec.write_text(json.dumps(local_job.spec_document(tmp_path, scale_search={"keep": 1.5})))
+    done = negmerge("run", spec, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "/scale_search/keep" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_failed_run_leaves_nothing_behind(negmerge: Command, tmp_path: Path) -> None:
+    spec = tmp_path / "job.json"
+    diverging = {"points": [{"learning_rate": 1e6, "epochs": 2, "batch_size": 8}]}
+    spec.write_text(json.dumps(local_job.spec_document(tmp_path, sweep=diverging)))
+    before = set(tmp_path.iterdir())
+    done = negmerge("run", spec, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert set(tmp_path.iterdir()) == before
