@@ -226,7 +226,7 @@ def test_a_step_that_opens_again_has_nothing_of_its_first_life(database: Databas
     attempts = 0 if way == "given back" else 1
     assert (step.state, step.attempts, step.outcome, step.keys) == (StepState.OPEN, attempts, None, [])
     assert (step.started_at, step.finished_at) == (None, None)
-    assert step.cause == (CAUSE if way == "failed" else expected if way == "lost" else None)
+    assert step.cause == (None if way == "given back" else expected)
     assert_is_free(step)
     told = last_event(database, job_id, "step.reopened")
     assert told == {"kind": "point", "index": 0, "attempts": attempts, "cause": expected}
