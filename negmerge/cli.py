@@ -91,6 +91,7 @@ def merge(
     scale: Annotated[float, typer.Option(min=0, max=MAX_SCALE, help="λ; 0 gives the base model back.")] = 1.0,
     agreement: Annotated[float, typer.Option(help="negmerge: share of the models that must agree on a sign.")] = 1.0,
     density: Annotated[float, typer.Option(help="ties: share of each task vector that is kept.")] = 0.2,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing where there is anything to warn of.")] = False,
 ) -> None:
     """Merge fine-tuned models' task vectors and subtract them, streaming: in one pass, for TIES in four."""
     for given in (base, *tuned):
@@ -103,9 +104,13 @@ def merge(
 
     options = {"scale": scale, "agreement": agreement, "density": density}
     with following(Console(stderr=True)) as on_stage:
-        merged = merge_files(base, tuned, out, method=method, **options, on_step=on_stage("merge"))
+        merged = merge_files(base, tuned, out, method=method, **options, strict=strict, on_step=on_stage("merge"))
     if merged.consensus is not None:
         typer.echo(f"{100 * merged.consensus.share:.2f} % of the elements are in consensus")
+    if merged.rounded_away >= 0.0001:
+        typer.echo(f"{100 * merged.rounded_away:.2f} % of the change is lost in rounding")
+    for warning in merged.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{merged.digest}  {out}")
 
 

@@ -8,10 +8,10 @@ the same too.
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,9 +26,12 @@ from negmerge.errors import MergeError, TensorError
 from negmerge.formats.headers import encode_header
 from negmerge.memory import keep_freed_memory
 from negmerge.merging.accumulators import CHUNK, State, chunks, empty, fold, trims
+from negmerge.merging.audit import Look, Tally, doubts
 from negmerge.merging.methods import Balanced, NegMerge, Relaxed, Summed, summed
 from negmerge.merging.partial import SINGLE, consensus_of
+from negmerge.merging.rounding import digits
 from negmerge.merging.trimming import kept, kth_magnitude
+from negmerge.merging.twins import Twins
 from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
 from negmerge.progress import OnStep, Stages, ignore
 from negmerge.spec.job import Merge
@@ -47,10 +50,16 @@ _BURST_BYTES = 8 << 20  # what is sent to disk at once
 
 @dataclass(frozen=True)
 class FileMerge:
-    """What a merge of files gave: ``sha256:…`` of the file, and for negmerge how far the models agreed."""
+    """What a merge of files gave.
+
+    digest: ``sha256:…`` of the file. consensus: for negmerge, how far the models agreed. rounded_away: share of Σ|λτ*|
+    that the rounding to θ₀'s types swallowed. warnings: what a person must know before using the file.
+    """
 
     digest: str
     consensus: Consensus | None
+    rounded_away: float
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ def merge_files(
     scale: float = 1.0,
     agreement: float = 1.0,
     density: float = 0.2,
+    strict: bool = False,
     on_step: OnStep = ignore,
 ) -> FileMerge:
     """Write θ₀ − λ·τ* of the fine-tuned models as one safetensors file, with θ₀'s types and metadata.
@@ -81,7 +91,8 @@ def merge_files(
     (``negmerge.memory``), so that a piece's arrays take the room of the last piece's. Buffers are copied from the base
     model. ``out`` is written atomically, and not touched where anything is wrong: TensorError names a tensor that is
     missing, extra, misshapen, not finite or has a |τ| ≥ 8; CheckpointError a file that cannot be read or written;
-    MergeError a method, an option or a number of models that cannot be merged.
+    MergeError a method, an option or a number of models that cannot be merged, and with ``strict`` whatever would be a
+    warning (``merging.audit``).
     """
     out = Path(out)
     _check_options(method, len(tuned), scale, agreement, density)
@@ -96,7 +107,7 @@ def merge_files(
             check_same(models[0], model)
         keep_freed_memory()
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        merge = _Merge(models[0], models[1:], merging, scale)
+        merge = _Merge(models[0], models[1:], merging, scale, strict)
         size = len(merge.pieces())
         trimmed, balanced = merging is not None and trims(merging.components), isinstance(merging, Balanced)
         stages = Stages(on_step, (1 + 2 * trimmed + balanced) * size)
@@ -128,11 +139,15 @@ def inspect_file(path: Path) -> list[TensorSummary]:
 class _Merge:
     """One merge of open files. merging: None where the only fine-tuned model's τ is τ* (task arithmetic)."""
 
-    def __init__(self, base: ModelReader, tuned: Sequence[ModelReader], merging: Summed | None, scale: float) -> None:
+    def __init__(
+        self, base: ModelReader, tuned: Sequence[ModelReader], merging: Summed | None, scale: float, strict: bool
+    ) -> None:
         self._base = base
         self._tuned = tuned
         self._merging = merging
         self._scale = scale
+        self._strict = strict
+        self._twins = Twins(1 + len(tuned))
         self._floors = [np.float32(0)] * len(tuned)
         self._sizes = {name: size for name, size in base.sizes.items() if not is_buffer(name, base.dtype(name))}
         types = {name: (base.stored(name), shape) for name, shape in base.shapes.items()}
@@ -181,36 +196,58 @@ class _Merge:
         pieces = self.pieces()
         agreed = dict.fromkeys(self._sizes, 0)
         state = hashlib.sha256(self._start)
-        sent = 0
+        total, sent = Tally(), 0
         with atomic_path(out) as temporary, temporary.open("wb") as file:
             with writing(out):
                 file.write(self._start)
             finished = in_order(pool, self._merged, pieces, _AHEAD)
-            for step, ((name, _), (theta, agreeing)) in enumerate(zip(pieces, finished, strict=True), start=1):
-                data = raw_bytes(theta)
+            for step, ((name, _), merged) in enumerate(zip(pieces, finished, strict=True), start=1):
+                data = raw_bytes(merged.theta)
                 with writing(out):
                     file.write(data)
                     sent = _send_to_disk(file, sent)
                 state.update(data)
                 if name in agreed:
-                    agreed[name] += agreeing
+                    agreed[name] += merged.agreeing
+                    total += merged.tally
+                    self._twins.compare(merged.keys)
                 on_step(step, len(pieces), None)
+            warnings = self._doubts(total)
+            if warnings and self._strict:
+                raise MergeError(
+                    f"{'; '.join(warnings)}. Nothing was written: leave out strict to write it all the same"
+                )
         consensus = consensus_of(agreed, self._sizes) if isinstance(self._merging, NegMerge) else None
-        return FileMerge(f"sha256:{state.hexdigest()}", consensus)
+        rounded_away = total.rounded_away if self._scale else 0.0
+        return FileMerge(f"sha256:{state.hexdigest()}", consensus, rounded_away, tuple(warnings))
 
-    def _merged(self, piece: Piece) -> tuple[Tensor, int]:
-        """A piece of θ*, and how many of its elements are in consensus (negmerge)."""
+    def _doubts(self, total: Tally) -> list[str]:
+        """What the merge must not be silent about."""
+        names = [str(model.path) for model in (self._base, *self._tuned)]
+        return doubts(
+            total, self._scale, self._twins.found(), names, self._narrowest([self._base]), self._narrowest(self._tuned)
+        )
+
+    def _narrowest(self, models: Sequence[ModelReader]) -> str:
+        """The type of the fewest digits among the tensors that take part, in the format's words."""
+        types = {model.stored(name): digits(model.dtype(name)) for model in models for name in self._sizes}
+        return min(types, key=lambda stored: types[stored], default="")
+
+    def _merged(self, piece: Piece) -> "_Merged":
+        """A piece of θ*, and what must be told of it."""
         name, span = piece
         theta_0 = self._base.read_finite(name, span)
         if name not in self._sizes:
             for tuned in self._tuned:
                 tuned.read_finite(name, span)
-            return theta_0, 0
+            return _Merged(theta_0)
         agreeing = 0
+        values = float32(theta_0)
+        look = Look(values, theta_0.dtype, self._twins)
         if self._merging is None:
-            merged = self._tau(self._tuned[0], piece, float32(theta_0))
+            merged = self._tau(self._tuned[0], piece, values, look)
         else:
-            state = self._state(self._merging, piece, float32(theta_0))
+            state = self._state(self._merging, piece, values, look)
             if isinstance(self._merging, NegMerge):
                 consensus = self._merging.consensus(state, len(self._tuned))
                 agreeing = int(np.count_nonzero(consensus))
@@ -222,22 +259,36 @@ class _Merge:
             raise TensorError(
                 name, f"leaves the range of {self._base.stored(name)} at scale {self._scale:g}; use a smaller one"
             )
-        return theta, agreeing
+        return _Merged(theta, agreeing, look.tally(theta_0, theta, merged), look.keys)
 
-    def _state(self, merging: Summed, piece: Piece, theta_0: Array) -> State:
+    def _state(self, merging: Summed, piece: Piece, theta_0: Array, look: Look | None = None) -> State:
         """All models' τ on a piece, folded."""
         state = empty(merging.components, theta_0.size, len(self._tuned))
         for tuned, floor in zip(self._tuned, self._floors, strict=True):
-            fold(state, self._tau(tuned, piece, theta_0), floor)
+            fold(state, self._tau(tuned, piece, theta_0, look), floor)
         return state
 
-    def _tau(self, tuned: ModelReader, piece: Piece, theta_0: Array) -> Array:
+    def _tau(self, tuned: ModelReader, piece: Piece, theta_0: Array, look: Look | None = None) -> Array:
         """One model's τ on a piece, checked."""
         tau = tuned.read_float32(*piece)
+        if look:
+            look.at_model(tau, tuned.dtype(piece[0]))
         tau -= theta_0
         if reaches_limit(tau):
             raise TensorError(piece[0], f"is not finite in {tuned.path}, or is {LIMIT:g} or more from the base model")
+        if look:
+            look.at_vector(tau)
         return tau
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """A piece of θ*; of what takes part, also how many elements are in consensus (negmerge) and what a look found."""
+
+    theta: Tensor
+    agreeing: int = 0
+    tally: Tally = field(default_factory=Tally)
+    keys: Mapping[int, int] = field(default_factory=dict)
 
 
 def _send_to_disk(file: BinaryIO, start: int) -> int:

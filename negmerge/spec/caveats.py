@@ -2,7 +2,7 @@
 
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import Duplicates, ResultDocument
-from negmerge.spec.sweep import count
+from negmerge.spec.sweep import count, expand
 
 ONE_POINT = (
     "The pool is a single point: there are no signs to agree on, and the merge is that one fine-tuned model. "
@@ -10,9 +10,13 @@ ONE_POINT = (
 )
 
 
+TOLERABLE = 0.1
+"""The share of a change that rounding may take, or have made, before it is warned of."""
+
+
 def of_spec(spec: JobSpec) -> list[str]:
     """What can be said before any work."""
-    return [ONE_POINT] if count(spec.sweep) == 1 else []
+    return [ONE_POINT] if count(spec.sweep) == 1 else _equal_points(spec)
 
 
 def of_result(document: ResultDocument) -> list[str]:
@@ -36,6 +40,12 @@ def of_result(document: ResultDocument) -> list[str]:
     if document.left_out:
         gone, points = document.left_out, document.points
         found.append(f"{len(gone)} of {len(points)} points diverged and were left out: {', '.join(map(str, gone))}.")
+    found += _equal_points(document.spec)
+    if document.rounded_away > TOLERABLE:
+        found.append(
+            f"{100 * document.rounded_away:.1f} % of the change was lost in rounding to the base model's 16-bit type: "
+            "what is left of it was measured, but from the base model in float32 more can be unlearned."
+        )
     if document.duplicates.count:
         found.append(_duplicates(document.duplicates))
     repeats = len(document.repeats)
@@ -47,6 +57,19 @@ def of_result(document: ResultDocument) -> list[str]:
                 where = f" in repeat {number} of {repeats}" if repeats > 1 else ""
                 found.append(f"{method} has no figures{where}: {figures}")
     return found
+
+
+def _equal_points(spec: JobSpec) -> list[str]:
+    """Points that train the very same model, so that it has more than one vote in the merge."""
+    alike: dict[str, list[str]] = {}
+    for point in expand(spec.sweep):
+        alike.setdefault(f"{point.seed} {point.hyper_parameters.model_dump_json()}", []).append(str(point.index))
+    return [
+        f"Points {', '.join(indexes)} are the same, seed and all: they train one model, which counts {len(indexes)} "
+        "times. Give them seeds of their own, or leave all but one out."
+        for indexes in alike.values()
+        if len(indexes) > 1
+    ]
 
 
 def _duplicates(duplicates: Duplicates) -> str:

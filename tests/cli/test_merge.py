@@ -109,3 +109,25 @@ def test_the_folder_to_write_into_must_be_there(negmerge: Command, models: Path)
 def test_a_tensor_that_is_not_finite_is_named(negmerge: Command, models: Path) -> None:
     save_file({"w": torch.tensor([1.0, float("nan"), 1.0])}, models / "b.safetensors")
     assert_refused(negmerge(*merge_command(models)), "'w'", "b.safetensors")
+
+
+def test_a_warning_is_told_on_stderr_and_with_strict_is_an_error(negmerge: Command, models: Path) -> None:
+    files = [models / "a.safetensors", models / "a.safetensors"]
+    command = ["merge", "--base", models / "base.safetensors", "--tuned", *files, "--out", models / "out.safetensors"]
+    done = negmerge(*command)
+    assert done.returncode == 0
+    assert "warning: " in done.stderr
+    assert "are the same model: it counts 2 times" in done.stderr
+    (models / "out.safetensors").unlink()
+    refused = negmerge(*command, "--strict")
+    assert refused.returncode == 2
+    assert "it counts 2 times. Nothing was written: leave out strict" in refused.stderr
+    assert not (models / "out.safetensors").exists()
+
+
+def test_what_rounding_swallowed_is_told(negmerge: Command, models: Path) -> None:
+    save_file({"w": torch.tensor([1.0, 1.0, 1.0], dtype=torch.bfloat16)}, models / "base.safetensors")
+    for name in ("a", "b"):
+        save_file({"w": torch.tensor([1.001, 1.5, 1.0])}, models / f"{name}.safetensors")
+    done = negmerge(*merge_command(models))
+    assert "0.20 % of the change is lost in rounding" in done.stdout

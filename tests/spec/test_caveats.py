@@ -36,6 +36,23 @@ def test_a_pool_that_shrank_to_one_point_is_said_aloud() -> None:
     assert caveats.ONE_POINT in caveats.of_result(document(left_out=[0, 2, 3]))
 
 
+def test_points_that_train_one_model_are_named() -> None:
+    grid = {"learning_rate": [1e-5, 1e-5], "epochs": [1, 2]}
+    found = caveats.of_spec(parse(results.SPEC | {"sweep": {"grid": grid}}))
+    assert [text.split(" are")[0] for text in found] == ["Points 0, 1", "Points 2, 3"]
+
+
+def test_points_with_seeds_of_their_own_are_not_the_same() -> None:
+    grid = {"learning_rate": [1e-5], "seed": [1, 2]}
+    assert caveats.of_spec(parse(results.SPEC | {"sweep": {"grid": grid}})) == []
+
+
+@pytest.mark.parametrize(("lost", "warned"), [(0.1, 0), (0.11, 1)])
+def test_a_change_that_rounding_took_is_said_aloud(lost: float, warned: int) -> None:
+    found = caveats.of_result(document(rounded_away=lost))
+    assert sum("% of the change was lost in rounding" in text for text in found) == warned
+
+
 @pytest.mark.parametrize(("lowest", "warned"), [(0.1, True), (0.11, False)])
 def test_a_base_model_that_may_be_guessing_is_said_aloud(lowest: float, warned: bool) -> None:
     known = results.figure(16, 100, lowest, 0.25)
