@@ -1,17 +1,56 @@
-"""``make zoo``: ask open_clip and timm what they know, and write it where the API, which has no torch, reads it."""
+"""``make zoo``: ask open_clip and timm what they know, and write it where those read it who load no torch."""
 
+import inspect
 import json
+import re
+import sys
 from importlib.metadata import version
+from types import ModuleType
 
 import open_clip
 import timm
+import timm.models
+import torch
 
 from app.intake.zoo import FILE
+from negmerge.formats.timm_config import ARGUMENTS_FILE
+
+_NOT_OF_A_CONFIG = {"self", "args", "kwargs", "cfg", "device", "dtype"}
+"""Parameters of constructors that no JSON says."""
 
 
 def main() -> None:
-    """Write the file."""
+    """Write both files."""
     FILE.write_text(text(), encoding="utf-8")
+    ARGUMENTS_FILE.write_text(arguments_text(), encoding="utf-8")
+
+
+def arguments_text() -> str:
+    """What the constructors of timm's classifiers take, name → kinds of values: JSON, a name a line, sorted."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("timm.models.")]
+    kinds: dict[str, set[str]] = {}
+    for constructor in (made for module in modules for made in _classifiers(module)):
+        for name, parameter in inspect.signature(constructor).parameters.items():
+            kinds.setdefault(name, set()).update(_kinds(parameter))
+    known = {name: sorted(kinds[name]) for name in sorted(kinds) if kinds[name] and name not in _NOT_OF_A_CONFIG}
+    lines = [f"  {json.dumps(name)}: {json.dumps(found)}" for name, found in known.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _kinds(parameter: inspect.Parameter) -> set[str]:
+    """What JSON may say as this parameter. A layer is called by its name."""
+    annotated = str(parameter.annotation)
+    kinds = set(re.findall(r"\b(bool|int|float|str)\b", annotated))
+    if re.search(r"Callable|Module|Any|Literal", annotated):
+        kinds.add("str")
+    return kinds or {type(parameter.default).__name__} & {"bool", "int", "float", "str"}
+
+
+def _classifiers(module: ModuleType) -> list[type[torch.nn.Module]]:
+    """The classes of a module of timm's that are told how many classes there are."""
+    own = (made for made in vars(module).values() if isinstance(made, type) and made.__module__ == module.__name__)
+    modules = [made for made in own if issubclass(made, torch.nn.Module)]
+    return [made for made in modules if "num_classes" in inspect.signature(made).parameters]
 
 
 def text() -> str:

@@ -27,7 +27,7 @@ FAMILIES = {family.name: family for family in (OPEN_CLIP, TIMM)}
 
 def family_of(config: Any) -> Family:
     """Whose config this is, by the key that only one of them has; it is judged too. Raises ModelError."""
-    if not isinstance(config, dict) or not {"model_cfg", "architecture"} & config.keys():
+    if not isinstance(config, dict) or not {"model_cfg", "architecture", "model_type"} & config.keys():
         raise ModelError(
             'the config has neither "model_cfg" nor "architecture": '
             "give the JSON of an open_clip_config.json, or of timm's config.json"

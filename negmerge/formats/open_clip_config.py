@@ -15,6 +15,16 @@ MIN_CONTEXT, MAX_CONTEXT = 8, 1024
 MAX_LAYERS = 256
 """Building a model takes a while for each layer; no real one has more."""
 
+MAX_SIDE = 1024
+"""Pixels a side; the most of open_clip's is 384."""
+MAX_WIDTH = 16_384
+"""Channels, heads, features; the most of open_clip's is 1,792."""
+MAX_VOCABULARY = 2**20
+"""The most of open_clip's is 901,629."""
+MAX_RATIO = 64
+
+_WIDTHS = ("width", "head_width", "heads", "patch_size", "attn_pooler_queries", "attn_pooler_heads")
+_DROPPED = ("patch_dropout", "timm_drop", "timm_drop_path")
 _CHOICES = {
     "mode": ("RGB",),
     "interpolation": ("bicubic", "bilinear", "random"),
@@ -36,7 +46,11 @@ def check_config(config: Any) -> None:
         raise ModelError('"model_cfg" needs "embed_dim", and objects as "vision_cfg" and "text_cfg"')
     if "multimodal_cfg" in model_cfg:
         raise ModelError("CoCa models are not served: give a model with an image and a text tower")
+    if not _whole(model_cfg.get("embed_dim"), 1, MAX_WIDTH):
+        raise ModelError(f'"model_cfg" needs "embed_dim", a whole number from 1 to {MAX_WIDTH}')
     _check_towers(vision, text)
+    _check_sizes(vision, "vision_cfg")
+    _check_sizes(text, "text_cfg")
     preprocess = config.get("preprocess_cfg", {})
     if not isinstance(preprocess, dict):
         raise ModelError('"preprocess_cfg" must be an object')
@@ -48,10 +62,12 @@ def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
         if text.get(key):
             raise ModelError(f"text_cfg.{key} is not served: only open_clip's own towers and tokenizer are")
     vocabulary = text.get("vocab_size", VOCABULARY)
-    if type(vocabulary) is not int or vocabulary < VOCABULARY:
-        raise ModelError(f"text_cfg.vocab_size must be {VOCABULARY} or more: the tokenizer has so many words")
-    context = text.get("context_length", 77)
-    if type(context) is not int or not MIN_CONTEXT <= context <= MAX_CONTEXT:
+    if not _whole(vocabulary, VOCABULARY, MAX_VOCABULARY):
+        raise ModelError(
+            f"text_cfg.vocab_size must be {VOCABULARY} or more, as many words as the tokenizer has, and at most "
+            f"{MAX_VOCABULARY}"
+        )
+    if not _whole(text.get("context_length", 77), MIN_CONTEXT, MAX_CONTEXT):
         raise ModelError(f"text_cfg.context_length must be a whole number from {MIN_CONTEXT} to {MAX_CONTEXT}")
     timm_name = vision.get("timm_model_name", "none")
     if not (isinstance(timm_name, str) and timm_name.replace(".", "_").isidentifier()):
@@ -61,8 +77,25 @@ def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
             raise ModelError(f"{name}.output_tokens is not served: a tower must give one feature vector")
         layers = tower.get("layers", 12)
         counts = layers if isinstance(layers, list) else [layers]
-        if not all(type(count) is int and 1 <= count <= MAX_LAYERS for count in counts):
+        if not all(_whole(count, 1, MAX_LAYERS) for count in counts):
             raise ModelError(f"{name}.layers must be whole numbers from 1 to {MAX_LAYERS}")
+
+
+def _check_sizes(tower: Mapping[str, Any], name: str) -> None:
+    """Raise ModelError for a size or a share that no real tower has; null leaves it to open_clip."""
+    for key in _WIDTHS:
+        if tower.get(key) is not None and not _whole(tower[key], 1, MAX_WIDTH):
+            raise ModelError(f"{name}.{key} must be a whole number from 1 to {MAX_WIDTH}")
+    side = tower.get("image_size", 224)
+    if not all(_whole(one, 1, MAX_SIDE) for one in (side if isinstance(side, list) else [side])):
+        raise ModelError(f"{name}.image_size must be a whole number from 1 to {MAX_SIDE}: pixels a side")
+    if not _number(ratio := tower.get("mlp_ratio", 4.0)) or not 0 < ratio <= MAX_RATIO:
+        raise ModelError(f"{name}.mlp_ratio must be a number above 0, at most {MAX_RATIO}")
+    if (initial := tower.get("ls_init_value")) is not None and not (_number(initial) and 0 <= initial <= MAX_RATIO):
+        raise ModelError(f"{name}.ls_init_value must be a number from 0 to {MAX_RATIO}")
+    for key in _DROPPED:
+        if (share := tower.get(key)) is not None and not (_number(share) and 0 <= share < 1):
+            raise ModelError(f"{name}.{key} must be a share from 0 to below 1")
 
 
 def _check_preprocess(preprocess: Mapping[str, Any]) -> None:
@@ -71,8 +104,16 @@ def _check_preprocess(preprocess: Mapping[str, Any]) -> None:
         if not isinstance(numbers, list | tuple) or len(numbers) != 3:
             raise ModelError(f"preprocess_cfg.{key} must be a list of three numbers")
         low = 0.0 if key == "mean" else 1e-3
-        if not all(type(number) in (int, float) and low <= number <= 1 for number in numbers):
+        if not all(_number(number) and low <= number <= 1 for number in numbers):
             raise ModelError(f"preprocess_cfg.{key} must hold numbers from {low:g} to 1")
     for key, known in _CHOICES.items():
         if preprocess.get(key, known[0]) not in known:
             raise ModelError(f"preprocess_cfg.{key} must be one of {', '.join(known)}")
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float)

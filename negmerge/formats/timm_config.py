@@ -5,8 +5,12 @@ It is timm's own ``config.json`` (``architecture``, ``num_classes``, ``model_arg
 of small images.
 """
 
+import difflib
+import json
+import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from negmerge.errors import DataError, ModelError
@@ -18,26 +22,23 @@ CIFAR_STEM = "cifar"
 MAX_CLASSES = 100_000
 MAX_NAME = 100
 """Characters of an architecture's name; none of timm's comes near."""
-MAX_SIDE = 4096
-"""Pixels a side; no served model takes more."""
+MAX_SIDE = 1024
+"""Pixels a side; no model of timm's takes more."""
 MAX_BLOCKS = 256
 """Building a model takes a while for each block; no real one has more."""
+MAX_WIDTH = 16_384
+"""Channels, heads, steps: the most of timm's is 10,240."""
+MAX_RATIO = 64
+"""Of one width to another, and of all other fractions but the bases of rotary embeddings."""
+ARGUMENTS_FILE = Path(__file__).with_name("timm_arguments.json")
 
-# What may be said about an architecture: sizes and plain choices. Whatever names a file, a hub or code may not.
 _DEPTHS = ("depth", "depths", "layers")
-_SIZES = (
-    *("img_size", "patch_size", "embed_dim", "channels", "num_heads", "head_dim", "window_size", "stem_width"),
-    *("base_width", "cardinality", "reg_tokens", "block_reduce_first", "down_kernel_size"),
-)
-_NUMBERS = (
-    *("mlp_ratio", "init_values", "drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate"),
-    *("pos_drop_rate", "patch_drop_rate"),
-)
-_SWITCHES = ("qkv_bias", "class_token", "pre_norm", "final_norm", "fc_norm", "avg_down", "replace_stem_pool")
-_WORDS = {
-    "global_pool": ("", "avg", "max", "avgmax", "catavgmax", "token", "map"),
-    "stem_type": ("", "deep", "deep_tiered"),
-}
+_BASES = ("rope_theta", "rope_temperature")
+_MAX_BASE = 10**6
+_MAX_VALUES = 64  # of one argument, all its lists together
+_CHANNELS = 3
+_CALLED = {"bool": "true or false", "int": "whole numbers", "float": "numbers", "str": "a word"}
+_WORD = re.compile(r"\w{0,40}", re.ASCII)
 PREPROCESS = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
 """What timm's ``pretrained_cfg`` says of how images are prepared."""
 _CHOICES = {
@@ -50,6 +51,11 @@ def check_config(config: Any) -> None:
     """Raise ModelError unless this is the config of a classifier that is built from timm's own parts alone."""
     if not isinstance(config, dict):
         raise ModelError("the config must be an object: give the JSON of a timm folder's config.json")
+    if "architecture" not in config and "model_type" in config:
+        raise ModelError(
+            f"the config is one of Hugging Face transformers ({config['model_type']!r:.60}): give the model in "
+            "open_clip's format (open_clip_config.json with open_clip_model.safetensors), or in timm's"
+        )
     check_name(config.get("architecture"))
     classes = config.get("num_classes")
     if not _whole(classes, 1, MAX_CLASSES):
@@ -60,7 +66,7 @@ def check_config(config: Any) -> None:
         if not isinstance(config.get(key, {}), dict):
             raise ModelError(f'"{key}" must be an object')
     for key, value in config.get("model_args", {}).items():
-        _check_argument(key, value)
+        _check_argument(key, value, classes)
     _check_preprocess({key: value for key, value in preprocess_of(config).items() if value is not None})
     names = label_names(config)
     if names is not None and len(set(names)) != classes:
@@ -122,25 +128,69 @@ def outputs_of(config: Mapping[str, Any], classes: Sequence[str], class_words: S
     return found
 
 
-def _check_argument(key: str, value: Any) -> None:
-    """A switch, a word, a number, or a size or a list of sizes."""
-    values = value if isinstance(value, list) else [value]
-    if key in _SWITCHES:
-        allowed, what = isinstance(value, bool), "true or false"
-    elif key in _WORDS:
-        allowed, what = value in _WORDS[key], f"one of {', '.join(map(repr, _WORDS[key]))}"
-    elif key in _NUMBERS:
-        allowed, what = type(value) in (int, float) and isfinite(value) and 0 <= value <= 64, "a number from 0 to 64"
-    elif key in _DEPTHS:
-        allowed = all(_whole(one, 0, MAX_BLOCKS) for one in values) and len(values) <= 8
-        what = f"whole numbers up to {MAX_BLOCKS}, at most 8 of them"
-    elif key in _SIZES:
-        allowed = all(_whole(one, 0, MAX_SIDE) for one in values) and len(values) <= 8
-        what = f"whole numbers up to {MAX_SIDE}, at most 8 of them"
-    else:
-        raise ModelError(f'"model_args" names {key!r}, which is not served: leave it out')
-    if not allowed:
-        raise ModelError(f'"model_args" needs {what} as {key!r}')
+@cache
+def known_arguments() -> dict[str, list[str]]:
+    """What the constructors of timm's models take, name → kinds of values, from ``make zoo``."""
+    known: dict[str, list[str]] = json.loads(ARGUMENTS_FILE.read_text(encoding="utf-8"))
+    return known
+
+
+def _check_argument(key: str, value: Any, classes: Any) -> None:
+    """One of ``model_args``: a switch, a word, a number, or lists of them, of no more than a real model has."""
+    if key not in known_arguments():
+        near = difflib.get_close_matches(key[:MAX_NAME], known_arguments(), 1)
+        hint = f"did you mean {near[0]!r}?" if near else "leave it out"
+        raise ModelError(f'"model_args" names {key[:MAX_NAME]!r}, which no model of timm takes: {hint}')
+    if key == "num_classes" and value != classes:
+        raise ModelError(
+            f'"model_args" has "num_classes" {value!r:.100}, but "num_classes" is {classes}: leave one out'
+        )
+    if key == "in_chans" and value != _CHANNELS:
+        raise ModelError(f'"model_args" has "in_chans" {value!r:.100}: only images of three channels are served')
+    values = _flat(value)
+    if len(values) > _MAX_VALUES:
+        raise ModelError(f'"model_args" has {len(values)} values as {key!r}: at most {_MAX_VALUES} are taken')
+    for one in values:
+        if what := _wanted(key, one):
+            raise ModelError(f'"model_args" needs {what} as {key!r}')
+
+
+def _wanted(key: str, value: Any) -> str:
+    """What this value of an argument should be; nothing where it may be as it is."""
+    kinds, kind = known_arguments()[key], type(value).__name__
+    if value is None or key == "num_classes":
+        return ""
+    if kind not in kinds and not (kind == "int" and "float" in kinds):
+        return " or ".join(_CALLED[kind] for kind in kinds)
+    if kind == "str" and not _WORD.fullmatch(value):
+        return "a plain word of letters, digits and underscores"
+    if kind == "int" and not _least(key) <= value <= _most(key):
+        return f"whole numbers from {_least(key)} to {_most(key)}"
+    if key.endswith(("drop_rate", "drop_path_rate")) and not 0 <= value < 1:
+        return "a number from 0 to below 1"
+    if kind == "float" and not 0 <= value <= _largest_ratio(key):
+        return f"numbers from 0 to {_largest_ratio(key):g}"
+    return ""
+
+
+def _least(key: str) -> int:
+    return -MAX_BLOCKS if key.endswith("indices") else 0
+
+
+def _most(key: str) -> int:
+    """The largest whole number that an argument may be."""
+    if "float" in known_arguments()[key]:
+        return _largest_ratio(key)
+    return MAX_BLOCKS if key in _DEPTHS else MAX_SIDE if key == "img_size" else MAX_WIDTH
+
+
+def _largest_ratio(key: str) -> int:
+    return _MAX_BASE if key in _BASES else MAX_RATIO
+
+
+def _flat(value: Any) -> list[Any]:
+    """The values of lists in lists."""
+    return [one for part in value for one in _flat(part)] if isinstance(value, list) else [value]
 
 
 def _check_preprocess(preprocess: Mapping[str, Any]) -> None:
@@ -156,8 +206,8 @@ def _check_preprocess(preprocess: Mapping[str, Any]) -> None:
         if not all(type(number) in (int, float) and low <= number <= 1 for number in numbers):
             raise ModelError(f'"{key}" must hold numbers from {low:g} to 1')
     crop = preprocess.get("crop_pct", 1.0)
-    if type(crop) not in (int, float) or not 0.1 <= crop <= 1:
-        raise ModelError('"crop_pct" must be a number from 0.1 to 1')
+    if type(crop) not in (int, float) or not 0.1 <= crop <= 1.25:
+        raise ModelError('"crop_pct" must be a number from 0.1 to 1.25')
     for key, known in _CHOICES.items():
         if preprocess.get(key, known[0]) not in known:
             raise ModelError(f'"{key}" must be one of {", ".join(known)}')

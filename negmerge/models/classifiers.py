@@ -62,6 +62,10 @@ class Classifier(Network):
 
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         """The module's own logits; ``head`` is not used."""
+        return self.features(images)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The logits, one for each output of the module's own head."""
         scores: Tensor = self.module(self.pixels(images).contiguous(memory_format=self._memory_format))
         return scores.to(torch.float32)
 
@@ -114,17 +118,21 @@ def build(config: Mapping[str, Any]) -> torch.nn.Module:
     architecture = config["architecture"]
     if not timm.is_model(architecture):
         raise ModelError(f"timm has no architecture {architecture!r}; see timm.list_models()")
-    arguments: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in config.get("model_args", {}).items()
-    }
+    arguments = {key: _as_python(value) for key, value in config.get("model_args", {}).items()}
+    arguments["num_classes"] = config["num_classes"]
     try:
         with torch.random.fork_rng(devices=[]):
-            module: torch.nn.Module = timm.create_model(architecture, num_classes=config["num_classes"], **arguments)
+            module: torch.nn.Module = timm.create_model(architecture, **arguments)
             if config.get("stem") == CIFAR_STEM:
                 _give_cifar_stem(module)
     except UNBUILDABLE as error:
         raise ModelError(f"no {architecture} can be built from the config: {error}") from error
     return module
+
+
+def _as_python(value: Any) -> Any:
+    """Lists as tuples, at any depth, as timm has its arguments."""
+    return tuple(_as_python(one) for one in value) if isinstance(value, list) else value
 
 
 def _give_cifar_stem(module: Any) -> None:
@@ -139,6 +147,7 @@ def _give_cifar_stem(module: Any) -> None:
 def _data_config(module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     """How images are prepared: what the config says, else what timm says of the architecture."""
     size = config.get("model_args", {}).get("img_size")
-    fitting = {"input_size": [3, size, size]} if isinstance(size, int) else {}
+    sides = size if isinstance(size, list) else [size, size]
+    fitting = {"input_size": [3, *sides]} if size else {}
     resolve: Callable[..., dict[str, Any]] = resolve_data_config  # timm has it without types
     return resolve({}, pretrained_cfg=dict(module.pretrained_cfg) | fitting | dict(preprocess_of(config)))

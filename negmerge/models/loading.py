@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from negmerge.checkpoints.files import load_tensors
@@ -12,14 +11,12 @@ from negmerge.errors import ModelError
 from negmerge.formats import open_clip_config, strict_json, timm_config
 from negmerge.formats.families import TIMM, family_of
 from negmerge.models import classifiers, zero_shot
+from negmerge.models.building import black_image, filled, try_out
 from negmerge.models.classifiers import Classifier
 from negmerge.models.linearised import LinearisedModel
-from negmerge.models.network import Network, check_fit
+from negmerge.models.network import Network
 from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.spec.job import JobSpec, OpenClipModel
-
-MAX_BESIDE = 256 * 2**20
-"""Bytes of what a model has beside its weights; ViT-B/32 has 24 KB, the most of timm's is 82 MB (swinv2_large)."""
 
 
 def load_model(folder: Path | str, device: str = "cpu") -> Network:
@@ -103,29 +100,21 @@ def _weights(file: Path) -> dict[str, Tensor]:
 
 
 def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:
-    return Classifier(_filled(tensors, lambda: classifiers.build(config)), config, tensors, device)
+    model = Classifier(filled(tensors, lambda: classifiers.build(config)), config, tensors, device)
+    _look(model)
+    return model
 
 
 def _zero_shot(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> ZeroShotModel:
-    return ZeroShotModel(_filled(tensors, lambda: zero_shot.build(config["model_cfg"])), config, tensors, device)
+    model = ZeroShotModel(filled(tensors, lambda: zero_shot.build(config["model_cfg"])), config, tensors, device)
+    _look(model)
+    try_out(lambda: model.logits(black_image(model), model.head(["word"], ["{}"])), "compare an image with a prompt")
+    return model
 
 
-def _check_beside(skeleton: torch.nn.Module) -> None:
-    """Raise ModelError where the config asks for more memory than the weights account for: masks, tables of places."""
-    stored = skeleton.state_dict().keys()
-    beside = {name: tensor.nbytes for name, tensor in skeleton.named_buffers() if name not in stored}
-    if (total := sum(beside.values())) > MAX_BESIDE:
-        largest = max(beside, key=beside.__getitem__)
-        told = f"{total / 2**20:,.0f} MiB of tensors that no weights file holds, {largest!r} above all"
-        raise ModelError(f"the config asks for {told}: at most {MAX_BESIDE // 2**20} MiB are built")
-
-
-def _filled(tensors: Mapping[str, Tensor], build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """The module with these weights."""
-    with torch.device("meta"):  # shapes without memory: a config alone must not be able to fill the machine
-        skeleton = build()
-    check_fit(tensors, skeleton.state_dict())
-    _check_beside(skeleton)
-    module = build()
-    module.load_state_dict(tensors)
-    return module
+def _look(model: Network) -> None:
+    size = model.preprocess.size
+    try_out(
+        lambda: model.features(black_image(model)),
+        f"look at an image of {size} × {size} pixels, as its config has them",
+    )

@@ -101,6 +101,10 @@ class Network(ABC):
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] → float32 [B, C] on the model's device. Keeps gradients."""
 
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """What logits are made of: uint8 [B, 3, S, S] → float32 [B, D] on the model's device. Keeps gradients."""
+
     def pixels(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] → normalised float32 of the same shape, on the model's device."""
         return images.to(self.device).to(torch.float32).mul_(self._gain).add_(self._offset)

@@ -78,9 +78,14 @@ class ZeroShotModel(Network):
 
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         """Normalised features · head, as CLIP has it: head is float32 [C, D]."""
-        features = self.module.encode_image(self.pixels(images)).to(torch.float32)
+        features = self.features(images)
         with torch.autocast(self.device.type, enabled=False):
             return functional.normalize(features, dim=-1) @ head.to(self.device).T
+
+    def features(self, images: Tensor) -> Tensor:
+        """The image tower's, as they leave it."""
+        features: Tensor = self.module.encode_image(self.pixels(images)).to(torch.float32)
+        return features
 
 
 def load_tag(architecture: str, tag: str, device: str = "cpu") -> ZeroShotModel:

@@ -22,3 +22,39 @@ def test_a_context_as_real_models_have_it_is_taken(length: int) -> None:
 def test_a_context_whose_mask_no_machine_holds_or_no_prompt_fits_is_refused(length: Any) -> None:
     with pytest.raises(ModelError, match=r"^text_cfg\.context_length must be a whole number from 8 to 1024$"):
         check_config(config(context_length=length))
+
+
+@pytest.mark.parametrize(
+    ("tower", "key", "value"),
+    [
+        ("vision_cfg", "width", 10**6),
+        ("vision_cfg", "image_size", 4096),
+        ("vision_cfg", "image_size", [224, 0]),
+        ("vision_cfg", "patch_size", 0),
+        ("vision_cfg", "mlp_ratio", 1e300),
+        ("vision_cfg", "mlp_ratio", 0.0),
+        ("vision_cfg", "mlp_ratio", True),
+        ("vision_cfg", "patch_dropout", 1.0),
+        ("vision_cfg", "ls_init_value", 1e300),
+        ("vision_cfg", "layers", 10**6),
+        ("vision_cfg", "timm_drop", -0.5),
+        ("text_cfg", "width", "wide"),
+        ("text_cfg", "heads", 0),
+        ("text_cfg", "mlp_ratio", 1e300),
+        ("text_cfg", "vocab_size", 10**9),
+        ("text_cfg", "vocab_size", 3),
+    ],
+)
+def test_a_size_that_no_real_tower_has_is_refused_by_its_name(tower: str, key: str, value: Any) -> None:
+    document = config()
+    document["model_cfg"][tower] |= {key: value}
+    with pytest.raises(ModelError, match=rf"^{tower}\.{key} must be"):
+        check_config(document)
+
+
+@pytest.mark.parametrize("dimension", [None, 0, 10**6, "wide", True])
+def test_an_embedding_that_no_real_model_has_is_refused(dimension: Any) -> None:
+    document = config()
+    document["model_cfg"]["embed_dim"] = dimension
+    with pytest.raises(ModelError, match="embed_dim"):
+        check_config(document)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from negmerge.errors import ModelError
+from negmerge.formats.families import family_of
 from negmerge.formats.timm_config import check_config
 from tests.support import pico_timm
 
@@ -13,6 +14,7 @@ from tests.support import pico_timm
 def config_with(path: str, value: Any) -> dict[str, Any]:
     """The pico config with one value, at a dotted path, changed."""
     config = deepcopy(pico_timm.CONFIG)
+    config["model_args"] = dict(config["model_args"])
     *parents, last = path.split(".")
     place = config
     for parent in parents:
@@ -41,6 +43,18 @@ def config_with(path: str, value: Any) -> dict[str, Any]:
         ("model_args.pretrained_cfg", {"url": "x"}, "pretrained_cfg"),
         ("model_args.features_only", True, "features_only"),
         ("model_args.norm_layer", "os.system", "norm_layer"),
+        ("model_args.num_class", 5, "did you mean 'num_classes'"),
+        ("model_args.num_classes", 6, "leave one out"),
+        ("model_args.in_chans", 1, "three channels"),
+        ("model_args.img_size", [16, 10**4], "from 0 to 1024"),
+        ("model_args.embed_dim", 10**5, "from 0 to 16384"),
+        ("model_args.embed_dim", "wide", "whole numbers"),
+        ("model_args.mlp_ratio", 1e300, "from 0 to 64"),
+        ("model_args.mlp_ratio", 65, "from 0 to 64"),
+        ("model_args.drop_rate", 1.0, "below 1"),
+        ("model_args.drop_path_rate", -0.1, "below 1"),
+        ("model_args.crpe_window", {"3": 2}, "no model of timm takes"),
+        ("model_args.channels", [[8] * 9] * 9, "at most 64"),
         ("model_args.layers", [10**9], "layers"),
         ("model_args.channels", [8.5], "channels"),
         ("pretrained_cfg", 3, "pretrained_cfg"),
@@ -64,3 +78,29 @@ def test_a_config_that_asks_for_what_is_not_served_says_which_key(path: str, val
 def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
     with pytest.raises(ModelError, match="object"):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_classes", 5),
+        ("in_chans", 3),
+        ("global_pool", "fast"),
+        ("img_size", [224, 224]),
+        ("rope_temperature", 10_000.0),
+        ("act_layer", "gelu"),
+        ("init_values", None),
+        ("out_features", None),
+    ],
+)
+def test_what_timm_says_of_its_models_is_taken(name: str, value: Any) -> None:
+    check_config(config_with(f"model_args.{name}", value))
+
+
+def test_a_config_of_transformers_is_called_by_its_name() -> None:
+    config = {"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": 512}
+    for judge in (check_config, family_of):
+        with pytest.raises(
+            ModelError, match=r"Hugging Face transformers \('clip'\): give the model in open_clip's format"
+        ):
+            judge(config)

@@ -6,11 +6,16 @@ import timm
 
 from app.intake import zoo
 from negmerge.errors import ModelError
-from tooling.zoo import text
+from negmerge.formats.timm_config import ARGUMENTS_FILE
+from tooling.zoo import arguments_text, text
 
 
 def test_the_list_is_of_the_libraries_that_are_installed() -> None:
     assert zoo.FILE.read_text() == text(), f"{zoo.FILE.name} is old: run `make zoo`"
+
+
+def test_the_arguments_are_those_of_the_timm_that_is_installed() -> None:
+    assert ARGUMENTS_FILE.read_text() == arguments_text(), f"{ARGUMENTS_FILE.name} is old: run `make zoo`"
 
 
 def test_tags_and_architectures_are_open_clips_own() -> None:

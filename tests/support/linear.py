@@ -54,6 +54,9 @@ class Linear(Network):
     def logits(self, images: Tensor, head: Tensor) -> Tensor:
         seen = self.trained_on if self.module.training else self.looked_at
         seen += [tuple(row) for row in images.flatten(1).tolist()]
+        return self.features(images)
+
+    def features(self, images: Tensor) -> Tensor:
         scores: Tensor = self.module(self.pixels(images))
         return scores
 

@@ -48,6 +48,18 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
+def write_folder(folder: Path, **model_cfg: Any) -> Path:
+    """Write a folder of the pico CLIP with these parts of its ``model_cfg`` replaced, with seeded random weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = CONFIG | {"model_cfg": CONFIG["model_cfg"] | model_cfg}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model = open_clip.CLIP(**config["model_cfg"])
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
 def make_archive(path: Path, classes: Sequence[str] = tuple(CLASS_WORDS), per_class: int = 30) -> Path:
     """Write a zip of 16×16 grey PNGs, ``<class>/<number>.png``: the first ``per_class`` of each class."""
     images, labels = digits()
