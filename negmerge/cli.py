@@ -18,6 +18,7 @@ from rich.table import Table
 from negmerge import __version__
 from negmerge.errors import CheckpointError, DataError, ModelError, NegmergeError, SpecError
 from negmerge.formats import strict_json
+from negmerge.naming import visible
 from negmerge.spec.job import MAX_SCALE
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ def run(
         )
     show(result_table(document))
     for warning in document.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"warning: {visible(warning)}", err=True)
     typer.echo(f"Weights, report and result are in {out}")
 
 
@@ -110,7 +111,7 @@ def merge(
     if merged.rounded_away >= 0.0001:
         typer.echo(f"{100 * merged.rounded_away:.2f} % of the change is lost in rounding")
     for warning in merged.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"warning: {visible(warning)}", err=True)
     typer.echo(f"{merged.digest}  {out}")
 
 
@@ -164,14 +165,14 @@ def inspect(
 ) -> None:
     """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
     from negmerge.merging.files import inspect_file
-    from negmerge.report.console import show
+    from negmerge.report.console import plain, show
 
     table = Table("tensor", "type", "shape")
     table.add_column("non-zero", justify="right")
     table.add_column("norm", justify="right")
     for tensor in inspect_file(file):
         shape = "×".join(map(str, tensor.shape)) or "scalar"
-        table.add_row(tensor.name, tensor.dtype, shape, f"{100 * tensor.nonzero:.2f} %", f"{tensor.norm:.4g}")
+        table.add_row(plain(tensor.name), tensor.dtype, shape, f"{100 * tensor.nonzero:.2f} %", f"{tensor.norm:.4g}")
     show(table)
 
 
@@ -202,7 +203,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"negmerge: {' '.join(message.split())}", err=True)
+    typer.echo(f"negmerge: {visible(' '.join(message.split()))}", err=True)
     raise SystemExit(2) from None
 
 

@@ -82,9 +82,9 @@ def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step:
     match ref.source:
         case RegisteredDataset(dataset_id):
             return _registered_dataset(context, claim, dataset_id, on_step)
-        case DatasetUri(uri):
+        case DatasetUri(uri, leave_out):
             path = _fetched(context, claim.job_id, uri, on_step)
-            return open_archive(path, None, {}, DEFAULT_TEMPLATES, context.settings.archive_limits)
+            return open_archive(path, None, {}, DEFAULT_TEMPLATES, context.settings.archive_limits, leave_out)
         case PublishedDataset(name, root):
             local = uris.local_path(root, context.settings)
             if local is None:
@@ -106,7 +106,8 @@ def _registered_dataset(context: WorkerContext, claim: Claim, dataset_id: str, o
             lambda path: _download(context, key, sha256, path, on_step),
         )
         index = Index.from_json(json.loads(context.store.read(row.index_key))) if row.index_key else None
-    return open_archive(path, index, row.class_names, row.templates, context.settings.archive_limits)
+    limits, leave_out = context.settings.archive_limits, row.on_unreadable == "leave_out"
+    return open_archive(path, index, row.class_names, row.templates, limits, leave_out)
 
 
 def is_active(session: Session, job_id: str) -> bool:

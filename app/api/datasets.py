@@ -13,7 +13,7 @@ from app.record import catalog, tables
 
 router = APIRouter(prefix="/v1", tags=["datasets"])
 
-_TEXT_PARTS = frozenset({"name", "class_names", "templates"})
+_TEXT_PARTS = frozenset({"name", "class_names", "templates", "on_unreadable"})
 _BODY = request_body(
     {
         "multipart/form-data": {
@@ -25,6 +25,7 @@ _BODY = request_body(
                     "name": {"type": "string"},
                     "class_names": {"type": "string", "description": "JSON: folder → words of its prompt"},
                     "templates": {"type": "string", "description": "JSON: list of prompts with one {}"},
+                    "on_unreadable": {"type": "string", "enum": ["refuse", "leave_out"]},
                 },
             }
         },

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.record import tables
 from negmerge import __version__
+from negmerge.spec.fields import OnUnreadable
 from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.rivals import rival_names
@@ -55,6 +56,8 @@ class Dataset(BaseModel):
         classes={"zero": 178, "one": 182},
         class_names={"zero": "zero", "one": "one"},
         templates=["a photo of the digit {}."],
+        on_unreadable="refuse",
+        left_out=[],
         created_at=TIME,
     )
 
@@ -67,6 +70,8 @@ class Dataset(BaseModel):
     classes: dict[str, int] | None = Field(description="Class → number of samples.")
     class_names: dict[str, str] = Field(description="Class → words of its prompt, where they differ.")
     templates: list[str]
+    on_unreadable: OnUnreadable
+    left_out: list[str] | None = Field(description="Ids of images that could not be read; null where not known.")
     created_at: datetime
 
     @classmethod
@@ -82,6 +87,8 @@ class Dataset(BaseModel):
             classes=row.classes,
             class_names=row.class_names,
             templates=row.templates,
+            on_unreadable="leave_out" if row.on_unreadable == "leave_out" else "refuse",
+            left_out=row.left_out,
             created_at=row.created_at,
         )
 

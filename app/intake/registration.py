@@ -21,9 +21,12 @@ from app.record.tables import Dataset, Model
 from app.settings import Settings
 from app.store.objects import Store, put_for
 from negmerge.data.archives import Index, index_archive
+from negmerge.data.classes import called
 from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of
+from negmerge.naming import is_seen, shown, visible
+from negmerge.spec.fields import OnUnreadable
 
 Row = TypeVar("Row", Dataset, Model)
 
@@ -34,8 +37,14 @@ def _template(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(max_length=200)]
-Words = Annotated[str, Field(min_length=1, max_length=500)]
+def _seen(text: str) -> str:
+    if not is_seen(text):
+        raise ValueError("must have no characters that cannot be seen")
+    return text
+
+
+Name = Annotated[str, Field(max_length=200), AfterValidator(_seen)]
+Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_seen)]
 Template = Annotated[str, Field(max_length=500), AfterValidator(_template)]
 
 
@@ -55,6 +64,9 @@ class DatasetIn(_In):
     uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     class_names: dict[str, Words] = Field({}, description="Class (folder) → words of its prompt.")
     templates: list[Template] = Field(list(DEFAULT_TEMPLATES), min_length=1, max_length=1000)
+    on_unreadable: OnUnreadable = Field(
+        "refuse", description="Images that cannot be read: refuse the data set, or leave them out by name."
+    )
 
 
 class ModelIn(_In):
@@ -93,12 +105,14 @@ class Registrar:
         if given.uri is not None:
             raise Invalid("an upload has no uri", [FieldError("/uri", "leave it away, or send JSON")])
         try:
-            index = index_archive(upload.path, self._settings.archive_limits)
+            leave_out = given.on_unreadable == "leave_out"
+            index = index_archive(upload.path, self._settings.archive_limits, leave_out=leave_out)
         except DataError as error:
             raise InvalidDataset(str(error), [FieldError("/file", str(error))]) from None
-        if unknown := [name for name in given.class_names if name not in index.classes]:
-            wrong = [FieldError("/class_names", f"{name!r} is no class of the archive") for name in unknown]
-            raise InvalidDataset(f"class_names: {unknown[0]!r} is no class of the archive", wrong)
+        class_names = {called(name, index.classes): words for name, words in given.class_names.items()}
+        if unknown := [name for name in class_names if name not in index.classes]:
+            wrong = [FieldError("/class_names", f"{shown(name)} is no class of the archive") for name in unknown]
+            raise InvalidDataset(f"class_names: {shown(unknown[0])} is no class of the archive", wrong)
         dataset_id = ids.new_id("ds")
         key, index_key = f"datasets/{dataset_id}/archive", f"datasets/{dataset_id}/index.json"
         index_path = upload.path.with_name("index.json")
@@ -108,15 +122,17 @@ class Registrar:
         row = Dataset(
             id=dataset_id,
             tenant=caller.tenant,
-            name=given.name or Path(upload.filename).name[:200] or dataset_id,
+            name=given.name or _file_name(upload) or dataset_id,
             key=key,
             index_key=index_key,
             bytes=upload.size,
             sha256=upload.sha256,
             samples=len(index.samples),
             classes=_counts(index),
-            class_names=given.class_names,
+            class_names=class_names,
             templates=given.templates,
+            on_unreadable=given.on_unreadable,
+            left_out=list(index.left_out),
         )
         return self._record(row, [key, index_key])
 
@@ -132,18 +148,20 @@ class Registrar:
         row = Dataset(
             id=ids.new_id("ds"),
             tenant=caller.tenant,
-            name=given.name or given.uri.rstrip("/").rpartition("/")[2][:200],
+            name=given.name or visible(given.uri.rstrip("/").rpartition("/")[2])[:200],
             uri=given.uri,
             class_names=given.class_names,
             templates=given.templates,
+            on_unreadable=given.on_unreadable,
         )
         return self._record(row, [])
 
     def upload_model(self, caller: Principal, upload: Upload) -> Model:
         """Check and store an uploaded model. Raises InvalidModel."""
         name = upload.fields.get("name")
-        if name is not None and len(name) > 200:
-            raise Invalid("a name has 200 characters at most", [FieldError("/name", "is too long")])
+        if name is not None and not (len(name) <= 200 and is_seen(name)):
+            told = "must have at most 200 characters, all of which can be seen"
+            raise Invalid(f"the name {told}", [FieldError("/name", told)])
         try:
             found = weights.open_upload(upload.path, upload.fields.get("config"), self._settings.max_archive_bytes)
         except NegmergeError as error:
@@ -154,7 +172,7 @@ class Registrar:
         row = Model(
             id=model_id,
             tenant=caller.tenant,
-            name=name or Path(upload.filename).name[:200] or model_id,
+            name=name or _file_name(upload) or model_id,
             family=found.family.name,
             config=found.config,
             key=key,
@@ -171,7 +189,7 @@ class Registrar:
         row = Model(
             id=ids.new_id("mdl"),
             tenant=caller.tenant,
-            name=given.name or source.rstrip("/").rpartition("/")[2][:200],
+            name=given.name or visible(source.rstrip("/").rpartition("/")[2])[:200],
             family=given.family,
             architecture=architecture if isinstance(architecture, str) else None,
             config=architecture if isinstance(architecture, dict) else None,
@@ -216,6 +234,11 @@ def check_source(given: ModelIn, settings: Settings) -> None:
             zoo.check_tag(given.family, architecture, given.weights)
         except ModelError as error:
             raise _wrong("/weights", str(error)) from None
+
+
+def _file_name(upload: Upload) -> str:
+    """What the client calls its file, for a name."""
+    return visible(Path(upload.filename).name)[:200]
 
 
 def _wrong(pointer: str, detail: str) -> InvalidModel:

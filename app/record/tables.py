@@ -91,6 +91,8 @@ class Dataset(Table):
     classes: Mapped[dict[str, Any] | None]  # class → number of samples, in folder order
     class_names: Mapped[dict[str, Any]]  # class → words of the prompt
     templates: Mapped[list[Any]]
+    on_unreadable: Mapped[str] = mapped_column(String(20), server_default="refuse")
+    left_out: Mapped[list[Any] | None]  # ids of images that could not be read, of an upload
     created_at: Mapped[datetime]
 
 

@@ -1,8 +1,8 @@
 """From an archive or a folder to its index: which samples it holds, of which class, in which part. No torch.
 
 Read here: zip, tar, tar.gz and plain folders, with a folder per class at the root or below ``train/``, ``val/``,
-``test/``; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or ``KEY.json``). A single folder around
-everything is stripped. All is read as a stream, nothing is extracted, no link is followed.
+``test/``; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or ``KEY.json``), alone or many in a folder.
+A single folder around everything is stripped. All is read as a stream, nothing is extracted, no link is followed.
 """
 
 import stat
@@ -12,14 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from negmerge.data.images import IMAGE_SUFFIXES, check_image
-from negmerge.data.layout import LABEL_SUFFIXES, label_of, lay_out, suffix
-from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, shown
+from negmerge.data.classes import check_classes
+from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS, DamagedImage, check_image
+from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out, suffix, told_of_format
+from negmerge.data.members import Limits, Member, Meter, ignored, safe_name
 from negmerge.data.tars import tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
+from negmerge.naming import shown
 
 _CHUNK = 256 * 2**10
+_TOLD = 100
+"""Most images that are named after the first that cannot be read."""
+_SHARDS = (".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Sample:
 class Index:
     """What a data set holds: samples sorted by id, class names sorted, both by code point.
 
-    root: the single folder around everything, which the ids go without ("" where there is none).
+    root: the single folder around everything, which the ids go without ("" where there is none). left_out: the ids of
+    images that could not be read.
     most_cut: most samples that may be cut from train for another part, over all classes; None sets no bound. Only
     published data sets have one, which are never stored, so it is no part of the JSON.
     """
@@ -44,49 +50,91 @@ class Index:
     classes: tuple[str, ...]
     root: str = ""
     most_cut: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         numbers = {name: number for number, name in enumerate(self.classes)}
         rows = [[sample.id, numbers[sample.class_name], sample.part] for sample in self.samples]
-        return {"classes": list(self.classes), "root": self.root, "samples": rows}
+        left_out = {"left_out": list(self.left_out)} if self.left_out else {}
+        return {"classes": list(self.classes), "root": self.root, "samples": rows} | left_out
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """What ``as_json`` made."""
         classes = tuple(document["classes"])
         rows = document["samples"]
-        return cls(tuple(Sample(row[0], classes[row[1]], row[2]) for row in rows), classes, document["root"])
+        samples = tuple(Sample(row[0], classes[row[1]], row[2]) for row in rows)
+        return cls(samples, classes, document["root"], left_out=tuple(document.get("left_out", ())))
 
 
-def index_archive(path: Path, limits: Limits = Limits(), verify: bool = True) -> Index:  # noqa: B008 - frozen
+def index_archive(
+    path: Path,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    verify: bool = True,
+    leave_out: bool = False,
+) -> Index:
     """The index of an archive or a folder.
 
     verify: read every file, and check that each image is one. Without it the names alone are looked at (and a
-    WebDataset's labels), which is enough for what was verified before.
+    WebDataset's labels), which is enough for what was verified before. leave_out: images that cannot be read are left
+    out, by name, rather than refused.
     Raises ArchiveError, naming the file and what to do: cut off, damaged, unsafe, over a limit, encrypted, not
-    images, the same name twice, one class only, or nothing at all.
+    images, the same name twice, classes that nobody can tell apart, one class only, or nothing at all.
     """
     names: set[str] = set()
     labels: dict[str, str | None] = {}
+    unreadable: dict[str, str] = {}
     for member in _members(path, limits):
         if member.name in names:
             raise ArchiveError(f"{shown(member.name)} is in the archive twice: remove one of them")
         names.add(member.name)
-        ending = suffix(member.name)
-        if ending in LABEL_SUFFIXES:
-            labels[member.name] = label_of(member.name, member.read())
-        elif verify:
-            content = member.read()
-            if ending in IMAGE_SUFFIXES:
-                check_image(member.name, content, limits.pixels)
-    root, found = lay_out(names, labels)
+        if suffix(member.name) in LABEL_SUFFIXES:
+            labels[member.name] = label_of(member.name, _start(member, MAX_LABEL_BYTES + 1))
+        elif verify and (told := _why_unreadable(member, limits)):
+            unreadable[member.name] = told
+    if unreadable and not leave_out:
+        raise ArchiveError(_told_of(unreadable))
+    root, found = lay_out(names - unreadable.keys(), labels)
     samples = tuple(Sample(*row) for row in sorted(found))
     classes = tuple(sorted({sample.class_name for sample in samples}))
+    check_classes(classes)
     if len(classes) < 2:
         raise ArchiveError(
             f"the data set holds one class only ({shown(classes[0])}): put each class in a folder of its own"
         )
-    return Index(samples, classes, root)
+    prefix = f"{root}/" if root else ""
+    return Index(samples, classes, root, left_out=tuple(sorted(name.removeprefix(prefix) for name in unreadable)))
+
+
+def _why_unreadable(member: Member, limits: Limits) -> str:
+    """Why a picture cannot be read, and what to do; nothing for one that can be, and for what is no picture."""
+    content, ending = member.read(), suffix(member.name)
+    if ending in OTHER_FORMATS:
+        return told_of_format(member.name)
+    if ending in IMAGE_SUFFIXES:
+        try:
+            check_image(member.name, content, limits.pixels)
+        except DamagedImage as error:
+            return str(error)
+    return ""
+
+
+def _told_of(unreadable: Mapping[str, str]) -> str:
+    """All images that cannot be read: the first one's cause, and the names of the others."""
+    first, *others = sorted(unreadable)
+    told = unreadable[first]
+    if others:
+        more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
+        told += f". {len(others)} more cannot be read: {', '.join(map(shown, others[:_TOLD]))}{more}"
+    return f'{told}. "on_unreadable": "leave_out" goes without them'
+
+
+def _start(member: Member, size: int) -> bytes:
+    """The first bytes of a member, of which all are read."""
+    kept = bytearray()
+    for piece in member.open():
+        kept += piece[: size - len(kept)]
+    return bytes(kept)
 
 
 def read_samples(
@@ -115,8 +163,17 @@ def read_samples(
 def _members(path: Path, limits: Limits) -> Iterator[Member]:
     """Each file that counts, of an archive or a folder."""
     if path.is_dir():
-        return _folder_members(path, limits)
+        shards = _shards(path)
+        inside = (member for shard in shards for member in archive_members(shard, limits) if not ignored(member.name))
+        return inside if shards else _folder_members(path, limits)
     return (member for member in archive_members(path, limits) if not ignored(member.name))
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The tars of a folder that holds nothing else, as a WebDataset of many samples is kept; none for any other."""
+    entries = [entry for entry in sorted(folder.iterdir()) if not ignored(entry.name)]
+    plain = all(entry.name.endswith(_SHARDS) and stat.S_ISREG(entry.lstat().st_mode) for entry in entries)
+    return entries if plain else []
 
 
 def archive_members(path: Path, limits: Limits) -> Iterator[Member]:

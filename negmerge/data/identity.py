@@ -15,11 +15,14 @@ def identity(ref: DatasetRef, index: Index) -> DataIdentity:
 
     name: the published name, the ``ds_…`` id, or the last part of the URI; root: the last folder of the root, None
     where there is none; classes, samples: how many there are, samples for each part that the data set itself says
-    (``unsaid``: the parts are cut from these); ids: SHA-256 over the sorted ids, a line each, in UTF-8.
+    (``unsaid``: the parts are cut from these); ids: SHA-256 over the sorted ids, a line each, in UTF-8; left_out:
+    the ids of images that could not be read.
     """
     samples = Counter(sample.part or "unsaid" for sample in index.samples)
     name, root = _called(ref)
+    left_out = {"left_out": list(index.left_out)} if index.left_out else {}
     return DataIdentity(
+        **left_out,
         name=name,
         root=root,
         classes=len(index.classes),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from negmerge.errors import ArchiveError
+from negmerge.naming import shown
 
 MAX_NAME = 1024
 """Longest name of a member, in characters."""
@@ -98,6 +99,8 @@ def safe_name(raw: str) -> str:
 
     Raises ArchiveError for a name that could mean anything but a file below the archive's root.
     """
+    if raw.endswith("/Icon\r") or raw == "Icon\r":  # a Mac's, for a folder with a picture of its own
+        raw = raw[:-1]
     if len(raw) > MAX_NAME:
         raise ArchiveError(f"{shown(raw[:60])}… has a name of more than {MAX_NAME} characters: shorten it")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in raw):
@@ -113,14 +116,16 @@ def safe_name(raw: str) -> str:
 
 
 def ignored(name: str) -> bool:
-    """True for what operating systems leave in archives, and for hidden files and folders."""
-    parts = name.split("/")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].casefold() in (
-        "thumbs.db",
-        "desktop.ini",
-    )
+    """True for what systems and tools leave among pictures, for hidden files and folders, and for a folder's notes."""
+    *folders, last = name.split("/")
+    if any(part.startswith(".") or part in _LEFT_FOLDERS for part in (*folders, last)):
+        return True
+    return last.casefold() in _LEFT_FILES or _NOTES.fullmatch(last.casefold()) is not None
 
 
-def shown(name: str) -> str:
-    """A name for a message, quoted, with what cannot be printed escaped."""
-    return ascii(name) if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in name) else f"'{name}'"
+_LEFT_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "__pycache__", "lost+found")
+_LEFT_FILES = (
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon", "picasa.ini", "zbthumbnail.info"),
+    *("readme", "license", "licence", "copying", "notice", "citation", "changelog"),
+)
+_NOTES = re.compile(r"(readme|licen[cs]e|copying|notice|citation|changelog)([._-].*)?\.(txt|md|rst|html|pdf|cff)")

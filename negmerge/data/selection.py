@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from negmerge.data.archives import Index, Sample
+from negmerge.data.classes import called
 from negmerge.errors import SelectionError
+from negmerge.naming import one_form, shown
 from negmerge.spec.job import DatasetRef, Select
 from negmerge.spec.result import PartCounts, SplitCounts
 
@@ -162,25 +164,29 @@ def _of_classes(parts: Parts, names: Collection[str]) -> Parts:
 
 
 def _classes(names: Sequence[str], index: Index, pointer: str) -> frozenset[str]:
-    for number, name in enumerate(names):
+    found = [called(name, index.classes) for name in names]
+    for number, name in enumerate(found):
         if name not in index.classes:
             near = difflib.get_close_matches(name, index.classes) or index.classes[:10]
             raise SelectionError(
-                f"the data set has no class {name!r}: it has {len(index.classes)}, such as {', '.join(near)}",
+                f"the data set has no class {shown(name)}: it has {len(index.classes)}, such as {', '.join(near)}",
                 f"{pointer}/classes/{number}",
             )
-    return frozenset(names)
+    return frozenset(found)
 
 
 def _listed(select: Select | None, index: Index, pointer: str) -> frozenset[str]:
     """The listed ids, with or without the folder around everything; empty where none are listed."""
     if select is None or select.ids is None:
         return frozenset()
-    samples: Mapping[str, Sample] = {sample.id: sample for sample in index.samples}
+    samples: dict[str, Sample] = {one_form(sample.id): sample for sample in index.samples}
+    samples |= {sample.id: sample for sample in index.samples}  # where two differ by form alone, each is its own
     prefix = f"{index.root}/" if index.root else ""
     found, unknown = set(), []
     for number, given in enumerate(select.ids):
-        sample = samples.get(given) or samples.get(given.removeprefix(prefix))
+        path = given.removeprefix("./")  # as `find .` prints it
+        forms = (given, path, path.removeprefix(prefix))
+        sample = next((samples[form] for form in (*forms, *map(one_form, forms)) if form in samples), None)
         if sample is None:
             unknown.append((number, given))
         elif sample.part in ("validation", "test"):
@@ -211,14 +217,14 @@ def _check_forget(select: Select | None, forgotten: Parts, by_class: bool) -> No
         raise SelectionError("nothing to forget: no training sample is selected", pointer)
     if not by_class:
         return
-    trained = {sample.class_name for sample in forgotten.train}
-    validated = {sample.class_name for sample in forgotten.validation}
+    trained = {one_form(sample.class_name) for sample in forgotten.train}
+    validated = {one_form(sample.class_name) for sample in forgotten.validation}
     for number, name in enumerate((select.classes if select else None) or ()):
-        if name not in trained:
-            raise SelectionError(f"class {name!r} has no training samples", f"{pointer}/classes/{number}")
-        if name not in validated:
+        if one_form(name) not in trained:
+            raise SelectionError(f"class {shown(name)} has no training samples", f"{pointer}/classes/{number}")
+        if one_form(name) not in validated:
             raise SelectionError(
-                f"class {name!r} has no validation samples to choose the scale by: it needs three samples, "
+                f"class {shown(name)} has no validation samples to choose the scale by: it needs three samples, "
                 "or some in val/",
                 f"{pointer}/classes/{number}",
             )

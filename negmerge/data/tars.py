@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from negmerge.data.gunzip import Gunzipped
-from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name
 from negmerge.errors import ArchiveError
+from negmerge.naming import shown
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 256 * 2**10

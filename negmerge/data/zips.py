@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name, shown
+from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name
 from negmerge.errors import ArchiveError
+from negmerge.naming import shown
 
 _FILE_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
 _CHUNK = 256 * 2**10
+_WINDOWS = 0
+"""Of ``create_system`` (APPNOTE 4.4.2.2): MS-DOS, and whatever packs as it did."""
 _MAX_RECORD = 4 * 2**10
 """Largest name, extra field and comment of one entry, together."""
 
@@ -70,14 +73,38 @@ def _checked(entry: zipfile.ZipInfo) -> str:
 
 
 def _decoded_name(entry: zipfile.ZipInfo) -> str:
-    """The name as packed: zipfile's own stops at a NUL, and takes unmarked UTF-8 (macOS) for code page 437."""
+    """The name as packed: zipfile's own stops at a NUL, and takes whatever is unmarked for code page 437.
+
+    What is unmarked is what the Unicode extra field says (APPNOTE 4.6.9), else UTF-8, as a Mac packs it, where it can
+    be that. Not from Windows, whose tools use the encoding of the place: much of GBK could be UTF-8 too.
+    """
     name = entry.orig_filename
-    if not entry.flag_bits & 0x800:
-        try:
-            return name.encode("cp437").decode()
-        except UnicodeError:
-            pass
-    return name
+    if entry.flag_bits & 0x800 or name.isascii():
+        return name
+    packed = name.encode("cp437")
+    if (told := _unicode_extra(entry.extra, packed)) is not None:
+        return told
+    try:
+        return packed.decode("ascii" if entry.create_system == _WINDOWS else "utf-8")
+    except UnicodeDecodeError:
+        called = shown(packed.decode("ascii", "backslashreplace"))
+        raise ArchiveError(
+            f"{called} has a name in an encoding that the archive does not say: pack it again with names in UTF-8, or "
+            "as tar"
+        ) from None
+
+
+def _unicode_extra(extra: bytes, packed: bytes) -> str | None:
+    """The name in the Info-ZIP Unicode Path field, if there is one and it is of this name."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == 0x7075 and field[:5] == struct.pack("<BL", 1, zlib.crc32(packed)):
+            try:
+                return field[5:].decode()
+            except UnicodeDecodeError:
+                return None
+    return None
 
 
 def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter) -> Iterator[bytes]:

@@ -13,11 +13,12 @@ from PIL import Image
 
 from negmerge.data.archives import Index, Sample, index_archive, read_samples
 from negmerge.data.images import DAMAGE, open_image
-from negmerge.data.members import Limits, shown
+from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES, check_templates, class_words
 from negmerge.data.published.reading import open_named
 from negmerge.decoding.preprocess import Preprocess
 from negmerge.errors import DataError
+from negmerge.naming import shown
 from negmerge.progress import OnStep, ignore
 
 Named = tuple[str, Image.Image]
@@ -64,13 +65,16 @@ def open_archive(
     class_names: Mapping[str, str] | None = None,
     templates: Sequence[str] = DEFAULT_TEMPLATES,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    leave_out: bool = False,
 ) -> Dataset:
     """A zip, tar, tar.gz, WebDataset tar or folder; indexed and verified first where ``index`` is None.
+
+    leave_out: as ``index_archive``'s.
 
     Raises ArchiveError, and DataError for class names or templates that do not fit.
     """
     if index is None:
-        index = index_archive(path, limits)
+        index = index_archive(path, limits, leave_out=leave_out)
     root = index.root
 
     def read(ids: Collection[str]) -> Iterator[Named]:

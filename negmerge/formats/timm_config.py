@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from negmerge.errors import DataError, ModelError
+from negmerge.naming import NAME_RULE, is_name, one_form, shown
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -95,8 +96,10 @@ def label_names(config: Mapping[str, Any]) -> list[str] | None:
         return None
     if isinstance(given, dict):  # timm allows output → name
         given = [given.get(str(output)) for output in range(len(given))]
-    if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):
-        raise ModelError('"label_names" must be a list of names, one for each output of the head, in order')
+    if not isinstance(given, list) or not all(isinstance(name, str) and is_name(name) for name in given):
+        raise ModelError(
+            f'"label_names" must be a list of names ({NAME_RULE}), one for each output of the head, in order'
+        )
     return given
 
 
@@ -114,14 +117,14 @@ def outputs_of(config: Mapping[str, Any], classes: Sequence[str], class_words: S
                 'say in the config\'s "label_names" which output is which'
             )
         return list(range(size))
-    places = {name: output for output, name in enumerate(names)}
+    places = {one_form(name): output for output, name in enumerate(names)}
     found = []
     for name, words in zip(classes, class_words, strict=True):
-        output = places.get(name, places.get(words))
+        output = places.get(one_form(name), places.get(one_form(words)))
         if output is None:
             more = f" and {size - 10} more" if size > 10 else ""
             raise DataError(
-                f"the classifier has no output for the class {name!r}: its label_names are "
+                f"the classifier has no output for the class {shown(name)}: its label_names are "
                 f"{', '.join(names[:10])}{more}"
             )
         found.append(output)

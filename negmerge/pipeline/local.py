@@ -96,11 +96,11 @@ def open_dataset(ref: DatasetRef, templates: Sequence[str] | None = None) -> Dat
             raise DataError(f"{dataset_id} is the service's: here, give uri (a local path) or torchvision")
         case PublishedDataset(name, root):
             return open_torchvision(name, Path(root), templates=templates)
-        case DatasetUri(uri):
-            return _open_local(uri, DEFAULT_TEMPLATES if templates is None else templates)
+        case DatasetUri(uri, leave_out):
+            return _open_local(uri, leave_out, DEFAULT_TEMPLATES if templates is None else templates)
 
 
-def _open_local(uri: str, templates: Sequence[str]) -> Dataset:
+def _open_local(uri: str, leave_out: bool, templates: Sequence[str]) -> Dataset:
     local = uri.removeprefix("file://")
     if "://" in local:
         raise DataError(f"{local} is not on this machine: fetch it first, then give its path as uri")
@@ -108,7 +108,7 @@ def _open_local(uri: str, templates: Sequence[str]) -> Dataset:
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     try:
-        return open_archive(path, templates=templates)
+        return open_archive(path, templates=templates, leave_out=leave_out)
     except ArchiveError as error:
         raise ArchiveError(f"{path}: {error}") from None
 

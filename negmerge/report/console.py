@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from negmerge.naming import visible
 from negmerge.progress import OnStep
 from negmerge.report.pages import percent
 from negmerge.report.summary import rows
@@ -84,6 +86,11 @@ def show(table: Table) -> None:
 
 def _unbounded(console: Console) -> ConsoleOptions:
     return console.options.update(width=sys.maxsize)
+
+
+def plain(text: str) -> Text:
+    """Text of others for a table: no markup of ours in it is obeyed, and what cannot be seen is escaped."""
+    return Text(visible(text))
 
 
 def result_table(document: ResultDocument) -> Table:

@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from negmerge.report import plots
+from negmerge.report import escape, plots
 from negmerge.report.summary import compared, forget_part, hyper_parameters, label, rows
 from negmerge.spec.result import FigureRecord, ResultDocument
 
@@ -55,10 +55,12 @@ def _render(template: str, document: ResultDocument, **more: Any) -> str:
         loader=PackageLoader("negmerge.report"),
         autoescape=select_autoescape(["html.jinja"]),
         undefined=StrictUndefined,
+        finalize=escape.seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "with_interval": with_interval, "hyper_parameters": hyper_parameters}
+    environment.filters |= {"markdown": escape.markdown, "code": escape.code}
     return environment.get_template(template).render(
         result=document,
         rows=rows(document),

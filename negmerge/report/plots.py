@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from negmerge.merging.methods import METHODS, NegMerge, Relaxed, TaskArithmetic
+from negmerge.naming import visible
 from negmerge.report.summary import forget_part, label
 from negmerge.spec.result import Measured, MethodRow, ResultDocument
 
@@ -88,7 +89,7 @@ def consensus_by_layer(document: ResultDocument) -> str:
             axes.plot(shares, [row] * len(shares), "o", color=NegMerge.colour, ms=5, alpha=0.65)
             axes.plot([sum(shares) / len(shares)], [row], "|", color="#222222", ms=14, mew=2)
         axes.axvline(document.consensus.share, color=Relaxed.colour, lw=1.2)
-        axes.set_yticks(range(len(layers)), list(layers))
+        axes.set_yticks(range(len(layers)), list(map(visible, layers)), parse_math=False)
         axes.invert_yaxis()
         axes.set(xlabel="share of elements on whose sign every run agrees", xlim=(-0.02, 1.02))
         axes.xaxis.set_major_formatter(PercentFormatter(1))

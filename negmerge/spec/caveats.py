@@ -1,5 +1,6 @@
 """What a reader must know before a job's figures: the ``warnings`` of a dry run and of a result. No torch."""
 
+from negmerge.naming import visible
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import Duplicates, ResultDocument
 from negmerge.spec.sweep import count, expand
@@ -41,6 +42,7 @@ def of_result(document: ResultDocument) -> list[str]:
         gone, points = document.left_out, document.points
         found.append(f"{len(gone)} of {len(points)} points diverged and were left out: {', '.join(map(str, gone))}.")
     found += _equal_points(document.spec)
+    found += _left_out(document)
     if document.rounded_away > TOLERABLE:
         found.append(
             f"{100 * document.rounded_away:.1f} % of the change was lost in rounding to the base model's 16-bit type: "
@@ -72,10 +74,24 @@ def _equal_points(spec: JobSpec) -> list[str]:
     ]
 
 
+def _left_out(document: ResultDocument) -> list[str]:
+    """The images that could not be read: whoever asked for them to be forgotten must know."""
+    sides = {"forget": document.data.forget, "retain": document.data.retain}
+    told: dict[str, list[str]] = {}
+    for side, data in sides.items():
+        if data.left_out and data.left_out not in told.values():
+            told[side] = data.left_out
+    return [
+        f"{len(ids)} images of the data set of {side} cannot be read and were left out, first {visible(ids[0])}."
+        for side, ids in told.items()
+    ]
+
+
 def _duplicates(duplicates: Duplicates) -> str:
     count, first = duplicates.count, duplicates.examples[0]
     kept = "1 kept image is" if count == 1 else f"{count} kept images are"
     return (
-        f"{kept} pixel for pixel also among the forgotten ones, first {first.retain} as {first.forget}: such a "
+        f"{kept} pixel for pixel also among the forgotten ones, first {visible(first.retain)} as "
+        f"{visible(first.forget)}: such a "
         "picture is counted on both sides. Take it out of one, or name one data set on both sides."
     )

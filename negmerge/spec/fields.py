@@ -1,7 +1,7 @@
 """What all parts of the spec are made of: the base class, constrained types, errors about one field."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -9,6 +9,8 @@ from pydantic_core import PydanticCustomError
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(gt=0, le=1)]
+OnUnreadable = Literal["refuse", "leave_out"]
+"""What becomes of images of a data set that cannot be read."""
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 """A name of something. Not empty, and without NUL, which PostgreSQL stores in no text."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.spec.fields import Accuracy, Seed, Share, Spec, Text, field_error, kind, listed
+from negmerge.spec.fields import Accuracy, OnUnreadable, Seed, Share, Spec, Text, field_error, kind, listed
 from negmerge.spec.methods import METHOD_NAMES, MethodName, needs_kept_vectors
 from negmerge.spec.published_sets import KNOWN, unknown
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
@@ -113,6 +113,9 @@ class DatasetRef(Spec):
     uri: Text | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
     torchvision: Text | None = Field(None, description=f"A published data set by name, with `root`: {listed(KNOWN)}.")
     root: Text | None = Field(None, description="The folder that its files lie in, on the worker.")
+    on_unreadable: OnUnreadable | None = Field(
+        None, description="With `uri`: images that cannot be read are refused, or left out by name."
+    )
     select: Select | None = None
 
     @field_validator("torchvision")
@@ -129,6 +132,8 @@ class DatasetRef(Spec):
             raise ValueError(f"give exactly one of dataset, uri and torchvision, not {listed(given)}")
         if (self.torchvision is None) != (self.root is None):
             raise field_error("root", "torchvision and root belong together: give both or neither")
+        if self.on_unreadable is not None and self.uri is None:
+            raise field_error("on_unreadable", "is for a uri: a ds_… has its own from its upload or registration")
         return self
 
     @property
@@ -137,7 +142,7 @@ class DatasetRef(Spec):
         if self.dataset is not None:
             return RegisteredDataset(self.dataset)
         if self.uri is not None:
-            return DatasetUri(self.uri)
+            return DatasetUri(self.uri, self.on_unreadable == "leave_out")
         assert self.torchvision is not None
         assert self.root is not None  # the two belong together
         return PublishedDataset(self.torchvision, self.root)

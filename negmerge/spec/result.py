@@ -244,6 +244,9 @@ class DataIdentity(Record):
     classes: int
     samples: dict[str, int]
     ids: str = Field(description="SHA-256 over the sorted ids.")
+    left_out: list[str] | None = Field(
+        None, description="The ids of images that could not be read, where there are any."
+    )
 
 
 class DataIdentities(Record):

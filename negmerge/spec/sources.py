@@ -72,9 +72,10 @@ class RegisteredDataset:
 
 @dataclass(frozen=True)
 class DatasetUri:
-    """An archive or a folder, by a URI or a path."""
+    """An archive or a folder, by a URI or a path. leave_out: images that cannot be read are left out, not refused."""
 
     uri: str
+    leave_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,29 @@ def test_the_parts_of_a_form_may_come_in_any_order(api: Api) -> None:
     assert (answer.json()["name"], answer.json()["templates"]) == ("later", ["{}!"])
 
 
+def with_broken_images() -> bytes:
+    """Two classes with an image each that is cut off, and two that are whole."""
+    return zipped({**{f"{name}/{n}.png": png(n) for name in "ab" for n in range(2)}, "a/x.jpg": b"", "b/y.avif": b"x"})
+
+
+def test_images_that_cannot_be_read_are_all_named(api: Api) -> None:
+    problem = assert_problem(api.upload_dataset(with_broken_images()), 422, "invalid-dataset")
+    assert "'a/x.jpg' is empty" in problem["detail"]
+    assert "'b/y.avif'" in problem["detail"]
+
+
+def test_they_are_left_out_and_listed_where_that_is_asked_for(both: Api) -> None:
+    answer = both.upload_dataset(with_broken_images(), on_unreadable="leave_out")
+    assert (answer.status_code, answer.json()["left_out"]) == (201, ["a/x.jpg", "b/y.avif"])
+    assert answer.json()["samples"] == 4
+    assert both.get(answer.headers["location"]).json() == answer.json()
+
+
+def test_what_becomes_of_them_is_one_of_two_words(api: Api) -> None:
+    problem = assert_problem(api.upload_dataset(with_broken_images(), on_unreadable="ignore"), 422, "invalid-request")
+    assert pointers(problem) == ["/on_unreadable"]
+
+
 def test_the_file_name_is_the_name_where_none_is_given(api: Api) -> None:
     assert api.upload_dataset().json()["name"] == "digits.zip"
 

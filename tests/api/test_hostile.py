@@ -118,11 +118,22 @@ def test_an_archive_of_a_model_that_no_honest_tool_writes_is_refused(api: Api, c
     assert list((api.settings.data_dir / "uploads").iterdir()) == []
 
 
-def test_a_file_name_in_any_script_is_kept(api: Api) -> None:
-    for name in ("データ.zip", "café.zip", "\u202ex.zip"):
+def test_a_file_name_in_any_script_is_kept_and_what_cannot_be_seen_in_it_is_escaped(api: Api) -> None:
+    for name, kept in (("データ.zip", "データ.zip"), ("café.zip", "café.zip"), ("\u202ex.zip", "\\u202ex.zip")):
         answer = api.post("/v1/datasets", files={"file": (name, digits_zip())})
 
-        assert (answer.status_code, answer.json()["name"]) == (201, name)
+        assert (answer.status_code, answer.json()["name"]) == (201, kept)
+
+
+@pytest.mark.parametrize("text", ["\u202egnp.exe", "a\u200bb", "line\nbreak", "\x1b[31m"])
+def test_a_name_that_cannot_be_seen_is_refused_wherever_it_comes_in(api: Api, text: str) -> None:
+    document = {"uri": "https://data.example.org/a.zip"}
+    for part, value in (("name", text), ("class_names", {"a": text}), ("templates", [f"{text} {{}}"])):
+        answer = api.post("/v1/datasets", json=document | {part: value})
+        assert answer.json()["errors"][0]["pointer"].startswith(f"/{part}")
+        assert "cannot be seen" in answer.json()["errors"][0]["detail"]
+    files = {"file": ("m", b"x"), "name": (None, text)}
+    assert api.post("/v1/models", files=files).json()["errors"][0]["pointer"] == "/name"
 
 
 def test_a_file_name_that_is_no_text_is_no_error(api: Api) -> None:

@@ -80,3 +80,13 @@ def test_the_program_starts_as_a_module(models: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_a_hostile_tensor_name_is_text(negmerge: Command, tmp_path: Path) -> None:
+    save_file({"\x1b[31m[bold]w[/bold]\u202e": torch.zeros(3)}, tmp_path / "hostile.safetensors")
+    done = negmerge("inspect", tmp_path / "hostile.safetensors")
+    assert "\\x1b[31m[bold]w[/bold]\\u202e" in done.stdout
+
+
+def test_a_path_in_an_error_is_text(negmerge: Command, tmp_path: Path) -> None:
+    assert_refused(negmerge("inspect", tmp_path / "\x1b[31mx.safetensors"), "\\x1b[31mx.safetensors")

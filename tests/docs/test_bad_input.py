@@ -1,16 +1,18 @@
-"""docs/bad-input.md names tests that are there."""
+"""docs/bad-input.md and docs/files.md name tests that are there."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-PAGE = Path("docs/bad-input.md").read_text()
-NAMED = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", PAGE)
+PAGES = {name: Path(f"docs/{name}.md").read_text() for name in ("bad-input", "files")}
+NAMED = [found for page in PAGES.values() for found in re.findall(r"`(tests/\S+\.py)::(test_\w+)`", page)]
 
 
-def test_every_row_names_a_test() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| What comes")]
+@pytest.mark.parametrize("page", PAGES)
+def test_every_row_names_a_test(page: str) -> None:
+    lines = PAGES[page].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| What comes")]
     assert rows
     assert [row for row in rows if "::test_" not in row] == []
 

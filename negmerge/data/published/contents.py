@@ -10,8 +10,9 @@ from PIL import Image
 
 from negmerge.data.archives import Index, Sample
 from negmerge.data.images import open_image
-from negmerge.data.members import Limits, safe_name, shown
+from negmerge.data.members import Limits, safe_name
 from negmerge.errors import DataError
+from negmerge.naming import shown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -1,0 +1,49 @@
+"""Names that come from outside: which are taken for a class or a prompt, when two are one, and how any is shown."""
+
+import unicodedata
+
+MAX_NAME = 200
+"""Most characters of a class's name."""
+
+NAME_RULE = f"at most {MAX_NAME} characters that can all be seen"
+
+_UNSEEN_KINDS = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+"""Control and format characters (right-to-left marks, zero-width ones), what has no meaning, what breaks a line."""
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+"""Characters of other kinds that show nothing (Unicode, Default_Ignorable_Code_Point), and the blank Braille cell."""
+
+
+def is_seen(text: str) -> bool:
+    """Whether every character of the text can be seen, or is a space."""
+    return not any(_is_unseen(char) for char in text)
+
+
+def is_name(text: str) -> bool:
+    """Whether this may be a class's name: something to be seen, and ``NAME_RULE``."""
+    return bool(text.strip()) and len(text) <= MAX_NAME and is_seen(text)
+
+
+def visible(text: str) -> str:
+    """The text with what cannot be seen escaped (``\\u202e``), so that no terminal or page obeys it."""
+    return "".join(ascii(char)[1:-1] if _is_unseen(char) else char for char in text)
+
+
+def shown(name: str) -> str:
+    """A name for a message: quoted, with what cannot be seen escaped."""
+    return f"'{visible(name)}'"
+
+
+def one_form(name: str) -> str:
+    """The name in Unicode's composed form (NFC): é is one character, as on Linux, or two, as a Mac writes it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def alike(name: str) -> str:
+    """What names have in common that a person would not tell apart: all but compatibility forms, case and spaces."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+
+
+def _is_unseen(char: str) -> bool:
+    if char.isascii():
+        return not " " <= char <= "~"
+    return char in _UNSEEN or unicodedata.category(char) in _UNSEEN_KINDS

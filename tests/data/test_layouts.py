@@ -1,0 +1,266 @@
+"""Data sets as people lay them out: what is served, and what is refused by its name with what to do."""
+
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from negmerge.data.archives import Index, index_archive
+from negmerge.data.selection import split
+from negmerge.errors import ArchiveError
+from negmerge.spec.job import DatasetRef, Select
+from tests.support.archive_files import Files, folders, png, write_folder, write_tar, write_zip
+
+
+def indexed(tmp_path: Path, files: Files) -> Index:
+    return index_archive(write_zip(tmp_path / "a.zip", files))
+
+
+def parts(index: Index) -> dict[str, str | None]:
+    return {sample.id: sample.part for sample in index.samples}
+
+
+PARTS = {
+    "train/valid/test, as Roboflow": ("train", "valid", "test"),
+    "training/testing": ("training", "validation", "testing"),
+    "in capitals": ("Train", "Val", "Test"),
+}
+
+
+@pytest.mark.parametrize("names", PARTS.values(), ids=PARTS)
+def test_parts_are_known_by_the_names_that_people_give_them(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    files = folders(*(f"{part}/{name}/{part}.png" for part in names for name in ("cat", "dog")))
+    index = indexed(tmp_path, files)
+    assert index.classes == ("cat", "dog")
+    assert [parts(index)[f"{part}/cat/{part}.png"] for part in names] == ["train", "validation", "test"]
+
+
+def test_folders_that_may_be_parts_or_classes_are_asked_about(tmp_path: Path) -> None:
+    files = folders("set1/cat/1.png", "set1/dog/1.png", "set2/cat/2.png", "set2/dog/2.png")
+    with pytest.raises(ArchiveError, match="'set1' and 'set2' hold folders of the same names: if they are parts, call"):
+        indexed(tmp_path, files)
+
+
+def test_a_folder_in_each_class_is_no_part(tmp_path: Path) -> None:
+    assert indexed(tmp_path, folders("cat/images/1.png", "dog/images/2.png")).classes == ("cat", "dog")
+
+
+JUNK = [
+    "README.txt", "cat/README.md", "cat/README.roboflow.txt", "cat/LICENSE", "dog/@eaDir/1.jpg/SYNO.jpg", "cat/Icon\r",
+    "cat/.ipynb_checkpoints/1-checkpoint.png", "dog/Thumbs.db", "dog/desktop.ini", "__MACOSX/cat/._1.png", ".DS_Store",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=ascii)
+def test_what_systems_and_people_leave_among_pictures_is_passed_over(tmp_path: Path, junk: str) -> None:
+    index = indexed(tmp_path, {**folders("cat/1.png", "dog/1.png"), junk: b"left"})
+    assert [sample.id for sample in index.samples] == ["cat/1.png", "dog/1.png"]
+
+
+def test_a_picture_is_never_taken_for_a_note(tmp_path: Path) -> None:
+    names = ["licence/licence_1.png", "notice/notice.png", "readme/readme.png"]
+    assert [sample.id for sample in indexed(tmp_path, folders(*names)).samples] == names
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"train.parquet": b""}, "'train.parquet', which is Parquet"),
+        ({"data-0.arrow": b""}, "which is Arrow"),
+        ({"a.tfrecord": b""}, "which is TFRecord"),
+        ({"images.npy": b""}, "which is numpy"),
+        ({"shard-0.tar": b"", "shard-1.tar": b""}, "which is tars: give one of them, or register the folder"),
+        ({"a.heic": b""}, "'a.heic' is HEIC"),
+        ({"notes.doc": b""}, "only files such as 'notes.doc': put images in a folder for each class"),
+        (
+            {**folders("1.png", "2.png"), "metadata.csv": b"file_name,label"},
+            "tables such as 'metadata.csv' are not read",
+        ),
+        ({**folders("1.png", "2.png"), "metadata.jsonl": b"{}"}, "tables such as 'metadata.jsonl' are not read"),
+        ({**folders("train/1.png"), "train/_annotations.coco.json": b"{}"}, "looks like COCO's"),
+        ({**folders("images/1.png"), "annotations/instances_train.json": b"{}"}, "looks like COCO's"),
+    ],
+)
+def test_a_layout_that_is_not_read_is_called_by_its_name(tmp_path: Path, files: Files, told: str) -> None:
+    with pytest.raises(ArchiveError, match=told):
+        indexed(tmp_path, files)
+
+
+# WebDataset.
+
+
+def shards(tmp_path: Path, count: int) -> Path:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for shard in range(count):
+        names = [f"{shard}{number}" for number in range(2)]
+        images = {f"{name}.png": png() for name in names}
+        labels = {f"{name}.cls": f"class {number}".encode() for number, name in enumerate(names)}
+        write_tar(folder / f"shard-{shard:03}.tar", images | labels)
+    return folder
+
+
+def test_the_shards_of_a_folder_are_one_data_set(tmp_path: Path) -> None:
+    index = index_archive(shards(tmp_path, 3))
+    assert [sample.id for sample in index.samples] == ["00.png", "01.png", "10.png", "11.png", "20.png", "21.png"]
+    assert index.classes == ("class 0", "class 1")
+
+
+def test_a_sample_that_is_in_two_shards_is_named(tmp_path: Path) -> None:
+    folder = shards(tmp_path, 1)
+    (folder / "again.tar").write_bytes((folder / "shard-000.tar").read_bytes())
+    with pytest.raises(ArchiveError, match="is in the archive twice"):
+        index_archive(folder)
+
+
+def labelled(ending: str, **labels: str) -> Files:
+    return {f"{key}.png": png() for key in labels} | {f"{key}.{ending}": text.encode() for key, text in labels.items()}
+
+
+def test_captions_are_not_taken_for_classes(tmp_path: Path) -> None:
+    captions = {f"k{number}": f"a photo of {number} dogs in a park" for number in range(5)}
+    with pytest.raises(ArchiveError, match=r"5 of 5 \.txt files have what no other has.*put the classes in \.cls"):
+        index_archive(write_tar(tmp_path / "a", labelled("txt", **captions)))
+
+
+def test_classes_in_txt_files_are_classes(tmp_path: Path) -> None:
+    classes = {f"k{number}": ("traffic light", "stop sign")[number % 2] for number in range(6)}
+    assert len(index_archive(write_tar(tmp_path / "a", labelled("txt", **classes))).classes) == 2
+
+
+def test_keys_with_dots_are_told_apart(tmp_path: Path) -> None:
+    files = {"a.v1.png": png(), "a.v2.png": png(), "a.v1.cls": b"cat", "a.v2.cls": b"dog"}
+    index = index_archive(write_tar(tmp_path / "a", files))
+    assert {sample.id: sample.class_name for sample in index.samples} == {"a.v1.png": "cat", "a.v2.png": "dog"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"label": true, "class": "cat"}', '{"label": "cat", "label": "dog"}', '{"x": 1}', '{"label": ["cat"]}',
+     '{"label": 1.5}', '{"label": "cat", "more": "' + 2**20 * "x" + '"}'],
+    ids=["true", "twice", "none", "a list", "a fraction", "a megabyte"],
+)  # fmt: skip
+def test_a_json_label_that_says_no_one_class_is_none(tmp_path: Path, text: str) -> None:
+    files = {"1.png": png(), "1.json": text.encode(), "2.png": png(), "2.json": b'{"label": "b"}'}
+    with pytest.raises(ArchiveError, match=r"'1\.png' has no label"):
+        index_archive(write_tar(tmp_path / "a", files))
+
+
+def test_a_json_label_may_be_a_number_and_null_leaves_it_to_the_class(tmp_path: Path) -> None:
+    files = {"1.png": png(), "1.json": b'{"label": null, "class": "cat"}', "2.png": png(), "2.json": b'{"label": 7}'}
+    assert index_archive(write_tar(tmp_path / "a", files)).classes == ("7", "cat")
+
+
+# Classes' names.
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def test_one_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> None:
+    index = indexed(tmp_path, folders(f"train/{COMPOSED}/1.png", f"test/{DECOMPOSED}/2.png", "train/dog/3.png"))
+    assert index.classes == (COMPOSED, "dog")
+
+
+@pytest.mark.parametrize(
+    "pair", [("Cat", "cat"), ("traffic light", "traffic  light"), ("cat", "cat "), ("ﬁsh", "fish")]
+)
+def test_names_that_nobody_can_tell_apart_are_both_named(tmp_path: Path, pair: tuple[str, str]) -> None:
+    with pytest.raises(ArchiveError, match="differ only in case, spaces or the form of a letter") as caught:
+        indexed(tmp_path, folders(*(f"{name}/{number}.png" for number, name in enumerate(pair))))
+    assert all(f"'{name}'" in str(caught.value) for name in pair)
+
+
+@pytest.mark.parametrize("name", ["a\u202eb", "a\u200bb", "x" * 201], ids=ascii)
+def test_a_class_whose_name_cannot_be_seen_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArchiveError, match="needs another name: at most 200 characters that can all be seen"):
+        indexed(tmp_path, folders("dog/1.png", f"{name}/2.png"))
+
+
+def trained(index: Index, select: Select) -> list[str]:
+    ref = DatasetRef(uri="x")
+    splits = split(ref.model_copy(update={"select": select}), ref, index, index)
+    return [sample.id for sample in splits.forget.train]
+
+
+@pytest.mark.parametrize("asked", [COMPOSED, DECOMPOSED])
+def test_a_class_is_found_in_either_form(tmp_path: Path, asked: str) -> None:
+    index = indexed(
+        tmp_path, folders(*(f"{DECOMPOSED}/{n}.png" for n in range(5)), *(f"dog/{n}.png" for n in range(5)))
+    )
+    assert len(trained(index, Select(classes=[asked]))) == 3
+
+
+@pytest.mark.parametrize("asked", ["./cat/1.png", "cat/1.png", "./set/cat/1.png", "set/cat/1.png"])
+def test_an_id_is_found_as_find_prints_it(tmp_path: Path, asked: str) -> None:
+    files = folders(*(f"set/{name}/{n}.png" for name in ("cat", "dog") for n in range(5)))
+    assert trained(indexed(tmp_path, files), Select(ids=[asked])) == ["cat/1.png"]
+
+
+def test_an_id_is_found_in_either_form(tmp_path: Path) -> None:
+    files = folders(*(f"cat/{DECOMPOSED}{n}.png" for n in range(5)), *(f"dog/{n}.png" for n in range(5)))
+    assert trained(indexed(tmp_path, files), Select(ids=[f"cat/{COMPOSED}1.png"])) == [f"cat/{DECOMPOSED}1.png"]
+
+
+# Names in zips.
+
+
+UNIX, WINDOWS = 3, 0
+
+
+def packed(tmp_path: Path, name: bytes, system: int, extra: bytes = b"") -> Path:
+    """A zip with a file of this name and no mark that it is UTF-8, beside one of another class."""
+    path = tmp_path / "a.zip"
+    plain = "dog/x.png"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat/1.png", png())
+        entry = zipfile.ZipInfo(plain + (len(name) - len(plain)) * "x")
+        entry.extra = extra
+        entry.create_system = system
+        archive.writestr(entry, png())
+    path.write_bytes(path.read_bytes().replace(entry.filename.encode(), name))
+    return path
+
+
+def test_an_unmarked_name_that_is_utf_8_is_read_as_that(tmp_path: Path) -> None:
+    assert index_archive(packed(tmp_path, "犬/1.png".encode(), UNIX)).classes == ("cat", "犬")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "system"),
+    [
+        ("学校/1", "gbk", WINDOWS),
+        ("学校/1", "cp932", WINDOWS),
+        ("学校/1", "cp932", UNIX),
+        ("été/1.jpg", "cp437", WINDOWS),
+    ],
+)
+def test_a_name_in_an_encoding_that_nobody_says_is_refused(
+    tmp_path: Path, name: str, encoding: str, system: int
+) -> None:
+    with pytest.raises(ArchiveError, match="has a name in an encoding that the archive does not say: pack it again"):
+        index_archive(packed(tmp_path, f"{name}.png".encode(encoding), system))
+
+
+def test_the_unicode_extra_field_says_the_name(tmp_path: Path) -> None:
+    name = "学校/12.png".encode("cp932")
+    field = struct.pack("<BL", 1, zlib.crc32(name)) + "学校/12.png".encode()
+    index = index_archive(packed(tmp_path, name, WINDOWS, struct.pack("<HH", 0x7075, len(field)) + field))
+    assert index.classes == ("cat", "学校")
+
+
+def test_a_folder_on_disk_is_read_as_the_zip_of_it(tmp_path: Path) -> None:
+    files = {**folders("train/cat/1.png", "train/dog/2.png", "valid/cat/3.png"), "README.txt": b"notes"}
+    assert index_archive(write_folder(tmp_path / "folder", files)) == indexed(tmp_path, files)
+
+
+def test_a_tar_with_a_macs_icon_file_is_read(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("cat/1.png", "dog/2.png", "cat/Icon\r"):
+            info = tarfile.TarInfo(name)
+            info.size = len(png())
+            archive.addfile(info, io.BytesIO(png()))
+    assert len(index_archive(tmp_path / "a.tar").samples) == 2
