@@ -25,12 +25,17 @@ ServiceError
 │   └── IdempotencyMismatch    the key was used with another body
 ├── InternalError         500  our fault; the log has the cause
 └── Unavailable           503  the database or the store does not answer; try again
+    └── NoRoom            507  a disk or a quota is full
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from negmerge.errors import FieldError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How a system says that a disk or a quota is full, or a file as large as this process may write it."""
 
 
 class ServiceError(Exception):
@@ -236,6 +241,14 @@ class Unavailable(ServiceError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"Retry-After": "5"})
+
+
+class NoRoom(Unavailable):
+    """A disk or a quota of the service is full."""
+
+    status = 507
+    type = "no-room"
+    title = "The service has no room left"
 
 
 def every() -> list[type[ServiceError]]:

@@ -1,9 +1,11 @@
 """The FastAPI application. ``create_app`` makes it; nothing happens when this module is imported."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
@@ -21,6 +23,9 @@ from app.settings import Settings
 from app.store.indexes import Indexes
 from app.store.objects import Store
 from negmerge.spec.job import JobSpec
+
+_UPLOADS = 4
+"""Uploads that may be checked side by side, on machines with fewer cores too: some wait for a disk."""
 
 DESCRIPTION = """Machine unlearning as a service: upload a model and a data set, say what must be forgotten,
 get the unlearned weights with the figures that show it (NegMerge, arXiv 2410.05583).
@@ -61,6 +66,7 @@ def _lifespan(settings: Settings) -> Any:
                 dispatcher=dispatcher,
                 indexes=Indexes(store),
                 registrar=Registrar(settings, database, store),
+                uploading=CapacityLimiter(max(_UPLOADS, os.cpu_count() or 1)),
             )
             app.state.telemetry = Telemetry(database, settings.lease_seconds)
             yield

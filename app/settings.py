@@ -67,6 +67,16 @@ class Settings(BaseSettings):
     max_archive_ratio: float = Field(200.0, gt=1, description="Most bytes that a packed byte may become.")
     max_image_pixels: int = Field(89_478_485, gt=0, le=89_478_485, description="Largest image.")
 
+    check_memory_bytes: int = Field(4 * 2**30, ge=2**28, description="Memory of the process that checks an upload.")
+    check_seconds: int = Field(
+        60, ge=1, description="CPU seconds that it may take, and one more for each MiB of the upload."
+    )
+    min_free_bytes: int = Field(
+        2**30,
+        ge=0,
+        description="Free space for `data_dir` and a local store; with less, `/readyz` is 503.",
+    )
+
     allowed_roots: list[AbsolutePath] = Field([], description="Where `file:` URIs and torchvision roots may lie.")
     allowed_hosts: list[str] = Field([], description="Hosts that `https:` URIs may name.")
 

@@ -1,5 +1,8 @@
 """Data sets: upload an archive or register a URI, list, look, delete."""
 
+from functools import partial
+
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -53,7 +56,8 @@ async def create_dataset(
         folder = settings.data_dir / "uploads"
         async with uploads.receive(request, folder, settings.max_upload_bytes, _TEXT_PARTS) as upload:
             given = await run_in_threadpool(_of_form, upload)
-            row = await run_in_threadpool(registrar.upload_dataset, caller, upload, given)
+            upload_dataset = partial(registrar.upload_dataset, caller, upload, given)
+            row = await to_thread.run_sync(upload_dataset, limiter=services.uploading)
     else:
         document = await documents.read(request, settings.max_body_bytes)
         given = await run_in_threadpool(documents.validated, DatasetIn, document.value)

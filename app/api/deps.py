@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.security import HTTPBearer
 
@@ -37,6 +38,8 @@ class Services:
     dispatcher: Dispatcher
     indexes: Indexes
     registrar: Registrar
+    uploading: CapacityLimiter
+    """Uploads that are checked and stored side by side; others wait, and no other request for them."""
 
 
 def _services(request: Request) -> Services:

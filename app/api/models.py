@@ -1,5 +1,8 @@
 """Models: upload weights with their config, register a URI or a registry tag, list, look, delete."""
 
+from functools import partial
+
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -57,7 +60,8 @@ async def create_model(request: Request, response: Response, caller: Caller, ser
     if documents.media_type(request) == "multipart/form-data":
         folder, parts = settings.data_dir / "uploads", frozenset({"name", "config"})
         async with uploads.receive(request, folder, settings.max_upload_bytes, parts) as upload:
-            row = await run_in_threadpool(registrar.upload_model, caller, upload)
+            upload_model = partial(registrar.upload_model, caller, upload)
+            row = await to_thread.run_sync(upload_model, limiter=services.uploading)
     else:
         document = await documents.read(request, settings.max_body_bytes)
         given = await run_in_threadpool(documents.validated, ModelIn, document.value)

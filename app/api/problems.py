@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app import errors
+from app.errors import NO_ROOM
 from negmerge.errors import FieldError, NegmergeError, SelectionError, SpecError
 from negmerge.spec.job import MAX_ERRORS
 
@@ -110,6 +111,7 @@ def install(app: FastAPI) -> None:
         OperationalError: _database_error,
         InterfaceError: _database_error,
         ClientDisconnect: _client_gone,
+        OSError: _system_error,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():
@@ -144,6 +146,14 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
 async def _database_error(request: Request, error: Exception) -> Response:
     log.error("the database does not answer", path=request.url.path, cause=str(error))
     return response(request, errors.Unavailable("the database does not answer: try again in a moment"))
+
+
+async def _system_error(request: Request, error: OSError) -> Response:
+    """What the machine lacks is not the client's fault, and not ours."""
+    if error.errno in NO_ROOM:
+        log.error("a disk is full", path=request.url.path, cause=str(error))
+        return response(request, errors.NoRoom("the service's disk is full: try again when there is room"))
+    raise error  # as any other that nobody foresaw
 
 
 async def _client_gone(request: Request, error: ClientDisconnect) -> Response:

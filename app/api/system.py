@@ -1,6 +1,7 @@
 """The process and its parts: alive, ready, measured, and what it is."""
 
 import ipaddress
+import shutil
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
@@ -16,7 +17,7 @@ from app.api.schemas import Health, Meta, Readiness
 from app.api.telemetry import workers_alive
 from app.auth import Scope
 from app.dispatch import check_broker
-from app.errors import Unavailable
+from app.errors import NoRoom, Unavailable
 from negmerge.formats.families import FAMILIES
 from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.presets import PRESETS
@@ -24,6 +25,13 @@ from negmerge.spec.rivals import rival_names
 from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(tags=["system"])
+
+_OF_PROXIES = (
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server"),
+    *("x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address"),
+    *("cf-connecting-ip", "true-client-ip", "fastly-client-ip", "x-original-forwarded-for", "x-original-host"),
+)
+"""Headers that proxies add: with any of them, a request from this machine's own address may come from elsewhere."""
 
 
 @router.get("/healthz", response_model=Health)
@@ -38,7 +46,7 @@ def healthz() -> Health:
     responses={503: {"model": Readiness, "description": "A part does not answer yet."}},
 )
 def readyz(services: OpenServices) -> Readiness | JSONResponse:
-    """Whether jobs can be taken: database, store and broker answer.
+    """Whether jobs can be taken: database, store and broker answer, and the disk has room.
 
     With SQLite the whole service is on this machine, so a worker belongs to it. Elsewhere workers come and go,
     and jobs wait for them.
@@ -47,6 +55,7 @@ def readyz(services: OpenServices) -> Readiness | JSONResponse:
         "database": _check_database,
         "store": lambda services: services.store.check(),
         "broker": lambda services: check_broker(services.settings.broker_url),
+        "disk": _check_disk,
     }
     parts = {name: _outcome(check, services) for name, check in checks.items()}
     ready = set(parts.values()) == {"ok"}
@@ -101,6 +110,15 @@ def _check_database(services: Services) -> None:
         session.execute(text("SELECT count(*) FROM jobs WHERE id = ''"))
 
 
+def _check_disk(services: Services) -> None:
+    """Raise NoRoom where there is less space than NEGMERGE_MIN_FREE_BYTES for uploads, or in a local store."""
+    settings = services.settings
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    folders = [settings.data_dir, *filter(None, [services.store.folder])]
+    if any(shutil.disk_usage(folder).free < settings.min_free_bytes for folder in folders):
+        raise NoRoom("a disk of the service is full")
+
+
 def _outcome(check: Callable[[Services], None], services: Services) -> str:
     try:
         check(services)
@@ -111,7 +129,7 @@ def _outcome(check: Callable[[Services], None], services: Services) -> str:
 
 def _is_local(request: Request) -> bool:
     """From this machine, and not through a proxy on it."""
-    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+    if request.client is None or any(name in request.headers for name in _OF_PROXIES):
         return False
     try:
         return ipaddress.ip_address(request.client.host).is_loopback

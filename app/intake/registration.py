@@ -4,7 +4,6 @@ All checks come before the first put, and the row comes last: whatever fails, no
 could see, and what lies in the store without a row is collected.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -12,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from app.auth import Principal
 from app.errors import Invalid, InvalidDataset, InvalidModel
-from app.intake import uris, weights, zoo
+from app.intake import uris, zoo
+from app.intake.judging import Judge
 from app.intake.uploads import Upload
 from app.record import db, ids
 from app.record.db import Database
@@ -20,7 +20,6 @@ from app.record.objects import keep
 from app.record.tables import Dataset, Model
 from app.settings import Settings
 from app.store.objects import Store, put_for
-from negmerge.data.archives import Index, index_archive
 from negmerge.data.classes import called
 from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
@@ -99,26 +98,21 @@ class Registrar:
         self._settings = settings
         self._database = database
         self._store = store
+        self._judge = Judge(settings)
 
     def upload_dataset(self, caller: Principal, upload: Upload, given: DatasetIn) -> Dataset:
         """Check, index and store an uploaded archive. Raises InvalidDataset, naming the file at fault."""
         if given.uri is not None:
             raise Invalid("an upload has no uri", [FieldError("/uri", "leave it away, or send JSON")])
-        try:
-            leave_out = given.on_unreadable == "leave_out"
-            index = index_archive(upload.path, self._settings.archive_limits, leave_out=leave_out)
-        except DataError as error:
-            raise InvalidDataset(str(error), [FieldError("/file", str(error))]) from None
-        class_names = {called(name, index.classes): words for name, words in given.class_names.items()}
-        if unknown := [name for name in class_names if name not in index.classes]:
+        judged = self._judge.dataset(upload.path, given.on_unreadable == "leave_out")
+        class_names = {called(name, judged.classes): words for name, words in given.class_names.items()}
+        if unknown := [name for name in class_names if name not in judged.classes]:
             wrong = [FieldError("/class_names", f"{shown(name)} is no class of the archive") for name in unknown]
             raise InvalidDataset(f"class_names: {shown(unknown[0])} is no class of the archive", wrong)
         dataset_id = ids.new_id("ds")
         key, index_key = f"datasets/{dataset_id}/archive", f"datasets/{dataset_id}/index.json"
-        index_path = upload.path.with_name("index.json")
-        index_path.write_text(json.dumps(index.as_json()), encoding="utf-8")
         self._put(key, upload.path, dataset_id)
-        self._put(index_key, index_path, dataset_id)
+        self._put(index_key, judged.index, dataset_id)
         row = Dataset(
             id=dataset_id,
             tenant=caller.tenant,
@@ -127,12 +121,12 @@ class Registrar:
             index_key=index_key,
             bytes=upload.size,
             sha256=upload.sha256,
-            samples=len(index.samples),
-            classes=_counts(index),
+            samples=sum(judged.classes.values()),
+            classes=judged.classes,
             class_names=class_names,
             templates=given.templates,
             on_unreadable=given.on_unreadable,
-            left_out=list(index.left_out),
+            left_out=judged.left_out,
         )
         return self._record(row, [key, index_key])
 
@@ -162,10 +156,7 @@ class Registrar:
         if name is not None and not (len(name) <= 200 and is_seen(name)):
             told = "must have at most 200 characters, all of which can be seen"
             raise Invalid(f"the name {told}", [FieldError("/name", told)])
-        try:
-            found = weights.open_upload(upload.path, upload.fields.get("config"), self._settings.max_archive_bytes)
-        except NegmergeError as error:
-            raise InvalidModel(str(error), [FieldError("/file", str(error))]) from None
+        found = self._judge.model(upload.path, upload.fields.get("config"))
         model_id = ids.new_id("mdl")
         key = f"models/{model_id}/{found.family.weights_file}"
         self._put(key, found.path, model_id)
@@ -243,10 +234,3 @@ def _file_name(upload: Upload) -> str:
 
 def _wrong(pointer: str, detail: str) -> InvalidModel:
     return InvalidModel(detail, [FieldError(pointer, detail)])
-
-
-def _counts(index: Index) -> dict[str, int]:
-    counts = dict.fromkeys(index.classes, 0)
-    for sample in index.samples:
-        counts[sample.class_name] += 1
-    return counts

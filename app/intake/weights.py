@@ -50,6 +50,8 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
         if config is None:
             raise ModelError("one safetensors file needs its config: send the part 'config' with the JSON")
         weights, text = path, config.encode()
+        if len(text) > MAX_CONFIG_BYTES:
+            raise ModelError(f"the part 'config' is over {MAX_CONFIG_BYTES} bytes")
     elif config is not None:
         raise ModelError("an archive brings its own config: leave the part 'config' away")
     else:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -14,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.exceptions import NotFoundError as NoSuchObject
 from obstore.store import LocalStore, S3Store
 
-from app.errors import InternalError, Unavailable
+from app.errors import InternalError, NoRoom, Unavailable
 from app.record.db import Database
 from app.record.objects import register_key
 from app.record.tables import StoredObject
@@ -22,6 +23,9 @@ from negmerge.progress import OnStep, ignore
 
 CHUNK = 8 * 2**20
 """Bytes read at a time. Four chunks at most are in memory during a put."""
+
+_FULL = r"os error (27|28|122)\b|No space left|quota exceeded|QuotaExceeded|XMinioStorageFull|InsufficientStorage"
+"""How a disk (ENOSPC, EDQUOT) and S3 stores say that they are full; obstore has no error of its own for it."""
 
 _MOST_PARTS = 9_000
 """S3 takes 10,000 parts of one object."""
@@ -33,6 +37,10 @@ class ObjectMissing(InternalError):
 
 class StoreUnavailable(Unavailable):
     """The store does not answer, or refuses."""
+
+
+class StoreFull(NoRoom, StoreUnavailable):
+    """The store's disk or quota is full."""
 
 
 class Store:
@@ -57,6 +65,11 @@ class Store:
         if parts.scheme == "s3" and parts.hostname:
             return cls(_s3(parts.netloc, parts.path.strip("/"), parts.query), None)
         raise ValueError("a store is file:///folder or s3://bucket/prefix?endpoint=http://host:port")
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a local store lies."""
+        return self._folder
 
     def put_file(self, key: str, path: Path, on_step: OnStep = ignore) -> None:
         """Copy a file into the store: in parts, with bounded memory, and on disk when this returns.
@@ -185,6 +198,8 @@ def _errors(key: str) -> Iterator[None]:
     except (NoSuchObject, FileNotFoundError) as error:
         raise ObjectMissing(f"the store has no object {key!r}") from error
     except (BaseError, OSError) as error:
+        if re.search(_FULL, str(error)):
+            raise StoreFull("the artifact store is full: try again when there is room") from error
         raise StoreUnavailable("the artifact store does not answer: try again soon") from error
 
 

@@ -13,6 +13,7 @@ from app.intake.uploads import remove_stale
 from app.record.tables import Dataset, StoredObject
 from app.settings import Settings
 from tests.support.api_client import Api, assert_problem, digits_zip, png, pointers, serving, sha256, zipped
+from tests.support.disks import files_of_at_most
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +245,14 @@ def stored(api: Api) -> list[str]:
     """Every key that the record knows of."""
     with api.database.read() as session:
         return list(session.scalars(select(StoredObject.key).order_by(StoredObject.key)))
+
+
+def test_a_disk_that_is_full_while_an_upload_is_received_is_507_and_leaves_nothing(
+    tmp_path: Path, broker_url: str
+) -> None:
+    with serving(Settings(data_dir=tmp_path, broker_url=broker_url)) as api:
+        with files_of_at_most(2**20):
+            problem = assert_problem(api.upload_dataset(bytes(3 * 2**20)), 507, "no-room")
+        assert problem["detail"] == "the service's disk is full: try again when there is room"
+        assert list((tmp_path / "uploads").iterdir()) == []
+        assert api.upload_dataset(digits_zip()).status_code == 201

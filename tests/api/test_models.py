@@ -195,3 +195,8 @@ def test_a_model_that_a_job_needs_is_not_deleted_until_the_job_ends(both: Api) -
     both.post(f"/v1/jobs/{job}/cancel")
     assert both.delete(model).status_code == 204
     assert_problem(both.get(model), 404, "not-found")
+
+
+def test_a_config_beside_the_weights_has_the_limit_of_one_in_an_archive(both: Api) -> None:
+    answer = both.upload_model(weights(), config=json.dumps({"x": 2**20 * "y"}))
+    assert "the part 'config' is over 1048576 bytes" in assert_problem(answer, 422, "invalid-model")["detail"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from app import errors
@@ -75,8 +76,15 @@ def test_ready_names_every_part(both: Api) -> None:
     answer = both.client.get("/readyz")
 
     assert answer.status_code == 200
-    parts = {"database": "ok", "store": "ok", "broker": "ok", "workers": "1"}
+    parts = {"database": "ok", "store": "ok", "broker": "ok", "disk": "ok", "workers": "1"}
     assert answer.json() == {"ready": True, "parts": parts}
+
+
+def test_a_disk_without_room_is_not_ready(tmp_path: Path, broker_url: str) -> None:
+    with serving(Settings(data_dir=tmp_path, broker_url=broker_url, min_free_bytes=2**62)) as api:
+        answer = api.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["disk"] == "not ready: NoRoom"
 
 
 def test_only_with_sqlite_a_worker_belongs_to_what_must_be_ready(both: Api) -> None:
@@ -122,6 +130,13 @@ def test_metrics_keep_nothing_that_a_client_invents(api: Api) -> None:
 def test_metrics_from_elsewhere_need_a_key(api: Api) -> None:
     assert_problem(api.client.get("/metrics"), 401, "unauthorized")  # this client's address is no loopback
     assert api.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via", "CF-Connecting-IP"])
+def test_what_comes_through_a_proxy_on_this_machine_comes_from_elsewhere(api: Api, header: str) -> None:
+    local = TestClient(api.client.app, client=("127.0.0.1", 50_000))
+    assert local.get("/metrics").status_code == 200
+    assert_problem(local.get("/metrics", headers={header: "127.0.0.1"}), 401, "unauthorized")
 
 
 def test_every_route_is_documented_and_needs_a_key(api: Api, document: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from negmerge.errors import CheckpointError, TensorError
-from negmerge.formats.headers import ITEM_BYTES, check_finite, encode_header, read_header
+from negmerge.formats.headers import ITEM_BYTES, MAX_HEADER_BYTES, MAX_TENSORS, check_finite, encode_header, read_header
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -204,3 +204,22 @@ def test_a_shape_that_no_tensor_can_have_is_refused_before_it_is_multiplied_out(
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
     with pytest.raises(TensorError, match="64 at most"):
         read_header(path)
+
+
+def test_a_header_of_more_bytes_than_any_model_needs_is_told_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", MAX_HEADER_BYTES + 1) + b"{")
+        file.truncate(2 * MAX_HEADER_BYTES)
+    with pytest.raises(CheckpointError, match=r"has a header of 16777217 bytes: at most 16777216 are read\. Split it"):
+        read_header(path)
+
+
+def with_tensors(count: int) -> io.BytesIO:
+    return raw({str(number): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(count)}, b"")
+
+
+def test_as_many_tensors_as_any_known_model_has_are_read_and_one_more_than_the_limit_is_not() -> None:
+    assert len(read_header(with_tensors(MAX_TENSORS)).tensors) == MAX_TENSORS
+    with pytest.raises(CheckpointError, match="more than 100000 tensors: split it into shards"):
+        read_header(with_tensors(MAX_TENSORS + 1))
