@@ -145,18 +145,36 @@ def evaluate(
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A state dict that torch.save wrote, or safetensors.")],
-    config: Annotated[
-        Path, typer.Option(metavar="CONFIG.json", help="What open_clip_config.json or timm's config.json would hold.")
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A checkpoint of torch.save, safetensors, or a folder of either.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Made by this command; must not exist yet.")],
+    out: Annotated[
+        Path, typer.Option(metavar="OUT", help="A model's folder, or without --config a file OUT.safetensors; new.")
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG.json", help="What open_clip_config.json or timm's config.json would hold."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Where in the checkpoint the weights lie, such as model_ema.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Take the tensors with this prefix alone, without it.")] = None,
 ) -> None:
-    """Write a model's folder from a state dict that was trained elsewhere; no code in it is run."""
+    """Write a model's folder, or plain safetensors to merge, from weights that were trained elsewhere.
+
+    No code in them is run.
+    """
     _check_new(out)
+    if config is None and out.suffix != ".safetensors":
+        raise CheckpointError("without --config, --out is a file such as weights.safetensors: name one")
 
-    from negmerge.models.convert import convert
+    from negmerge.models import convert as to
 
-    typer.echo(f"{convert(file, config, out)}  {out}")
+    if config is None:
+        converted = to.convert_plain(file, out, key=key, prefix=prefix)
+    else:
+        converted = to.convert(file, config, out, key=key, prefix=prefix)
+    for done in converted.done:
+        typer.echo(done, err=True)
+    typer.echo(f"{converted.digest}  {out}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from negmerge.errors import ModelError
+from negmerge.formats.timm_config import CIFAR_RESNETS
 
 FILE = Path(__file__).with_name("zoo.json")
 
@@ -36,8 +37,8 @@ def is_known(architecture: str, tag: str) -> bool:
 
 @cache
 def classifiers() -> frozenset[str]:
-    """timm's architectures, by their names and by older ones that it still takes."""
-    return frozenset(_read()["classifiers"])
+    """timm's architectures, by their names and by older ones that it still takes, and our own."""
+    return frozenset([*_read()["classifiers"], *CIFAR_RESNETS])
 
 
 def check_architecture(family: str, architecture: str) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from negmerge.checkpoints.tensors import raw_bytes
 from negmerge.errors import CheckpointError, TensorError
-from negmerge.formats.headers import TensorInfo, encode_header, read_header
+from negmerge.formats.headers import TensorInfo, encode_header, read_header, unique
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -167,11 +167,17 @@ def _files(path: Path) -> tuple[list[Path], dict[str, str] | None]:
     """The files of a model and, for shards, the index: tensor → file name."""
     if not path.is_dir():
         return [path], None
-    indexes = sorted(path.glob("*.safetensors.index.json"))
+    names = sorted(path.iterdir())
+    indexes = [one for one in names if one.name.lower().endswith(".safetensors.index.json")]
     if len(indexes) == 1:
         index = _read_index(indexes[0])
         return [path / name for name in sorted(set(index.values()))], index
-    files = sorted(path.glob("*.safetensors"))
+    files = [one for one in names if one.name.lower().endswith(".safetensors")]
+    pickled = [one.name for one in names if one.suffix.lower() in (".bin", ".pt", ".pth", ".ckpt")]
+    if not files and pickled:
+        raise CheckpointError(
+            f"{path} holds {pickled[0]!r}, a pickle: make it safetensors with `negmerge convert`, which runs none of it"
+        )
     if indexes or len(files) != 1:
         raise CheckpointError(
             f"{path} holds {len(files)} safetensors files and {len(indexes)} indexes: "
@@ -182,7 +188,7 @@ def _files(path: Path) -> tuple[list[Path], dict[str, str] | None]:
 
 def _read_index(path: Path) -> dict[str, str]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), object_pairs_hook=unique)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     index = document.get("weight_map") if isinstance(document, dict) else None

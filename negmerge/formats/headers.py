@@ -151,23 +151,32 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
 
 def _not_safetensors(name: str, start: bytes, size: int) -> str:
     if start.startswith((b"PK\x03\x04", b"\x80")) or b"torch" in start:
-        return f"{name} is a pickle or a zip archive (torch.save): weights are safetensors here, never a pickle"
+        told = "weights are safetensors here, never a pickle; `negmerge convert` makes them of one"
+        return f"{name} is a pickle or a zip archive (torch.save): {told}"
+    if start.startswith(b"version "):
+        return f"{name} is a pointer of Git LFS, not the weights: fetch them with `git lfs pull`"
+    if start.startswith(b"{"):
+        return f"{name} is JSON, such as the index of shards: give the folder in which it lies"
+    if start.startswith(b"<"):
+        return f"{name} is a web page, not the weights: download them again"
+    if start.startswith(b"GGUF"):
+        return f"{name} is GGUF: give the weights as safetensors"
     if size < 9:
         return f"{name} is cut off after {size} bytes: it is not a safetensors file"
     return f"{name} is not a safetensors file: convert the weights with safetensors.torch.save_file"
 
 
-def _parsed(text: bytes, name: str) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [key for key, _ in pairs]
-        if len(set(names)) != len(names):
-            raise ValueError("a name stands there twice")
-        return dict(pairs)
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError for a name that stands there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
 
-    if (
-        text.count(b"{") > MAX_TENSORS + 2
-    ):  # before anything is made of it: its own, one for metadata, one for each tensor
-        raise CheckpointError(f"{name} has more than {MAX_TENSORS} tensors: split it into shards")
+
+def _parsed(text: bytes, name: str) -> dict[str, Any]:
+    if text.count(b"{") > MAX_TENSORS + 2:  # one for each, its own, one for metadata: counted before anything is made
+        raise CheckpointError(_TOO_MANY.format(name))
     try:
         document = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:

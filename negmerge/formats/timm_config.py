@@ -1,8 +1,8 @@
 """The config of a timm classifier, judged before anything is built from it. No torch, for the API.
 
 It is timm's own ``config.json`` (``architecture``, ``num_classes``, ``model_args``, ``pretrained_cfg``,
-``label_names``) and one key of ours, ``"stem": "cifar"``, for what timm has no word for: a ResNet with the 3×3 stem
-of small images.
+``label_names``) and, for what timm has no word for, one key of ours, ``"stem": "cifar"``, a ResNet with the 3×3 stem of
+small images, and architectures of ours, ``CIFAR_RESNETS``.
 """
 
 import difflib
@@ -20,6 +20,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 CIFAR_STEM = "cifar"
+CIFAR_RESNETS = tuple(f"cifar_resnet{layers}" for layers in (20, 32, 44, 56, 110))
+"""ResNets of three stages for small images (He et al. 2016, §4.2), which timm has not."""
 MAX_CLASSES = 100_000
 MAX_NAME = 100
 """Characters of an architecture's name; none of timm's comes near."""
@@ -63,6 +65,8 @@ def check_config(config: Any) -> None:
         raise ModelError(f'"num_classes" must be a whole number from 1 to {MAX_CLASSES}: how many outputs the head has')
     if config.get("stem") not in (None, CIFAR_STEM):
         raise ModelError(f'"stem" must be {CIFAR_STEM!r} where it is given: the 3×3 stem of a ResNet for small images')
+    if config["architecture"] in CIFAR_RESNETS and (config.get("model_args") or config.get("stem")):
+        raise ModelError(f'"{config["architecture"]}" is built one way: leave "model_args" and "stem" out')
     for key in ("model_args", "pretrained_cfg"):
         if not isinstance(config.get(key, {}), dict):
             raise ModelError(f'"{key}" must be an object')

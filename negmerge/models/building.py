@@ -21,14 +21,20 @@ def filled(tensors: Mapping[str, Tensor], build: Callable[[], torch.nn.Module]) 
 
     Raises ModelError where the module would be out of all proportion, TensorError as ``check_fit``.
     """
-    with torch.device("meta"), _few_modules():  # shapes without memory
-        skeleton = build()
-    _check_elements(skeleton)
-    check_fit(tensors, skeleton.state_dict())
-    _check_beside(skeleton)
+    shape = skeleton(build)
+    check_fit(tensors, shape.state_dict())
+    _check_beside(shape)
     module = build()
     module.load_state_dict(tensors)
     return module
+
+
+def skeleton(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """The module that ``build`` makes, with shapes and no memory behind them. Raises ModelError."""
+    with torch.device("meta"), _few_modules():
+        shape = build()
+    _check_elements(shape)
+    return shape
 
 
 def try_out(answer: Callable[[], Tensor], what: str) -> None:
@@ -67,19 +73,19 @@ def _few_modules() -> Iterator[None]:
         hook.remove()
 
 
-def _check_elements(skeleton: torch.nn.Module) -> None:
+def _check_elements(shape: torch.nn.Module) -> None:
     """Raise ModelError for a tensor without elements: such a model may run, and means nothing."""
-    for name, parameter in skeleton.named_parameters():
+    for name, parameter in shape.named_parameters():
         if parameter.numel() == 0:
             raise ModelError(
                 f"the config leaves the tensor {name!r} without elements, {list(parameter.shape)}: look at its sizes"
             )
 
 
-def _check_beside(skeleton: torch.nn.Module) -> None:
+def _check_beside(shape: torch.nn.Module) -> None:
     """Raise ModelError where the config asks for more memory than the weights account for: masks, tables of places."""
-    stored = skeleton.state_dict().keys()
-    beside = {name: tensor.nbytes for name, tensor in skeleton.named_buffers() if name not in stored}
+    stored = shape.state_dict().keys()
+    beside = {name: tensor.nbytes for name, tensor in shape.named_buffers() if name not in stored}
     if (total := sum(beside.values())) > MAX_BESIDE:
         largest = max(beside, key=beside.__getitem__)
         told = f"{total / 2**20:,.0f} MiB of tensors that no weights file holds, {largest!r} above all"

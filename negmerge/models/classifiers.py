@@ -1,7 +1,8 @@
 """timm classifiers: everything that is trained takes part, the head too; BatchNorm's statistics never do.
 
 A folder is timm's own: ``config.json`` beside ``model.safetensors``, which ``timm.create_model("local-dir:…")`` loads
-as it is; only the 3×3 stem (``"stem": "cifar"``) is ours, because timm has none.
+as it is; only the 3×3 stem (``"stem": "cifar"``) and ResNet-20 and its like (``cifar_resnets``) are ours, because timm
+has none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 from negmerge.decoding.preprocess import of_timm
 from negmerge.errors import ModelError
 from negmerge.formats.timm_config import (
+    CIFAR_RESNETS,
     CIFAR_STEM,
     CONFIG_FILE,
     PREPROCESS,
@@ -24,6 +26,7 @@ from negmerge.formats.timm_config import (
     outputs_of,
     preprocess_of,
 )
+from negmerge.models import cifar_resnets
 from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
 
 _AVX2_CHANNELS = 8
@@ -116,6 +119,9 @@ def load_tag(architecture: str, tag: str, device: str = "cpu") -> Classifier:
 def build(config: Mapping[str, Any]) -> torch.nn.Module:
     """The module with random weights, as ``timm.create_model`` makes it. Raises ModelError."""
     architecture = config["architecture"]
+    if architecture in CIFAR_RESNETS:
+        with torch.random.fork_rng(devices=[]):
+            return cifar_resnets.build(architecture, config["num_classes"])
     if not timm.is_model(architecture):
         raise ModelError(f"timm has no architecture {architecture!r}; see timm.list_models()")
     arguments = {key: _as_python(value) for key, value in config.get("model_args", {}).items()}

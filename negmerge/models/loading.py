@@ -11,7 +11,7 @@ from negmerge.errors import ModelError
 from negmerge.formats import open_clip_config, strict_json, timm_config
 from negmerge.formats.families import TIMM, family_of
 from negmerge.models import classifiers, zero_shot
-from negmerge.models.building import black_image, filled, try_out
+from negmerge.models.building import black_image, filled, skeleton, try_out
 from negmerge.models.classifiers import Classifier
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.network import Network
@@ -40,6 +40,13 @@ def of_tensors(config: dict[str, Any], tensors: Mapping[str, Tensor], device: st
     if family_of(config) is TIMM:
         return _classifier(config, tensors, device)
     return _zero_shot(config, tensors, device)
+
+
+def tensors_of(config: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors that a config asks for, by name, without memory behind them. Raises ModelError."""
+    if family_of(config) is TIMM:
+        return dict(skeleton(lambda: classifiers.build(config)).state_dict())
+    return dict(skeleton(lambda: zero_shot.build(config["model_cfg"])).state_dict())
 
 
 def load_zero_shot(folder: Path, device: str = "cpu") -> ZeroShotModel:

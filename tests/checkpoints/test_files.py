@@ -253,3 +253,17 @@ def test_a_loaded_model_survives_that_its_file_is_replaced(tmp_path: Path) -> No
     zeros: dict[str, Tensor] = {name: torch.zeros_like(tensor) for name, tensor in WEIGHTS.items()}
     save_tensors(zeros, path)
     assert digest(loaded) == digest(WEIGHTS)
+
+
+def test_a_folder_of_pickles_is_called_by_its_name(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"'pytorch_model\.bin', a pickle: make it safetensors with `negmerge"):
+        placement(tmp_path)
+
+
+def test_an_index_that_places_a_tensor_twice_is_refused(tmp_path: Path) -> None:
+    save_tensors({"w": torch.zeros(1)}, tmp_path / "a.safetensors")
+    index = '{"weight_map": {"w": "a.safetensors", "w": "b.safetensors"}}'
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match="a name stands there twice"):
+        placement(tmp_path)

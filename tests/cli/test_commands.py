@@ -90,3 +90,12 @@ def test_a_hostile_tensor_name_is_text(negmerge: Command, tmp_path: Path) -> Non
 
 def test_a_path_in_an_error_is_text(negmerge: Command, tmp_path: Path) -> None:
     assert_refused(negmerge("inspect", tmp_path / "\x1b[31mx.safetensors"), "\\x1b[31mx.safetensors")
+
+
+def test_a_checkpoint_becomes_safetensors_to_merge(negmerge: Command, tmp_path: Path) -> None:
+    torch.save({"model": {"w": torch.zeros(3)}, "epoch": 1}, tmp_path / "a.pth")
+    assert_refused(negmerge("inspect", tmp_path / "a.pth"), "`negmerge convert` makes them of one")
+    done = negmerge("convert", tmp_path / "a.pth", "--out", tmp_path / "a.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{file_digest(tmp_path / 'a.safetensors')}  {tmp_path / 'a.safetensors'}\n"
+    assert_refused(negmerge("convert", tmp_path / "a.pth", "--out", tmp_path / "b"), "without --config")

@@ -86,7 +86,7 @@ def test_a_header_whose_length_looks_like_a_pickle_is_still_read() -> None:
 
 
 def test_what_is_no_weights_file_at_all_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "m.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "m.safetensors").write_text("something else altogether")
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         read_header(tmp_path / "m.safetensors")
 
@@ -223,3 +223,19 @@ def test_as_many_tensors_as_any_known_model_has_are_read_and_one_more_than_the_l
     assert len(read_header(with_tensors(MAX_TENSORS)).tensors) == MAX_TENSORS
     with pytest.raises(CheckpointError, match="more than 100000 tensors: split it into shards"):
         read_header(with_tensors(MAX_TENSORS + 1))
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS.*git lfs pull"),
+        (b'{"weight_map": {}}', "is JSON, such as the index of shards: give the folder"),
+        (b"<!DOCTYPE html>", "is a web page"),
+        (b"GGUF\x03\0\0\0\0\0", "is GGUF"),
+        (b"\x80\x02}q\0.....", "`negmerge convert` makes them of one"),
+    ],
+)
+def test_what_is_no_weights_file_is_called_by_its_kind(tmp_path: Path, start: bytes, said: str) -> None:
+    (tmp_path / "m.safetensors").write_bytes(start)
+    with pytest.raises(CheckpointError, match=said):
+        read_header(tmp_path / "m.safetensors")

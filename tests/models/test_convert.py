@@ -1,21 +1,28 @@
 """State dicts that torch.save wrote, as folders: what is unwrapped, what is refused, and that no code is run."""
 
 import argparse
+import collections
+import datetime
 import json
 import os
 import pickle
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import file_digest
+from negmerge.checkpoints.files import file_digest, load_tensors
+from negmerge.checkpoints.foreign import NESTS, read_state
 from negmerge.errors import CheckpointError, ModelError, TensorError
-from negmerge.models.convert import convert, read_state, without_prefix
+from negmerge.models.convert import convert, convert_plain
+from negmerge.models.fitting import fitted
 from tests.support import pico, pico_timm
 
 CONFIG = pico_timm.CONFIGS["resnet18"]
@@ -42,8 +49,8 @@ def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("nest", [[], ["state_dict"], ["model"], ["model_state_dict"], ["model", "state_dict"]])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("nest", [[], *([nest] for nest in NESTS), ["model", "state_dict"]], ids=".".join)
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
 def test_weights_are_found_where_training_scripts_put_them(
     state: dict[str, Tensor], config: Path, tmp_path: Path, nest: list[str], prefix: str
 ) -> None:
@@ -51,7 +58,7 @@ def test_weights_are_found_where_training_scripts_put_them(
     for key in reversed(nest):
         document = {"epoch": 3, key: document, "optimizer": {"param_groups": [{"lr": 0.1}]}}
 
-    digest = convert(saved(tmp_path, document), config, tmp_path / "out")
+    digest = convert(saved(tmp_path, document), config, tmp_path / "out").digest
 
     written = load_file(tmp_path / "out" / "model.safetensors")
     assert written.keys() == state.keys()
@@ -73,9 +80,8 @@ def test_a_clip_becomes_a_folder_of_open_clip(tmp_path: Path) -> None:
     weights = load_file(model / "open_clip_model.safetensors")
     (tmp_path / "clip.json").write_text(json.dumps(pico.CONFIG))
 
-    digest = convert(
-        saved(tmp_path, {"state_dict": prefixed(weights, "module.")}), tmp_path / "clip.json", tmp_path / "out"
-    )
+    file = saved(tmp_path, {"state_dict": prefixed(weights, "module.")})
+    digest = convert(file, tmp_path / "clip.json", tmp_path / "out").digest
 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "open_clip_config.json",
@@ -93,7 +99,7 @@ def test_sixteen_bit_weights_keep_their_type(state: dict[str, Tensor], config: P
 
 def test_a_prefix_that_only_some_names_have_is_part_of_them() -> None:
     state = {"module.a": torch.zeros(1), "b": torch.zeros(1)}
-    assert without_prefix(state) == state
+    assert fitted(state, {"a": torch.zeros(1)}) == (state, [])
 
 
 def test_a_tensor_that_is_called_like_a_nest_is_a_tensor(tmp_path: Path) -> None:
@@ -127,8 +133,7 @@ def test_code_in_a_pickle_is_named_and_not_run(tmp_path: Path, plain: bool) -> N
     ("document", "said"),
     [
         (torch.nn.Linear(1, 1), r"torch\.nn\.modules\.linear\.Linear"),
-        ({"state_dict": {"w": torch.zeros(1)}, "args": argparse.Namespace(lr=0.1)}, r"argparse\.Namespace"),
-        ({"epoch": 3, "net": {"w": torch.zeros(1)}}, "type int as 'epoch'"),
+        ({"epoch": 3, "mine": {"w": torch.zeros(1)}}, "type int as 'epoch'.*--key"),
         ({"w": torch.zeros(1), "lr": 0.1}, "type float as 'lr'"),
         ({1: torch.zeros(1)}, "'1'"),
         ({}, "no tensors by name"),
@@ -140,7 +145,6 @@ def test_code_in_a_pickle_is_named_and_not_run(tmp_path: Path, plain: bool) -> N
     ],
     ids=[
         "module",
-        "arguments",
         "other nest",
         "number",
         "no name",
@@ -209,3 +213,140 @@ def test_a_config_that_describes_no_model_is_refused(
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ModelError, match=said):
         convert(saved(tmp_path, state), tmp_path / "config.json", tmp_path / "out")
+
+
+# What lies beside the weights, and where they lie.
+
+BESIDE: dict[str, Any] = {
+    "args": argparse.Namespace(lr=0.1, out=Path("runs")),
+    "best": np.float64(93.1),
+    "losses": np.arange(3.0),
+    "when": datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC),
+    "kinds": {"a", "b"},
+    "counts": collections.defaultdict(int, a=1),
+    "rng": torch.get_rng_state(),
+}
+
+
+def test_what_trainers_leave_beside_the_weights_is_passed_over(state: dict[str, Tensor], tmp_path: Path) -> None:
+    optimizer = torch.optim.AdamW([torch.zeros(3, requires_grad=True)]).state_dict()
+    document = {"state_dict": state, "optimizer": optimizer} | BESIDE
+    assert read_state(saved(tmp_path, document)).keys() == state.keys()
+
+
+@pytest.mark.parametrize("name", ["argparse.Namespace", "collections.defaultdict", "numpy.dtype", "builtins.set"])
+def test_a_name_of_plain_data_runs_nothing_whatever_it_is_given(tmp_path: Path, name: str) -> None:
+    """The class is never imported: what stands for it takes anything, and calls nothing."""
+    module, _, attribute = name.rpartition(".")
+    call = f"c{module}\n{attribute}\n(cos\nmkdir\n(V{tmp_path / 'made'}\ntRtR.".encode()
+    file = saved(tmp_path, {"w": torch.zeros(1)})
+    with zipfile.ZipFile(file) as archive:
+        parts = {entry: archive.read(entry) for entry in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for entry, content in parts.items():
+            archive.writestr(entry, b"\x80\x02" + call if entry.endswith("data.pkl") else content)
+    with pytest.raises(CheckpointError):
+        read_state(file)
+    assert not (tmp_path / "made").exists()
+
+
+def test_weights_in_two_places_are_asked_for(state: dict[str, Tensor], tmp_path: Path) -> None:
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    file = saved(tmp_path, {"model": state, "model_ema": {"module": other}, "epoch": 3})
+    with pytest.raises(CheckpointError, match="has weights under model, model_ema: say which with --key"):
+        read_state(file)
+    assert torch.equal(read_state(file, "model_ema.module")["fc.bias"], other["fc.bias"])
+    with pytest.raises(CheckpointError, match="has no key 'ema': there are model, model_ema, epoch"):
+        read_state(file, "ema")
+
+
+# Names.
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "backbone.", "encoder.", "model.net.", "student.module."])
+def test_a_prefix_that_all_names_share_is_taken_off_and_said(
+    state: dict[str, Tensor], config: Path, tmp_path: Path, prefix: str
+) -> None:
+    converted = convert(saved(tmp_path, prefixed(state, prefix)), config, tmp_path / "out")
+    assert converted.done == tuple(f"took '{part}.' off all names" for part in prefix.split(".")[:-1])
+    assert load_file(tmp_path / "out" / "model.safetensors").keys() == state.keys()
+
+
+def test_a_prefix_beside_other_names_is_told_and_can_be_given(
+    state: dict[str, Tensor], config: Path, tmp_path: Path
+) -> None:
+    file = saved(tmp_path, {"state_dict": prefixed(state, "model.") | {"criterion.weight": torch.zeros(3)}})
+    with pytest.raises(TensorError, match=r"is there as 'model\..*': give --prefix model\., which leaves"):
+        convert(file, config, tmp_path / "out")
+    convert(file, config, tmp_path / "out", prefix="model.")
+    with pytest.raises(CheckpointError, match=r"no tensor whose name begins with 'net\.'"):
+        convert(file, config, tmp_path / "other", prefix="net.")
+
+
+@pytest.mark.parametrize("head", ["linear", "classifier", "head", "last_linear"])
+def test_a_head_of_another_name_is_renamed_where_its_shapes_are_right(
+    state: dict[str, Tensor], config: Path, tmp_path: Path, head: str
+) -> None:
+    renamed = {name.replace("fc.", f"{head}."): tensor for name, tensor in state.items()}
+    assert convert(saved(tmp_path, renamed), config, tmp_path / "out").done == (f"renamed '{head}' to 'fc'",)
+
+
+def test_files_of_old_have_no_counters_of_batches(state: dict[str, Tensor], config: Path, tmp_path: Path) -> None:
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    assert convert(saved(tmp_path, old), config, tmp_path / "out").done[0].endswith("counters of BatchNorm at 0")
+
+
+# Kinds of files.
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.safetensors.index.json", b"{}", "is the index of shards: give the folder"),
+        ("pytorch_model.bin.index.json", b"{}", "is the index of shards"),
+        ("model-00001-of-00003.safetensors", b"", "is one of 3 shards: give the folder"),
+        ("model.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n", "pointer of Git LFS"),
+        ("model.onnx", b"", "is ONNX"),
+        ("model.h5", b"", "is Keras'"),
+        ("model.gguf", b"", "is GGUF"),
+        ("model.pkl", b"", "is a plain pickle"),
+    ],
+)
+def test_a_kind_of_file_that_is_not_read_is_called_by_its_name(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=said):
+        read_state(tmp_path / name)
+
+
+def test_torchscript_is_called_by_its_name(tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        script: Any = torch.jit.script(torch.nn.Linear(1, 1))
+        script.save(str(tmp_path / "script.pt"))
+    with pytest.raises(CheckpointError, match=r"is TorchScript, which is code: where you trust it"):
+        read_state(tmp_path / "script.pt")
+
+
+def test_a_folder_with_one_pickle_is_read_and_one_with_two_is_asked_about(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    torch.save(state, folder / "pytorch_model.bin")
+    assert read_state(folder).keys() == state.keys()
+    torch.save(state, folder / "other.pth")
+    with pytest.raises(CheckpointError, match=r"has 2 files of weights, 'other\.pth', 'pytorch_model\.bin': name"):
+        read_state(folder)
+
+
+def test_safetensors_in_capitals_are_safetensors(state: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file(state, tmp_path / "MODEL.SAFETENSORS")
+    assert read_state(tmp_path / "MODEL.SAFETENSORS").keys() == state.keys()
+    assert load_tensors(tmp_path).keys() == state.keys()
+
+
+def test_any_checkpoint_becomes_plain_safetensors(tmp_path: Path) -> None:
+    file = saved(tmp_path, {"model": {"anything": torch.arange(3.0).half()}})
+    convert_plain(file, tmp_path / "w.safetensors")
+    assert load_file(tmp_path / "w.safetensors")["anything"].tolist() == [0, 1, 2]

@@ -1,0 +1,94 @@
+"""What torch.save wrote, unpickled by torch's restricted reader: tensors and plain values, never code.
+
+Trainers leave more beside the weights: arguments, paths, numpy's numbers. What is known to be harmless by its name
+becomes an ``Inert`` object, whose class is ours; the class that the file names is not even imported.
+"""
+
+import pickle
+import re
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.serialization import safe_globals
+
+from negmerge.errors import CheckpointError
+
+_NUMBERS = ("Bool", "Float16", "Float32", "Float64", "Int32", "Int64", "Str")
+_PLAIN = ("bool", "bytes", "complex", "dict", "float", "int", "list", "set", "slice", "str", "tuple")
+OBJECTS = (
+    *(f"{home}.{kind}" for home in ("builtins", "__builtin__") for kind in _PLAIN),
+    *("argparse.Namespace", "types.SimpleNamespace", "typing.Any", "uuid.UUID", "_codecs.encode"),
+    *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath"),
+    *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
+    *("datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "datetime.timezone"),
+    *("decimal.Decimal", "fractions.Fraction"),
+    *("numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
+    *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer"),
+    *(f"numpy.dtypes.{kind}DType" for kind in _NUMBERS),
+    *("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig", "omegaconf.base.ContainerMetadata"),
+    *("omegaconf.base.Metadata", "omegaconf.nodes.AnyNode", "omegaconf.nodes.StringNode"),
+)
+"""Names that stand for plain data in trainers' files."""
+MAPPINGS = (
+    *("collections.defaultdict", "easydict.EasyDict", "addict.addict.Dict", "yacs.config.CfgNode"),
+    *("lightning_fabric.utilities.data.AttributeDict", "lightning.fabric.utilities.data.AttributeDict"),
+    *("pytorch_lightning.utilities.parsing.AttributeDict", "lightning.pytorch.utilities.parsing.AttributeDict"),
+)
+"""The same of what is filled key by key, which torch's reader does with dictionaries alone."""
+
+_UNREADABLE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
+    *(ValueError, struct.error),
+)
+"""What torch.load raises for what torch.save never wrote, besides UnpicklingError."""
+
+
+class Inert:
+    """Stands for an object that is not ours to have: it takes whatever a pickle gives it and keeps nothing."""
+
+    def __new__(cls, *_args: object) -> "Inert":
+        return object.__new__(cls)
+
+    def __init__(self, *_args: object) -> None:
+        pass
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+
+class InertMapping:
+    """Stands for a mapping: an empty dictionary comes of it."""
+
+    def __new__(cls, *_args: object) -> dict[Any, Any]:  # type: ignore[misc]
+        return {}
+
+
+def unpickled(file: Path) -> Any:
+    """What the file holds. Raises CheckpointError, which names what is not loaded; nothing in the file is run."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning), safe_globals(_inert()):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = found[1].rstrip(".") if found else "what no state dict holds"
+        raise CheckpointError(
+            f"{file} holds {what}, which is not loaded, as a pickle may run code: save model.state_dict() alone"
+        ) from None
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {file}") from None
+    except _UNREADABLE as error:
+        if "TorchScript" in str(error):
+            raise CheckpointError(f"{file} is TorchScript, which is code: {_SAVE_SCRIPT}") from None
+        raise CheckpointError(
+            f"{file} is cut off, or nothing that torch.save writes of a state dict: save model.state_dict() again"
+        ) from None
+
+
+_SAVE_SCRIPT = "where you trust it, load it with torch.jit.load, and torch.save its state_dict()"
+
+
+def _inert() -> list[Any]:
+    return [*((Inert, name) for name in OBJECTS), *((InertMapping, name) for name in MAPPINGS)]
