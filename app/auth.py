@@ -80,9 +80,15 @@ def authenticate(session: Session, authorization: str | None) -> Principal:
     known = hmac.compare_digest(expected, _sha256(match[2])) and row is not None
     if not known or row is None:
         raise Unauthorized("the API key is not known here")
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= db.now(session)):
+    if not _is_valid(session, row):
         raise Unauthorized(f"the API key {row.id} has been revoked or has expired: ask for a new one")
     return Principal(row.id, row.tenant, frozenset(row.scopes))
+
+
+def lets_in(session: Session, key_id: str) -> bool:
+    """Whether the key still lets anybody in."""
+    row = session.get(tables.ApiKey, key_id)
+    return row is not None and _is_valid(session, row)
 
 
 def list_keys(session: Session) -> list[tables.ApiKey]:
@@ -96,6 +102,10 @@ def revoke_key(session: Session, key_id: str) -> None:
     if row is None:
         raise NotFound(f"there is no API key {key_id!r}")
     row.revoked_at = row.revoked_at or db.now(session)
+
+
+def _is_valid(session: Session, row: tables.ApiKey) -> bool:
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > db.now(session))
 
 
 def _sha256(secret: str) -> str:

@@ -17,12 +17,14 @@ ServiceError
 │   └── JobDeleted        410  a tombstone is all that is left
 ├── TooLarge              413  over a limit; the detail names it
 ├── UnsupportedMedia      415  the Content-Type is not one that this endpoint takes, or there is a Content-Encoding
+├── PreconditionFailed    412  If-Match names another version
 ├── RangeNotSatisfiable   416  the range begins after the end
 ├── Invalid               422  well-formed and wrong; ``errors`` points at each field
 │   ├── InvalidSpec            of a job: its shape, or what it refers to
 │   ├── InvalidDataset         an archive or a URI that cannot be a data set
 │   ├── InvalidModel           weights or a config that cannot be a model
 │   └── IdempotencyMismatch    the key was used with another body
+├── TooMany               429  too many at once, of what is counted by key
 ├── InternalError         500  our fault; the log has the cause
 └── Unavailable           503  the database or the store does not answer; try again
     └── NoRoom            507  a disk or a quota is full
@@ -190,6 +192,25 @@ class RangeNotSatisfiable(ServiceError):
 
     def __init__(self, size: int) -> None:
         super().__init__(f"the file has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+
+
+class PreconditionFailed(ServiceError):
+    """If-Match names another version of the file than there is."""
+
+    status = 412
+    type = "precondition-failed"
+    title = "The file is another one"
+
+
+class TooMany(ServiceError):
+    """Too many at once, of what is counted by key."""
+
+    status = 429
+    type = "too-many"
+    title = "Too many at once"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
 
 
 class Invalid(ServiceError):

@@ -14,6 +14,8 @@ from pydantic.json_schema import models_json_schema
 import negmerge
 from app.api import artifacts, datasets, evidence, jobs, models, problems, system
 from app.api.deps import Services, caller
+from app.api.headers import HeadAsGet
+from app.api.streams import OpenStreams
 from app.api.telemetry import CountRequests, Telemetry
 from app.dispatch import Dispatcher
 from app.intake import uploads
@@ -44,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(CountRequests)
     app.include_router(system.router)
     for part in (datasets, models, jobs, evidence, artifacts):
@@ -66,6 +69,7 @@ def _lifespan(settings: Settings) -> Any:
                 dispatcher=dispatcher,
                 indexes=Indexes(store),
                 registrar=Registrar(settings, database, store),
+                streams=OpenStreams(settings.max_streams_per_key),
                 uploading=CapacityLimiter(max(_UPLOADS, os.cpu_count() or 1)),
             )
             app.state.telemetry = Telemetry(database, settings.lease_seconds)

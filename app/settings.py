@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     max_archive_ratio: float = Field(200.0, gt=1, description="Most bytes that a packed byte may become.")
     max_image_pixels: int = Field(89_478_485, gt=0, le=89_478_485, description="Largest image.")
 
+    max_streams_per_key: int = Field(32, ge=1, description="Event streams that one key may have open at one API.")
     check_memory_bytes: int = Field(4 * 2**30, ge=2**28, description="Memory of the process that checks an upload.")
     check_seconds: int = Field(
         60, ge=1, description="CPU seconds that it may take, and one more for each MiB of the upload."

@@ -19,10 +19,9 @@ from app.record.tables import Artifact
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 
 _UNLEARNED = "unlearned/"
-_FILE = FILE_RESPONSES | documented(errors.NotFound, errors.JobDeleted, errors.RangeNotSatisfiable)
-_WEIGHTS = FILE_RESPONSES | documented(
-    errors.NotFound, errors.JobDeleted, errors.RangeNotSatisfiable, errors.ResultNotReady, errors.NoResult
-)
+_OF_FILES = (errors.NotFound, errors.JobDeleted, errors.PreconditionFailed, errors.RangeNotSatisfiable)
+_FILE = FILE_RESPONSES | documented(*_OF_FILES)
+_WEIGHTS = FILE_RESPONSES | documented(*_OF_FILES, errors.ResultNotReady, errors.NoResult)
 
 
 @router.get(

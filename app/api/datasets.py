@@ -1,19 +1,21 @@
 """Data sets: upload an archive or register a URI, list, look, delete."""
 
 from functools import partial
+from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app import errors
 from app.api import documents, schemas
-from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, request_body
+from app.api.deps import Caller, EntryId, Limit, OpenServices, cursor_of, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import DatasetIn
 from app.record import catalog, tables
 
+_Cursor = Annotated[str | None, Depends(cursor_of("ds"))]
 router = APIRouter(prefix="/v1", tags=["datasets"])
 
 _TEXT_PARTS = frozenset({"name", "class_names", "templates", "on_unreadable"})
@@ -73,7 +75,7 @@ def _of_form(upload: uploads.Upload) -> DatasetIn:
 
 @router.get("/datasets", response_model=schemas.Page[schemas.Dataset], responses=documented())
 def list_datasets(
-    caller: Caller, services: OpenServices, cursor: Cursor, limit: Limit = 20
+    caller: Caller, services: OpenServices, cursor: _Cursor, limit: Limit = 20
 ) -> schemas.Page[schemas.Dataset]:
     """The tenant's data sets, newest first."""
     with services.database.read() as session:

@@ -5,6 +5,7 @@ Who is asking is found before a byte of the body is read: the framework takes no
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from fastapi.security import HTTPBearer
 
 from app import auth
 from app.api import documents
+from app.api.streams import OpenStreams
 from app.auth import Principal, Scope
 from app.dispatch import Dispatcher
 from app.errors import Malformed, NotFound
@@ -38,6 +40,7 @@ class Services:
     dispatcher: Dispatcher
     indexes: Indexes
     registrar: Registrar
+    streams: OpenStreams
     uploading: CapacityLimiter
     """Uploads that are checked and stored side by side; others wait, and no other request for them."""
 
@@ -109,6 +112,17 @@ def _cursor(
 
 
 Cursor = Annotated[str | None, Depends(_cursor)]
+
+
+def cursor_of(prefix: str) -> Callable[[str | None], str | None]:
+    """The cursor of a list whose entries have ids with this prefix, as ``ids.new_id`` makes them. Raises Malformed."""
+
+    def cursor(cursor: Cursor) -> str | None:
+        if cursor is not None and not re.fullmatch(rf"{prefix}_[0-9a-f]{{26}}", cursor):
+            raise Malformed(f"the cursor {cursor!r} is not one of ours: take next_cursor of the page before")
+        return cursor
+
+    return cursor
 
 
 def request_body(content: dict[str, object]) -> dict[str, object]:

@@ -9,12 +9,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
-from app import errors
+from app import auth, errors
 from app.api import schemas
 from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, Services
 from app.api.files import file_response
+from app.api.headers import prefers
 from app.api.job_schemas import Event, Point, Result
 from app.api.problems import documented
+from app.auth import Principal
 from app.errors import Malformed, NoResult, ResultNotReady
 from app.record import jobs
 from app.record.states import JobState
@@ -24,11 +26,13 @@ from negmerge.spec.sweep import MAX_POINTS
 router = APIRouter(prefix="/v1", tags=["evidence"])
 
 EVENT_STREAM = EventSourceResponse.media_type
+_JSON = "application/json"
 _POLL_SECONDS = 0.5
 _KEEP_ALIVE_SECONDS = 15.0
 _RETRY_MILLISECONDS = 2000
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"content": {EVENT_STREAM: {"example": 'event: job.tuning\ndata: {"number": 3, …}\nid: 3\n\n'}}},
+    429: {"description": "Event stream: the key has too many of them open."},
     204: {"description": "Event stream: the job has ended and Last-Event-ID is its last event."},
 }
 _FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady, errors.NoResult)
@@ -60,7 +64,7 @@ def list_points(
     response_model=schemas.Page[Event],
     responses=_EVENTS | documented(errors.NotFound, errors.JobDeleted),
 )
-def list_events(
+async def list_events(
     request: Request,
     caller: Caller,
     services: OpenServices,
@@ -72,17 +76,26 @@ def list_events(
 ) -> schemas.Page[Event] | Response:
     """What happened to the job, oldest first. With `Accept: text/event-stream`, as it happens."""
     start = max(after, 0 if cursor is None else _number(cursor))
-    with services.database.read() as session:
-        job = jobs.get(session, caller.tenant, job_id)
-        if EVENT_STREAM in request.headers.get("accept", ""):
-            start = max(start, _number(last_event_id) if last_event_id else 0)
-            if JobState(job.state).terminal and start >= job.last_event:
-                return Response(status_code=204)  # tells EventSource not to come back
-            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return EventSourceResponse(_stream(services, job_id, start), headers=headers)
-        rows = jobs.events(session, job_id, start, limit + 1)
+    streamed = request.method == "GET" and prefers(request.headers.get("accept", ""), EVENT_STREAM, _JSON)
+    if streamed and last_event_id:
+        start = max(start, _number(last_event_id))
+    job, rows = await run_in_threadpool(_events, services, caller.tenant, job_id, start, limit + 1)
+    if streamed:
+        if JobState(job.state).terminal and start >= job.last_event:
+            return Response(status_code=204)  # tells EventSource not to come back
+        stream = _counted(services, caller, _stream(services, caller, job_id, start))
+        await anext(stream)  # too many are refused before the answer begins
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return EventSourceResponse(stream, headers=headers)
     following = str(rows[limit - 1].number) if len(rows) > limit else None
-    return schemas.Page(data=[Event.of(row) for row in rows[:limit]], next_cursor=following)
+    return schemas.Page(data=rows[:limit], next_cursor=following)
+
+
+def _events(services: Services, tenant: str, job_id: str, after: int, limit: int) -> tuple[Job, list[Event]]:
+    """The job, and its events after a number. Raises JobNotFound, JobDeleted."""
+    with services.database.read() as session:
+        job = jobs.get(session, tenant, job_id)
+        return job, [Event.of(row) for row in jobs.events(session, job_id, after, limit)]
 
 
 @router.head("/jobs/{id}/result", include_in_schema=False)
@@ -112,15 +125,23 @@ def check_succeeded(job: Job) -> None:
         raise NoResult(f"job {job.id!r} has {job.state}" + (f": {cause}" if cause else ""))
 
 
-async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[bytes]:
-    """Server-Sent Events from ``after`` on, until the job has ended and all was told.
+async def _counted(services: Services, caller: Principal, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The stream, counted for its key while it is open; nothing comes first. Raises TooMany."""
+    with services.streams.one_more(caller.key_id):
+        yield b""
+        async for event in stream:
+            yield event
+
+
+async def _stream(services: Services, caller: Principal, job_id: str, after: int) -> AsyncIterator[bytes]:
+    """Server-Sent Events from ``after`` on, until the job has ended and all was told, or the key lets in no more.
 
     Written here, since FastAPI writes the events that a route yields only where the route can answer nothing else.
     """
     quiet = 0.0
     yield format_sse_event(retry=_RETRY_MILLISECONDS)
     while True:
-        ended, rows = await run_in_threadpool(_news, services, job_id, after)
+        ended, rows = await run_in_threadpool(_news, services, caller, job_id, after)
         for row in rows:
             after = row.number
             yield format_sse_event(data_str=row.model_dump_json(), event=row.kind, id=str(row.number))
@@ -134,9 +155,11 @@ async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[
             await anyio.sleep(_POLL_SECONDS)
 
 
-def _news(services: Services, job_id: str, after: int) -> tuple[bool, list[Event]]:
+def _news(services: Services, caller: Principal, job_id: str, after: int) -> tuple[bool, list[Event]]:
     """Whether no event can come any more, and the next events. The state is read first, so none is missed."""
     with services.database.read() as session:
+        if not auth.lets_in(session, caller.key_id):
+            return True, []
         job = session.get(Job, job_id)
         ended = job is None or job.deleted_at is not None or JobState(job.state).terminal
         return ended, [Event.of(row) for row in jobs.events(session, job_id, after)]

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.errors import RangeNotSatisfiable
+from app.api.headers import names
+from app.errors import PreconditionFailed, RangeNotSatisfiable
 from app.record.tables import Artifact
 from app.store.objects import Store
 
@@ -34,7 +35,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 def file_response(request: Request, store: Store, file: Artifact) -> Response:
     """The file, or the one range of it that was asked for. Several ranges are answered with the whole file.
 
-    Raises RangeNotSatisfiable.
+    Raises PreconditionFailed and RangeNotSatisfiable.
     """
     etag = f'"{file.sha256}"'
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
@@ -45,7 +46,10 @@ def file_response(request: Request, store: Store, file: Artifact) -> Response:
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    if _has(etag, request.headers.get("if-none-match")):
+    expected = request.headers.get("if-match")
+    if expected is not None and not names(expected, etag, weak=False):
+        raise PreconditionFailed(f"the file's ETag is {etag}: ask for it again")
+    if names(request.headers.get("if-none-match"), etag, weak=True):
         return Response(status_code=304, headers=headers)
     wanted = request.headers.get("range") if request.method == "GET" else None
     if request.headers.get("if-range", etag) != etag:
@@ -124,11 +128,3 @@ class _Sink:
         """What was written since the last call."""
         written, self._written = b"".join(self._written), []
         return written
-
-
-def _has(etag: str, header: str | None) -> bool:
-    """Whether If-None-Match names the tag, by weak comparison."""
-    if header is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return etag in tags or tags == ["*"]

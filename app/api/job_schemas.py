@@ -78,7 +78,7 @@ class Job(BaseModel):
     terminal: bool = Field(description="True where nothing more will happen.")
     cancel_requested: bool
     queue: str
-    queue_position: int | None = Field(description="1 for the next job to begin; null once it began.")
+    queue_position: int | None = Field(description="1 for the next of your jobs to begin; null once it began.")
     progress: Progress
     points: int = Field(description="How many points the sweep has.")
     spec: dict[str, Any]

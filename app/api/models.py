@@ -1,19 +1,21 @@
 """Models: upload weights with their config, register a URI or a registry tag, list, look, delete."""
 
 from functools import partial
+from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app import errors
 from app.api import documents, schemas
-from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, request_body
+from app.api.deps import Caller, EntryId, Limit, OpenServices, cursor_of, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import ModelIn
 from app.record import catalog, tables
 
+_Cursor = Annotated[str | None, Depends(cursor_of("mdl"))]
 router = APIRouter(prefix="/v1", tags=["models"])
 
 _BODY = request_body(
@@ -72,7 +74,7 @@ async def create_model(request: Request, response: Response, caller: Caller, ser
 
 @router.get("/models", response_model=schemas.Page[schemas.Model], responses=documented())
 def list_models(
-    caller: Caller, services: OpenServices, cursor: Cursor, limit: Limit = 20
+    caller: Caller, services: OpenServices, cursor: _Cursor, limit: Limit = 20
 ) -> schemas.Page[schemas.Model]:
     """The tenant's models, newest first."""
     with services.database.read() as session:

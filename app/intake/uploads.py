@@ -4,12 +4,13 @@ The form is parsed here and not by the framework, which would take the whole bod
 a key. What was received is a file in a folder of its own that goes away with the block, whatever happens.
 """
 
+import fcntl
 import hashlib
 import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +29,7 @@ MAX_FIELD_BYTES = 4 * 2**20
 MAX_HEADER_BYTES = 8 * 2**10
 _WRITE_BYTES = 2**20
 _STALE_SECONDS = 24 * 60 * 60
+_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
         raise TooLarge(limit)
     folder.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(dir=folder))
+    lock = _locked(own)
     try:
         form = _Form(_boundary(request), own / "file", names)
         total = 0
@@ -82,15 +85,38 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
         yield upload
     finally:
         await to_thread.run_sync(lambda: shutil.rmtree(own, ignore_errors=True))
+        lock.close()
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what a process that was killed left below ``folder`` a day ago or earlier."""
+    """Remove what processes that were killed left below ``folder``: nobody holds its lock any more.
+
+    What has no lock is from an older version, or of this moment: it goes when it is a day old.
+    """
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
-        if entry.stat().st_mtime < time.time() - _STALE_SECONDS:
-            shutil.rmtree(entry, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            if _is_left(entry):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _locked(own: Path) -> BinaryIO:
+    """A file in the upload's folder whose lock lives as long as this process does, or until it is closed."""
+    lock = (own / _LOCK).open("xb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _is_left(entry: Path) -> bool:
+    if not (entry / _LOCK).exists():
+        return entry.stat().st_mtime < time.time() - _STALE_SECONDS
+    with (entry / _LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _boundary(request: Request) -> bytes:

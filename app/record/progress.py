@@ -113,11 +113,16 @@ def progress(session: Session, jobs: Sequence[Job]) -> dict[str, Progress]:
 
 
 def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """1 for the next job that its queue's workers will begin, by id; those that have begun are not in it."""
+    """By id, 1 for the next of its tenant's jobs that its queue's workers will begin, without those that have begun.
+
+    Among the tenant's own alone: how many others wait is nobody's business.
+    """
     waiting = {job.id: job.queue for job in jobs if job.state == JobState.QUEUED}
     if not waiting:
         return {}
-    place = func.row_number().over(partition_by=Job.queue, order_by=(Job.created_at, Job.id)).label("place")
+    place = (
+        func.row_number().over(partition_by=(Job.tenant, Job.queue), order_by=(Job.created_at, Job.id)).label("place")
+    )
     queued = select(Job.id, place).where(Job.state == JobState.QUEUED, Job.queue.in_(set(waiting.values()))).subquery()
     return dict(session.execute(select(queued).where(queued.c.id.in_(list(waiting)))).all())
 

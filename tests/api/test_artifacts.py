@@ -197,3 +197,16 @@ def test_a_range_never_leaves_the_file(header: str, size: int) -> None:
     except RangeNotSatisfiable:
         return
     assert found is None or 0 <= found[0] < found[1] <= size
+
+
+@pytest.mark.parametrize("tag", ['"{}"', "*", '"other", "{}"'])
+def test_if_match_of_the_file_gives_it(api: Api, tag: str) -> None:
+    job = f"/v1/jobs/{api.finished_job({'result.json': b'{}', 'unlearned/model.safetensors': WEIGHTS})}"
+    assert api.get(f"{job}/weights", headers={"If-Match": tag.format(sha256(WEIGHTS))}).content == WEIGHTS
+
+
+@pytest.mark.parametrize("tag", ['"other"', 'W/"{}"'])
+def test_if_match_of_another_version_is_412(api: Api, tag: str) -> None:
+    job = f"/v1/jobs/{api.finished_job({'result.json': b'{}', 'unlearned/model.safetensors': WEIGHTS})}"
+    answer = api.get(f"{job}/weights", headers={"If-Match": tag.format(sha256(WEIGHTS))})
+    assert_problem(answer, 412, "precondition-failed")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,7 +231,7 @@ def test_a_data_set_that_a_job_needs_is_not_deleted_until_the_job_ends(both: Api
     assert both.delete(dataset).status_code == 204
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> None:
+def test_what_has_no_lock_is_removed_a_day_later(tmp_path: Path) -> None:
     for name, age in (("old", 90_000), ("new", 10)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_bytes(b"x")
@@ -239,6 +241,37 @@ def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> No
     remove_stale(tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+LOCKED = """
+import fcntl, pathlib, sys, time
+own = pathlib.Path(sys.argv[1])
+own.mkdir()
+lock = (own / "lock").open("xb")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_at_once_and_what_a_living_one_has_stays(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", LOCKED, tmp_path / "own"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    remove_stale(tmp_path)
+    assert (tmp_path / "own").exists()
+
+    process.kill()
+    process.communicate()
+    remove_stale(tmp_path)
+    assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.parametrize("cursor", ["x", "job_0006447d7b1f2a3c5e8d90ab12", "ds_", "mdl_0006447d79f3a8b7c6d5e4f302"])
+def test_a_cursor_of_another_list_is_refused(both: Api, cursor: str) -> None:
+    assert_problem(both.get(f"/v1/datasets?cursor={cursor}"), 400, "malformed")
+    if not cursor.startswith("mdl_"):
+        assert_problem(both.get(f"/v1/models?cursor={cursor}"), 400, "malformed")
 
 
 def stored(api: Api) -> list[str]:

@@ -139,6 +139,14 @@ def test_what_comes_through_a_proxy_on_this_machine_comes_from_elsewhere(api: Ap
     assert_problem(local.get("/metrics", headers={header: "127.0.0.1"}), 401, "unauthorized")
 
 
+def test_head_is_answered_wherever_get_is(api: Api, document: dict[str, Any]) -> None:
+    paths = [path for path, item in document["paths"].items() if "get" in item and "{" not in path]
+    assert len(paths) > 5
+    for path in [*paths, f"/v1/jobs/{records.make_job(api.database)}"]:
+        assert api.client.head(path, headers=api.headers).status_code == api.get(path).status_code, path
+    assert all("head" not in item for item in document["paths"].values())
+
+
 def test_every_route_is_documented_and_needs_a_key(api: Api, document: dict[str, Any]) -> None:
     assert document["paths"].keys() > OPEN_PATHS
     for method, path, operation in operations(document):

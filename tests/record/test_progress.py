@@ -155,6 +155,13 @@ def test_the_queue_position_counts_the_older_jobs_of_the_queue(database: Databas
         assert queue_positions(session, rows[2:3]) == {second: 2}
 
 
+def test_the_queue_position_counts_the_tenants_own_jobs_alone(database: Database) -> None:
+    make_job(database, tenant="other")
+    mine = make_job(database)
+    with database.read() as session:
+        assert queue_positions(session, [session.get_one(Job, mine)]) == {mine: 1}
+
+
 # A page of jobs
 
 
