@@ -14,7 +14,7 @@ TEST_JOBS ?= 2
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock zoo names demo test lint types contracts pytest quick mutants bench experiments clean
+.PHONY: help setup lock zoo names demo test lint types contracts pytest quick mutants fuzz bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and di
 mutants: setup ## Which small changes of the code no test notices; ROOM=negmerge.merging for one room
 	$(RUN)mutmut run --max-children $(TEST_JOBS) $(if $(ROOM),"$(ROOM)*")
 	$(RUN)python -m tooling.survivors $(ROOM)
+
+fuzz: setup ## Put broken input into every parser, a minute each; SECONDS=600 for longer, PARSER=tar for one
+	$(RUN)python -m tooling.fuzz --seconds $(or $(SECONDS),60) $(PARSER)
 
 bench: setup ## Measure speed and memory beside the published way
 	$(RUN)python -m benchmarks

@@ -4,6 +4,7 @@ import re
 from http.client import HTTPException
 from typing import Any
 
+from app.errors import NO_ROOM
 from negmerge.errors import NegmergeError, SelectionError, SpecError
 
 
@@ -23,6 +24,15 @@ def cause_of(error: Exception) -> dict[str, Any]:
 def may_pass(error: NegmergeError) -> bool:
     """Whether trying again may help: the network or the disk failed under it, not what it was given."""
     return isinstance(error.__cause__, OSError | HTTPException)
+
+
+def lacks_room(error: BaseException | None) -> bool:
+    """Whether a full disk or quota is behind it: that is no fault of the job, and passes when somebody makes room."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _snake(name: str) -> str:

@@ -18,7 +18,8 @@ from negmerge.errors import NegmergeError
 from negmerge.merging.partial import Partial
 from negmerge.pipeline.tune import new_partial
 from worker import resolve
-from worker.causes import cause_of, may_pass
+from worker.backoff import Backoff
+from worker.causes import cause_of, lacks_room, may_pass
 from worker.conclude import conclude_step
 from worker.context import WorkerContext
 from worker.fold import Fold
@@ -44,6 +45,7 @@ class Loop(threading.Thread):
         self._idle = threading.Event()
         self._loaded: LoadedJob | None = None
         self._fold: Fold | None = None
+        self._backoff = Backoff(context.settings.poll_seconds)
 
     def wake_and_wait(self) -> None:
         """There may be work: look now. Returns when there is none left, or the process is to end."""
@@ -66,7 +68,7 @@ class Loop(threading.Thread):
                 self._wake.clear()
                 self._work_until_idle()
                 self._idle.set()
-                self._wake.wait(self._context.settings.poll_seconds)
+                self._wake.wait(self._backoff.seconds)
             self._leave()
         except BaseException:  # a panic in a library's Rust is no Exception, and this thread must not die unnoticed
             log.exception("the loop broke")
@@ -79,6 +81,7 @@ class Loop(threading.Thread):
             while not self._held.stopping and self._work_once():
                 pass
         except _AWAY as error:
+            self._backoff.failed()
             log.warning("the record or the store does not answer", error=type(error).__name__)
 
     def _work_once(self) -> bool:
@@ -109,7 +112,7 @@ class Loop(threading.Thread):
         return False
 
     def _do(self, claim: Claim) -> bool:
-        """Do a step, whatever becomes of it. False where the next one should wait a little."""
+        """Do a step, whatever becomes of it. False where the next look should wait, the longer the oftener in a row."""
         try:
             self._step(claim)
         except Stopped as stopped:
@@ -121,11 +124,6 @@ class Loop(threading.Thread):
         except LostClaim as lost:
             log.info("step lost", error=str(lost))
             self._give_back(claim)  # it may be ours still, and the job cancelled
-        except NegmergeError as error:
-            final = not may_pass(error)
-            log.warning("step failed", error=str(error), final=final)
-            self._fail(claim, error, final=final)
-            return final
         except _AWAY:
             self._give_back(claim)
             raise
@@ -133,11 +131,26 @@ class Loop(threading.Thread):
             log.exception("the device failed")
             self._give_back(claim)
             self._held.break_off()
+        except NegmergeError as error:
+            return self._went_wrong(claim, error, final=not may_pass(error))
         except Exception as error:
             log.exception("step failed")
-            self._fail(claim, error, final=False)
-            return False
+            return self._went_wrong(claim, error, final=False)
+        self._backoff.succeeded()
         return True
+
+    def _went_wrong(self, claim: Claim, error: Exception, *, final: bool) -> bool:
+        """Fail the step, or give it back uncounted where the machine has no room. Returns whether it is over."""
+        if lacks_room(error):
+            log.error("the disk is full, so the step is given back", error=str(error))
+            self._give_back(claim)
+            final = False
+        else:
+            log.warning("step failed", error=str(error), final=final)
+            self._fail(claim, error, final=final)
+        if not final:
+            self._backoff.failed()
+        return final
 
     def _step(self, claim: Claim) -> None:
         log.info("step begins", attempt=claim.attempt)

@@ -49,6 +49,8 @@ def local_path(uri: str, settings: Settings) -> Path | None:
         raise DataError(f"{uri!r} is not below an allowed folder (NEGMERGE_ALLOWED_ROOTS)")
     if not exists:
         raise DataError(f"{uri!r} does not exist")
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"{uri!r} is a pipe, a socket or a device: name a file or a folder")
     return path
 
 

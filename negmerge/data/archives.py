@@ -181,6 +181,8 @@ def archive_members(path: Path, limits: Limits) -> Iterator[Member]:
 
     Raises ArchiveError for anything else but folders, for damage, and at the first thing over a limit.
     """
+    if not path.is_file():  # a pipe would be waited for, for ever
+        raise ArchiveError(f"{shown(path.name)} is no file: give an archive or a folder")
     with path.open("rb") as file:
         magic = file.read(4)
     if magic in (b"PK\x03\x04", b"PK\x05\x06"):

@@ -46,6 +46,7 @@ DAMAGE = (
     EOFError,
     LookupError,
     OSError,
+    RuntimeError,
     SyntaxError,
     TypeError,
     ValueError,

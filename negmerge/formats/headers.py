@@ -141,6 +141,8 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
     if not isinstance(source, Path):
         yield source, "the file"
         return
+    if source.exists() and not source.is_file():  # a pipe would be waited for, for ever
+        raise CheckpointError(f"{source} is no file: name a safetensors file")
     try:
         file = source.open("rb")
     except OSError as error:

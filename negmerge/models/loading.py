@@ -84,6 +84,8 @@ def check_family(model: Network, spec: JobSpec) -> None:
 
 def read_config(path: Path, check: Callable[[Any], object]) -> dict[str, Any]:
     """Read and judge a model's config. Raises ModelError."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        raise ModelError(f"{path} is no file")
     try:
         config = strict_json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """URIs: what is not allowed, not public, or leads elsewhere is refused, at the check and at the connection."""
 
+import os
 import socket
 import ssl
 import threading
@@ -167,3 +168,15 @@ def test_what_cannot_be_fetched_whole_leaves_nothing_behind(
         uris.fetch(f"{server}/{path}", target, settings, max_bytes=limit)
 
     assert list(settings.data_dir.glob("fetched*")) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_what_is_neither_file_nor_folder_is_refused(settings: Settings, kind: str) -> None:
+    path = settings.allowed_roots[0] / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    with pytest.raises(DataError, match="is a pipe, a socket or a device: name a file or a folder"):
+        uris.check(path.as_uri(), settings)

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import io
+import os
 import random
 import re
 import struct
@@ -19,7 +20,8 @@ import pytest
 from negmerge.data.archives import index_archive, read_samples
 from negmerge.data.members import Limits
 from negmerge.data.zips import zip_members
-from negmerge.errors import ArchiveError
+from negmerge.errors import ArchiveError, CheckpointError
+from negmerge.formats.headers import read_header
 from tests.support.archive_files import (
     PAIR,
     WRITERS,
@@ -335,3 +337,11 @@ def test_extended_headers_without_end_count_as_files(tmp_path: Path) -> None:
     header.type = tarfile.XHDTYPE
     (tmp_path / "a").write_bytes(header.tobuf() * 50)
     assert "more than 20 files" in refusal(tmp_path / "a", Limits(files=20))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ArchiveError, match="'pipe' is no file: give an archive or a folder"):
+        index_archive(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="is no file: name a safetensors file"):
+        read_header(tmp_path / "pipe")

@@ -1,5 +1,6 @@
 """What a job stands: a worker stopped with a lock in its hand, a database, a store or a broker that is away."""
 
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -126,6 +127,32 @@ def test_a_job_survives_a_store_that_goes_away_and_no_attempt_is_counted(service
     assert service.job(job_id).state == JobState.TUNING
     store.unlink()
     away.rename(store)
+    service.finish(job_id)
+    assert {step.attempts for step in service.steps(job_id)} == {1}
+
+
+@contextmanager
+def no_room_for_weights(service: Service) -> Iterator[None]:
+    """The workers may write no file of a mebibyte, as on a disk that is nearly full: the model's has one and a half."""
+    limits = {
+        worker.process.pid: resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE) for worker in service.alive
+    }
+    for pid, (_, hard) in limits.items():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        yield
+    finally:
+        for pid, limit in limits.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+
+
+def test_a_job_survives_a_full_disk_and_no_attempt_is_counted(service: Service) -> None:
+    with no_room_for_weights(service):
+        job_id = service.submit(points=2)
+        said = "the disk is full, so the step is given back"
+        logs = [worker.log for worker in service.alive]
+        service.wait(lambda: any(said in log.read_text() for log in logs), "a worker to have no room")
+        assert service.job(job_id).state == JobState.CONCLUDING
     service.finish(job_id)
     assert {step.attempts for step in service.steps(job_id)} == {1}
 

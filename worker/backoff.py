@@ -1,0 +1,23 @@
+"""How long a worker waits before it looks for work again: longer and longer while things go wrong."""
+
+MOST_SECONDS = 60.0
+
+
+class Backoff:
+    """Begins with ``first`` seconds, doubles with each failure in a row, up to a minute; a success ends the row."""
+
+    def __init__(self, first: float) -> None:
+        self._first = first
+        self._failures = 0
+
+    def failed(self) -> None:
+        self._failures += 1
+
+    def succeeded(self) -> None:
+        self._failures = 0
+
+    @property
+    def seconds(self) -> float:
+        """What to wait now."""
+        doubled = self._first * 2.0 ** max(0, min(self._failures, 30) - 1)
+        return max(self._first, min(doubled, MOST_SECONDS))
