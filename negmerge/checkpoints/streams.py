@@ -20,6 +20,9 @@ from negmerge.checkpoints.tensors import Array, float32, is_finite
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.formats.headers import ITEM_BYTES
 
+_COMPARED = 2**20
+"""Elements that are compared at once."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -36,6 +39,17 @@ class ModelReader:
     @property
     def metadata(self) -> dict[str, str]:
         return self._placement.metadata
+
+    def tied_to(self, name: str) -> str | None:
+        """The tensor that stands for one that is not stored, as safetensors' ``save_model`` notes in the metadata."""
+        kept = self.metadata.get(name)
+        return kept if kept in self._placement.tensors and name not in self._placement.tensors else None
+
+    def untie(self, name: str) -> None:
+        """Have a tensor that is not stored, as the one that stands for it."""
+        kept = self.tied_to(name)
+        assert kept is not None  # whoever asks has looked
+        self._placement.tensors[name] = self._placement.tensors[kept]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -95,7 +109,13 @@ class ModelReader:
 
 
 def check_same(base: ModelReader, tuned: ModelReader) -> None:
-    """Raise TensorError for the first tensor of ``tuned`` that is missing, extra or misshapen beside the base."""
+    """Raise TensorError for the first tensor of ``tuned`` that is missing, extra or misshapen beside the base.
+
+    Both are open. What one file has once, since two tensors are one, the other may have twice, while both are the same.
+    """
+    for name in base.shapes:
+        if name not in tuned.shapes and tuned.tied_to(name) is not None:
+            tuned.untie(name)
     shapes = tuned.shapes
     for name, shape in base.shapes.items():
         if name not in shapes:
@@ -110,7 +130,23 @@ def check_same(base: ModelReader, tuned: ModelReader) -> None:
             )
     for name in shapes:
         if name not in base.shapes:
-            raise TensorError(name, f"is in {tuned.path} but not in the base model")
+            _check_tied(base, tuned, name)
+
+
+def _check_tied(base: ModelReader, tuned: ModelReader, name: str) -> None:
+    """Raise TensorError unless a tensor that the base model has not is one with another there, and still the same."""
+    kept = base.tied_to(name)
+    if kept is None:
+        raise TensorError(name, f"is in {tuned.path} but not in the base model")
+    same = tuned.shapes.get(kept) == tuned.shapes[name] and tuned.dtype(kept) == tuned.dtype(name)
+    size = tuned.sizes[name]
+    for start in range(0, size, _COMPARED):
+        span = slice(start, min(start + _COMPARED, size))
+        same = same and torch.equal(tuned.read(name, span), tuned.read(kept, span))
+    if not same:
+        raise TensorError(
+            name, f"is one with {kept!r} in the base model, and has values of its own in {tuned.path}: untie the base"
+        )
 
 
 def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
