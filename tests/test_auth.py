@@ -159,3 +159,20 @@ def test_who_lacks_the_scope_is_told_which(scopes: set[str]) -> None:
     with pytest.raises(Forbidden) as caught:
         Principal("key_1", "acme", frozenset(scopes)).require(Scope.WRITE)
     assert str(caught.value) == "the key key_1 has no scope 'write': ask for one that has"
+
+
+def test_a_key_lets_in_until_it_is_revoked(session: Session) -> None:
+    row, _ = auth.create_key(session, "laptop")
+    assert auth.lets_in(session, row.id)
+    auth.revoke_key(session, row.id)
+    assert not auth.lets_in(session, row.id)
+
+
+@pytest.mark.parametrize(("seconds", "still"), [(60, True), (-60, False), (0, False)])
+def test_a_key_lets_in_until_it_expires(session: Session, seconds: int, still: bool) -> None:
+    row, _ = auth.create_key(session, "laptop", expires_at=db.now(session) + timedelta(seconds=seconds))
+    assert auth.lets_in(session, row.id) is still
+
+
+def test_a_key_that_is_not_known_lets_in_nobody(session: Session) -> None:
+    assert not auth.lets_in(session, "key_0")

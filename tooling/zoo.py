@@ -25,6 +25,16 @@ def main() -> None:
     ARGUMENTS_FILE.write_text(arguments_text(), encoding="utf-8")
 
 
+def _classifier_tags() -> dict[str, list[str]]:
+    """timm's architectures → the tags of their published weights; one without a tag cannot be asked for by it."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(timm.list_pretrained()):
+        architecture, _, tag = name.partition(".")
+        if tag:
+            found.setdefault(architecture, []).append(tag)
+    return found
+
+
 def arguments_text() -> str:
     """What the constructors of timm's classifiers take, name → kinds of values: JSON, a name a line, sorted."""
     modules = [module for name, module in sys.modules.items() if name.startswith("timm.models.")]
@@ -63,6 +73,7 @@ def text() -> str:
         "architectures": sorted(open_clip.list_models()),
         "tags": tags,
         "classifiers": sorted({*timm.list_models(), *timm.models.get_deprecated_models()}),
+        "classifier_tags": _classifier_tags(),
     }
     return json.dumps(document, indent=1) + "\n"
 

@@ -41,6 +41,12 @@ def classifiers() -> frozenset[str]:
     return frozenset([*_read()["classifiers"], *CIFAR_RESNETS])
 
 
+@cache
+def classifier_tags() -> dict[str, frozenset[str]]:
+    """timm's architectures → tags of their published weights."""
+    return {architecture: frozenset(known) for architecture, known in _read()["classifier_tags"].items()}
+
+
 def check_architecture(family: str, architecture: str) -> None:
     """Raise ModelError for a name that the family's library does not have."""
     known = classifiers() if family == "timm" else architectures()
@@ -51,9 +57,12 @@ def check_architecture(family: str, architecture: str) -> None:
 
 
 def check_tag(family: str, architecture: str, tag: str | None) -> None:
-    """Raise ModelError for a tag that open_clip has not published; timm's are looked up by the worker."""
-    if family == "open_clip" and tag and not is_known(architecture, tag):
-        known = ", ".join(sorted(tags().get(architecture, ()))) or "none"
+    """Raise ModelError for a tag that the family's library has not published."""
+    if not tag:
+        return
+    published = classifier_tags() if family == "timm" else tags()
+    if not (tag in published.get(architecture, ()) if family == "timm" else is_known(architecture, tag)):
+        known = ", ".join(sorted(published.get(architecture, ()))) or "none"
         raise ModelError(f"{architecture} has no published weights {tag!r}; known are {known}")
 
 

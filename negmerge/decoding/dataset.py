@@ -118,8 +118,10 @@ def open_torchvision(
 def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, on_step: OnStep = ignore) -> Decoded:
     """The samples' pixels, in the order of ``samples``, as the model's own library prepares them for evaluation.
 
-    on_step counts images. Raises DataError, naming the sample that cannot be decoded.
+    on_step counts images. Raises DataError, naming the sample that cannot be decoded, or where all are more than the
+    machine has memory.
     """
+    _check_memory(len(samples), preprocess.size)
     to_pixels = _to_pixels(preprocess)
     images = np.empty((len(samples), 3, preprocess.size, preprocess.size), dtype=np.uint8)
     places = {sample.id: place for place, sample in enumerate(samples)}
@@ -134,6 +136,16 @@ def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, 
             on_step(done, len(samples), None)
     labels = torch.tensor([numbers[sample.class_name] for sample in samples], dtype=torch.int64)
     return Decoded(torch.from_numpy(images), labels, tuple(sample.id for sample in samples))
+
+
+def _check_memory(count: int, size: int) -> None:
+    """Raise DataError where the pixels alone, all of which are kept, would be more than the machine's memory."""
+    wanted, there = 3 * count * size * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > there:
+        raise DataError(
+            f"{count} images of {size} × {size} pixels take {wanted / 2**30:.1f} GiB, and this machine has "
+            f"{there / 2**30:.1f} GiB of memory: take fewer samples, or a model of smaller images"
+        )
 
 
 def _batches(images: Iterator[Named], preprocess: Preprocess) -> Iterator[list[Named]]:

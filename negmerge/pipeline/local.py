@@ -7,7 +7,7 @@ from pathlib import Path
 from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
-from negmerge.formats import strict_json
+from negmerge.formats import strict_json, strict_yaml
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import as_asked, check_family, is_linearised, load_model, load_tag
 from negmerge.models.network import Network
@@ -25,15 +25,16 @@ from negmerge.spec.sources import (
 
 
 def read_spec(path: Path) -> JobSpec:
-    """The job spec in a JSON file. Raises SpecError, also where the file is missing or not a JSON object."""
+    """The job spec in a JSON or YAML file (.yaml, .yml). Raises SpecError, also where it is missing or no object."""
     try:
-        document = strict_json.loads(path.read_bytes())
+        read = strict_yaml.loads if path.suffix.lower() in (".yaml", ".yml") else strict_json.loads
+        document = read(path.read_bytes())
     except OSError as error:
         raise SpecError([FieldError("", f"{path} cannot be read: {error.strerror}")]) from None
     except strict_json.NotStrict as error:
         raise SpecError([FieldError("", f"{path}: {error}")]) from None
     if not isinstance(document, dict):
-        raise SpecError([FieldError("", f"{path} should hold a JSON object: a job's spec")])
+        raise SpecError([FieldError("", f"{path} should hold an object: a job's spec")])
     return parse(document)
 
 

@@ -266,3 +266,10 @@ def test_a_packed_tar_is_decoded_like_the_zip_of_the_same_files(tmp_path: Path) 
     assert tarfile.is_tarfile(tmp_path / "a.tar.gz")
     both = (decode(dataset, dataset.index.samples, SMALL).images for dataset in (packed, plain))
     assert torch.equal(*both)
+
+
+def test_more_pixels_than_the_machine_has_memory_are_refused_before_any_is_decoded(tmp_path: Path) -> None:
+    dataset = open_archive(write_zip(tmp_path / "a", PAIR))
+    vast = replace(SMALL, size=2**22)
+    with pytest.raises(DataError, match=r"2 images of 4194304 × 4194304 pixels take 98304\.0 GiB, and this"):
+        decode(dataset, dataset.index.samples, vast)

@@ -37,3 +37,21 @@ def test_an_older_name_that_timm_still_takes_is_a_classifier() -> None:
 def test_a_name_that_is_nearly_one_is_told_which() -> None:
     with pytest.raises(ModelError, match=r"did you mean .*resnet18"):
         zoo.check_architecture("timm", "resnet1800")
+
+
+def test_tags_of_classifiers_are_timms_own() -> None:
+    ours = {f"{architecture}.{tag}" for architecture, tags in zoo.classifier_tags().items() for tag in tags}
+    assert ours == {name for name in timm.list_pretrained() if "." in name}
+
+
+@pytest.mark.parametrize(
+    ("family", "architecture", "tag"), [("timm", "resnet18", "a9_in1k"), ("open_clip", "ViT-B-32", "openei")]
+)
+def test_a_tag_that_cannot_be_had_is_told_at_once_with_those_that_can(family: str, architecture: str, tag: str) -> None:
+    with pytest.raises(ModelError, match=rf"{architecture} has no published weights '{tag}'; known are \w+"):
+        zoo.check_tag(family, architecture, tag)
+
+
+def test_tags_that_can_be_had_are_taken() -> None:
+    zoo.check_tag("timm", "resnet18", "a1_in1k")
+    zoo.check_tag("open_clip", "ViT-B-32", "openai")
