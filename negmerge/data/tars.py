@@ -7,7 +7,7 @@ of the archive, so that a loss would go unnoticed. Here only its header parser i
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -34,19 +34,23 @@ def tar_members(path: Path, limits: Limits) -> Iterator[Member]:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         stream = _Stream(file, packed, Meter(limits))
-        name, size = None, None  # from an extended header, for the next member
+        said: dict[bytes, bytes] = {}  # by extended headers, of the next member
         while header := stream.header():
             if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
-                name, size = _pax(stream.extension(header.size), name, size)
+                _add(said, _of_next(stream.extension(header.size)))
             elif header.type == tarfile.XGLTYPE:
                 _check_global(stream.extension(header.size))
             elif header.type == tarfile.GNUTYPE_LONGNAME:
-                name = stream.extension(header.size).split(b"\0", 1)[0].decode(errors="surrogateescape")
+                _add(said, [(b"path", stream.extension(header.size).split(b"\0", 1)[0])])
             else:
-                header.name = header.name if name is None else name
-                header.size = header.size if size is None else size
-                name, size = None, None
+                if b"path" in said:
+                    header.name = said[b"path"].decode(errors="surrogateescape")
+                if b"size" in said:
+                    header.size = int(said[b"size"])
+                said = {}
                 yield from _member(header, stream)
+        if said:
+            raise ArchiveError(_CUT_OFF)
         stream.finish()
 
 
@@ -55,7 +59,8 @@ def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
     stream.meter.count_member()
     name = safe_name(header.name)
     if header.type in _DIRECTORIES:
-        stream.skip_padded(header.size)
+        if header.size:  # some readers would pass over so many bytes, and some would read members there
+            raise ArchiveError(f"{shown(name)} is a folder of {header.size} bytes: pack it again")
     elif header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
         raise ArchiveError(f"{shown(name)} is a link, a device or a sparse file: pack plain files only")
     elif not name:
@@ -121,10 +126,6 @@ class _Stream:
             self._left -= len(chunk)
             yield chunk
 
-    def skip_padded(self, size: int) -> None:
-        self.open_data(size)
-        self.close_data()
-
     def finish(self) -> None:
         """Read what follows the end mark: zeros only, and the packing's own checksum."""
         while rest := self._some(_CHUNK):
@@ -154,18 +155,33 @@ class _Stream:
         return chunk
 
 
-def _pax(data: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
-    """The path and size among pax records, else those given."""
+def _of_next(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The path and size among the pax records of the next member. Others, such as times, are passed over."""
     for key, value in _records(data):
-        if key == b"path":
-            name = value.decode(errors="surrogateescape")
-        elif key == b"size":
-            if not re.fullmatch(rb"\d{1,19}", value):
-                raise ArchiveError(_CUT_OFF)
-            size = int(value)
-        elif key.startswith(b"GNU.sparse"):
+        if key.startswith(b"GNU.sparse"):
             raise ArchiveError("the archive holds a sparse file: pack it without --sparse")
-    return name, size
+        if key == b"hdrcharset":
+            raise ArchiveError(
+                "the archive says its names' encoding in a header of its own: pack it with names in UTF-8"
+            )
+        if key == b"size" and not re.fullmatch(rb"\d{1,19}", value):
+            raise ArchiveError(_CUT_OFF)
+        if key in (b"path", b"size"):
+            yield key, value
+
+
+def _add(said: dict[bytes, bytes], more: Iterable[tuple[bytes, bytes]]) -> None:
+    """Take in what a header says of the next member. Raises ArchiveError for what is said twice, or not at all.
+
+    Readers differ in which of two counts, and in what an empty one means.
+    """
+    for key, value in more:
+        if key in said or not value:
+            told = shown(key.decode())
+            raise ArchiveError(
+                f"the archive has headers that give one file two {told}s, or an empty one: pack it again"
+            )
+        said[key] = value
 
 
 def _check_global(data: bytes) -> None:

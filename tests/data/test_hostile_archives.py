@@ -67,7 +67,10 @@ def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a", folders("cat/1.png", "dog/\udcff.png"))
-    assert "broken UTF-8" in refusal(path)
+    assert "pack it with names in UTF-8" in refusal(path)
+    with tarfile.open(tmp_path / "gnu", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("dog/\udcff.png"))
+    assert "broken UTF-8" in refusal(tmp_path / "gnu")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
@@ -345,3 +348,92 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         index_archive(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="is no file: name a safetensors file"):
         read_header(tmp_path / "pipe")
+
+
+# One interpretation of a tar: what readers differ in is refused.
+
+
+def pax(*records: bytes) -> tuple[bytes, bytes]:
+    """An extended header's type and content."""
+
+    def record(text: bytes) -> bytes:
+        size = len(text) + 3
+        while len(b"%d %s\n" % (size, text)) != size:
+            size += 1
+        return b"%d %s\n" % (size, text)
+
+    return tarfile.XHDTYPE, b"".join(map(record, records))
+
+
+def with_headers(path: Path, *headers: tuple[bytes, bytes], member: bool = True) -> Path:
+    """A tar of two classes, with these headers before the last file, or behind it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for number, name in enumerate(("cat/1.png", "dog/1.png", "dog/2.png")):
+            if number == 2:
+                for kind, content in headers:
+                    extended = tarfile.TarInfo("x")
+                    extended.type, extended.size = kind, len(content)
+                    archive.addfile(extended, io.BytesIO(content))
+            if number < 2 or member:
+                info = tarfile.TarInfo(name)
+                info.size = len(png())
+                archive.addfile(info, io.BytesIO(png()))
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+SIZE = b"size=%d" % len(png())
+LONG = (tarfile.GNUTYPE_LONGNAME, b"dog/long.png\0")
+TWICE = "headers that give one file two '{}'s, or an empty one"
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ([pax(b"path=dog/a.png", b"path=dog/b.png")], TWICE.format("path")),
+        ([pax(b"path=dog/a.png"), pax(b"path=dog/b.png")], TWICE.format("path")),
+        ([pax(b"path=dog/a.png"), LONG], TWICE.format("path")),
+        ([LONG, pax(b"path=dog/a.png")], TWICE.format("path")),
+        ([LONG, LONG], TWICE.format("path")),
+        ([pax(SIZE, SIZE)], TWICE.format("size")),
+        ([pax(b"path=")], TWICE.format("path")),
+        ([pax(b"size=")], "cut off or damaged"),
+        ([pax(b"size=-1")], "cut off or damaged"),
+        ([pax(b"size=0x9")], "cut off or damaged"),
+        ([pax(b"path=../x.png")], r"climbs out of the archive"),
+        ([pax(b"path=/etc/x.png")], "is an absolute path"),
+        ([pax(b"hdrcharset=BINARY", b"path=dog/a.png")], "names' encoding in a header of its own"),
+        ([pax(b"GNU.sparse.major=1")], "sparse file"),
+        ([pax(b"GNU.sparse.map=0,1")], "sparse file"),
+        ([pax(b"GNU.sparse.size=9")], "sparse file"),
+        ([(tarfile.GNUTYPE_LONGLINK, b"a\0")], "is a link, a device or a sparse file"),
+        ([(tarfile.GNUTYPE_SPARSE, b"")], "is a link, a device or a sparse file"),
+    ],
+)
+def test_what_readers_of_tars_differ_in_is_refused(
+    tmp_path: Path, headers: list[tuple[bytes, bytes]], said: str
+) -> None:
+    with pytest.raises(ArchiveError, match=said):
+        index_archive(with_headers(tmp_path / "a.tar", *headers))
+
+
+@pytest.mark.parametrize("header", [pax(b"path=dog/a.png"), LONG])
+def test_a_header_for_a_member_that_does_not_come_is_refused(tmp_path: Path, header: tuple[bytes, bytes]) -> None:
+    with pytest.raises(ArchiveError, match="cut off or damaged"):
+        index_archive(with_headers(tmp_path / "a.tar", header, member=False))
+
+
+@pytest.mark.parametrize("header", [pax(b"mtime=1.5", b"comment=x"), pax(b"path=dog/a.png", SIZE), LONG])
+def test_what_readers_agree_in_is_read(tmp_path: Path, header: tuple[bytes, bytes]) -> None:
+    assert len(index_archive(with_headers(tmp_path / "a.tar", header)).samples) == 3
+
+
+def test_a_folder_with_a_size_is_refused(tmp_path: Path) -> None:
+    """Some readers take what follows for its content, some for more members."""
+    path = with_headers(tmp_path / "a.tar")
+    header = tarfile.TarInfo("dog/more")
+    header.type, header.size = tarfile.DIRTYPE, 512
+    path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + path.read_bytes())
+    with pytest.raises(ArchiveError, match="'dog/more' is a folder of 512 bytes: pack it again"):
+        index_archive(path)

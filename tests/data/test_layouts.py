@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from negmerge.data.archives import Index, index_archive
-from negmerge.data.selection import split
 from negmerge.errors import ArchiveError
-from negmerge.spec.job import DatasetRef, Select
 from tests.support.archive_files import Files, folders, png, write_folder, write_tar, write_zip
 
 
@@ -178,31 +176,6 @@ def test_names_that_nobody_can_tell_apart_are_both_named(tmp_path: Path, pair: t
 def test_a_class_whose_name_cannot_be_seen_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArchiveError, match="needs another name: at most 200 characters that can all be seen"):
         indexed(tmp_path, folders("dog/1.png", f"{name}/2.png"))
-
-
-def trained(index: Index, select: Select) -> list[str]:
-    ref = DatasetRef(uri="x")
-    splits = split(ref.model_copy(update={"select": select}), ref, index, index)
-    return [sample.id for sample in splits.forget.train]
-
-
-@pytest.mark.parametrize("asked", [COMPOSED, DECOMPOSED])
-def test_a_class_is_found_in_either_form(tmp_path: Path, asked: str) -> None:
-    index = indexed(
-        tmp_path, folders(*(f"{DECOMPOSED}/{n}.png" for n in range(5)), *(f"dog/{n}.png" for n in range(5)))
-    )
-    assert len(trained(index, Select(classes=[asked]))) == 3
-
-
-@pytest.mark.parametrize("asked", ["./cat/1.png", "cat/1.png", "./set/cat/1.png", "set/cat/1.png"])
-def test_an_id_is_found_as_find_prints_it(tmp_path: Path, asked: str) -> None:
-    files = folders(*(f"set/{name}/{n}.png" for name in ("cat", "dog") for n in range(5)))
-    assert trained(indexed(tmp_path, files), Select(ids=[asked])) == ["cat/1.png"]
-
-
-def test_an_id_is_found_in_either_form(tmp_path: Path) -> None:
-    files = folders(*(f"cat/{DECOMPOSED}{n}.png" for n in range(5)), *(f"dog/{n}.png" for n in range(5)))
-    assert trained(indexed(tmp_path, files), Select(ids=[f"cat/{COMPOSED}1.png"])) == [f"cat/{DECOMPOSED}1.png"]
 
 
 # Names in zips.

@@ -1,12 +1,16 @@
 """Which samples are forgotten, kept, trained on, chosen by and reported."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.data.archives import Index
-from negmerge.data.selection import cut
+from negmerge.data.archives import Index, index_archive
+from negmerge.data.selection import cut, split
 from negmerge.errors import SelectionError
+from negmerge.spec.job import DatasetRef, Select
+from tests.support.archive_files import Files, folders, write_zip
 from tests.support.selections import chosen, ids, in_order, index_of, measured, plain, refused
 
 # Forgetting classes
@@ -216,3 +220,44 @@ def test_listed_samples_are_kept_as_training_samples_all_of_them(other: Index | 
 def test_an_id_that_begins_with_the_archives_own_folder_is_taken_as_it_is() -> None:
     index = index_of(*((f"{name}/{i}", name, None) for name in ("top", "b") for i in range(9)), root="top")
     assert ids(chosen({"ids": ["top/1", "top/top/2"]}, None, index).forget.train) == {"top/1", "top/2"}
+
+
+# Names and ids as people have them.
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def indexed(tmp_path: Path, files: Files) -> Index:
+    return index_archive(write_zip(tmp_path / "a.zip", files))
+
+
+def trained(index: Index, select: Select) -> list[str]:
+    ref = DatasetRef(uri="x")
+    splits = split(ref.model_copy(update={"select": select}), ref, index, index)
+    return [sample.id for sample in splits.forget.train]
+
+
+@pytest.mark.parametrize("asked", [COMPOSED, DECOMPOSED])
+def test_a_class_is_found_in_either_form(tmp_path: Path, asked: str) -> None:
+    index = indexed(
+        tmp_path, folders(*(f"{DECOMPOSED}/{n}.png" for n in range(5)), *(f"dog/{n}.png" for n in range(5)))
+    )
+    assert len(trained(index, Select(classes=[asked]))) == 3
+
+
+@pytest.mark.parametrize("asked", ["./cat/1.png", "cat/1.png", "./set/cat/1.png", "set/cat/1.png"])
+def test_an_id_is_found_as_find_prints_it(tmp_path: Path, asked: str) -> None:
+    files = folders(*(f"set/{name}/{n}.png" for name in ("cat", "dog") for n in range(5)))
+    assert trained(indexed(tmp_path, files), Select(ids=[asked])) == ["cat/1.png"]
+
+
+def test_an_id_is_found_in_either_form(tmp_path: Path) -> None:
+    files = folders(*(f"cat/{DECOMPOSED}{n}.png" for n in range(5)), *(f"dog/{n}.png" for n in range(5)))
+    assert trained(indexed(tmp_path, files), Select(ids=[f"cat/{COMPOSED}1.png"])) == [f"cat/{DECOMPOSED}1.png"]
+
+
+def test_of_two_ids_that_differ_by_form_alone_each_is_its_own(tmp_path: Path) -> None:
+    names = [f"cat/{form}{n}.png" for form in (COMPOSED, DECOMPOSED) for n in range(3)]
+    index = indexed(tmp_path, folders(*names, *(f"dog/{n}.png" for n in range(5))))
+    for name in names:
+        assert trained(index, Select(ids=[name])) == [name]
