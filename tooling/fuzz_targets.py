@@ -23,6 +23,7 @@ from negmerge.data.gunzip import Gunzipped
 from negmerge.data.images import check_image
 from negmerge.data.layout import label_of
 from negmerge.data.members import Limits, safe_name
+from negmerge.data.tables import classes_of
 from negmerge.errors import NegmergeError
 from negmerge.formats import strict_json
 from negmerge.formats.families import family_of
@@ -182,6 +183,16 @@ TARGETS: dict[str, Target] = {
         lambda content: label_of("a.json", content),
         [b'{"label": "cat", "class": 3}', b'{"x": {"label": 1}}'],
         _JSON_WORDS,
+    ),
+    "csv": Target(
+        lambda content: classes_of("metadata.csv", content),
+        [b'file_name,label\na.png,cat\n"b,c.png",dog\n'],
+        [b'"', b"\r", b",", b"\n", b"\xef\xbb\xbf"],
+    ),
+    "jsonl": Target(
+        lambda content: classes_of("metadata.jsonl", content),
+        [b'{"file_name": "a.png", "label": 3}\n\n{"label": "cat", "file_name": "b.png"}'],
+        [*_JSON_WORDS, b"\n"],
     ),
     "safetensors": Target(
         lambda content: read_header(io.BytesIO(content)),

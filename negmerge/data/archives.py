@@ -1,8 +1,9 @@
 """From an archive or a folder to its index: which samples it holds, of which class, in which part. No torch.
 
 Read here: zip, tar, tar.gz and plain folders, with a folder per class at the root or below ``train/``, ``val/``,
-``test/``; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or ``KEY.json``), alone or many in a folder.
-A single folder around everything is stripped. All is read as a stream, nothing is extracted, no link is followed.
+``test/``, or a table beside the images; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or
+``KEY.json``), alone or many in a folder. A single folder around everything is stripped. All is read as a stream,
+nothing is extracted, no link is followed.
 """
 
 import stat
@@ -16,6 +17,7 @@ from negmerge.data.classes import check_classes
 from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS, DamagedImage, check_image
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out, suffix, told_of_format
 from negmerge.data.members import Limits, Member, Meter, ignored, safe_name
+from negmerge.data.tables import MAX_BYTES, classes_of, is_table
 from negmerge.data.tars import tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
@@ -83,18 +85,21 @@ def index_archive(
     """
     names: set[str] = set()
     labels: dict[str, str | None] = {}
+    tables: dict[str, dict[str, str] | None] = {}
     unreadable: dict[str, str] = {}
     for member in _members(path, limits):
         if member.name in names:
             raise ArchiveError(f"{shown(member.name)} is in the archive twice: remove one of them")
         names.add(member.name)
-        if suffix(member.name) in LABEL_SUFFIXES:
+        if is_table(member.name):
+            tables[member.name] = classes_of(member.name, _start(member, MAX_BYTES + 1))
+        elif suffix(member.name) in LABEL_SUFFIXES:
             labels[member.name] = label_of(member.name, _start(member, MAX_LABEL_BYTES + 1))
         elif verify and (told := _why_unreadable(member, limits)):
             unreadable[member.name] = told
     if unreadable and not leave_out:
         raise ArchiveError(_told_of(unreadable))
-    root, found = lay_out(names - unreadable.keys(), labels)
+    root, found = lay_out(names - unreadable.keys(), labels, tables, unreadable)
     samples = tuple(Sample(*row) for row in sorted(found))
     classes = tuple(sorted({sample.class_name for sample in samples}))
     check_classes(classes)

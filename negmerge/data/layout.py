@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS
 from negmerge.errors import ArchiveError
@@ -78,10 +79,16 @@ def _class_name(text: str) -> str | None:
     return text if is_name(text) else None
 
 
-def lay_out(names: Collection[str], labels: Mapping[str, str | None]) -> tuple[str, list[Row]]:
+def lay_out(
+    names: Collection[str],
+    labels: Mapping[str, str | None],
+    tables: Mapping[str, Mapping[str, str] | None] = MappingProxyType({}),
+    unreadable: Collection[str] = (),
+) -> tuple[str, list[Row]]:
     """The folder around everything, and the samples without it in their ids.
 
-    names: all files, checked; labels: the class in each file that has a label's ending.
+    names: all files, checked; labels: the class in each file that has a label's ending; tables: what each table says of
+    files beside it (``tables.classes_of``); unreadable: files that are left out.
     Raises ArchiveError where the files are not images in a folder per class, nor a WebDataset.
     """
     if not any(suffix(name) in IMAGE_SUFFIXES for name in names):
@@ -90,7 +97,11 @@ def lay_out(names: Collection[str], labels: Mapping[str, str | None]) -> tuple[s
     prefix = f"{root}/" if root else ""
     inner = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
     keyed = {name: labels[full] for name, full in inner.items() if full in labels}
-    rows = _webdataset(inner, keyed) if _is_webdataset(inner, keyed) else _folders(inner)
+    told = {name: tables[full] for name, full in inner.items() if full in tables}
+    if listed := _listed(inner, told, {name.removeprefix(prefix) for name in unreadable}):
+        rows = iter(listed)
+    else:
+        rows = _webdataset(inner, keyed) if _is_webdataset(inner, keyed) else _folders(inner)
     return root, [(sample, one_form(class_name), part) for sample, class_name, part in rows]
 
 
@@ -107,6 +118,29 @@ def _why_no_images(names: Collection[str]) -> str:
 def told_of_format(name: str) -> str:
     """What is said of a picture in a format of ``OTHER_FORMATS``."""
     return f"{shown(name)} is {OTHER_FORMATS[suffix(name)]}, which is not read here: save it as JPEG or PNG"
+
+
+def _listed(
+    names: Collection[str], tables: Mapping[str, Mapping[str, str] | None], unreadable: Collection[str]
+) -> list[Row]:
+    """Samples whose classes stand in tables beside them; none where images lie in class folders, or no table says them.
+
+    Raises ArchiveError for an image that no table names, and for a row without its image.
+    """
+    images = {name for name in names if suffix(name) in IMAGE_SUFFIXES}
+    if not any(tables.values()) or any(len(_split_part(name)[1]) > 1 for name in images):
+        return []
+    classes: dict[str, str] = {}
+    for table, rows in sorted(tables.items()):
+        folder = table.rpartition("/")[0]
+        for file, class_name in (rows or {}).items():
+            name = f"{folder}/{file}" if folder else file
+            if name not in images and name not in unreadable:
+                raise ArchiveError(f"{shown(table)} names {shown(file)}, which is not there: add it, or remove the row")
+            classes[name] = class_name
+    for name in sorted(images - classes.keys()):
+        raise ArchiveError(f"{shown(name)} is in none of the tables, such as {shown(min(tables))}: add its row")
+    return [(name, classes[name], _split_part(name)[0]) for name in images]
 
 
 def _root(names: Collection[str]) -> str:
@@ -183,7 +217,8 @@ def _what_they_seem(names: Collection[str]) -> str:
         if base.endswith(".json") and ("coco" in base or base.startswith(("instances_", "captions_", "annotations"))):
             return f", and {shown(name)} looks like COCO's, in which an image has boxes and no class: cut them out"
         if base.endswith((".csv", ".jsonl", ".tsv", ".xlsx")):
-            return f"; tables such as {shown(name)} are not read: make them .cls files, one beside each image"
+            wanted = "it needs columns file_name and label, and to be called metadata.csv or metadata.jsonl"
+            return f", and no class is read of {shown(name)}: {wanted}"
     return ""
 
 

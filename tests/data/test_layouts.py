@@ -75,10 +75,10 @@ def test_a_picture_is_never_taken_for_a_note(tmp_path: Path) -> None:
         ({"a.heic": b""}, "'a.heic' is HEIC"),
         ({"notes.doc": b""}, "only files such as 'notes.doc': put images in a folder for each class"),
         (
-            {**folders("1.png", "2.png"), "metadata.csv": b"file_name,label"},
-            "tables such as 'metadata.csv' are not read",
+            {**folders("1.png", "2.png"), "metadata.csv": b"file_name,text"},
+            "no class is read of 'metadata.csv'",
         ),
-        ({**folders("1.png", "2.png"), "metadata.jsonl": b"{}"}, "tables such as 'metadata.jsonl' are not read"),
+        ({**folders("1.png", "2.png"), "list.tsv": b""}, "no class is read of 'list.tsv': it needs columns file_name"),
         ({**folders("train/1.png"), "train/_annotations.coco.json": b"{}"}, "looks like COCO's"),
         ({**folders("images/1.png"), "annotations/instances_train.json": b"{}"}, "looks like COCO's"),
     ],
@@ -86,6 +86,59 @@ def test_a_picture_is_never_taken_for_a_note(tmp_path: Path) -> None:
 def test_a_layout_that_is_not_read_is_called_by_its_name(tmp_path: Path, files: Files, told: str) -> None:
     with pytest.raises(ArchiveError, match=told):
         indexed(tmp_path, files)
+
+
+# Tables.
+
+TABLES = {
+    "csv": ("metadata.csv", "file_name,label\n1.png,cat\n2.png,dog\n"),
+    "csv of a spreadsheet": ("metadata.csv", '\ufeffFile_Name,Label,more\r\n"1.png","cat",x\r\n2.png,dog,\r\n'),
+    "jsonl": ("metadata.jsonl", '{"file_name": "1.png", "label": "cat"}\n{"label": "dog", "file_name": "2.png"}\n'),
+    "other names": ("labels.csv", "filename,class\n1.png,cat\n2.png,dog\n"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), TABLES.values(), ids=TABLES)
+def test_a_table_beside_the_images_says_their_classes(tmp_path: Path, name: str, text: str) -> None:
+    files = {**folders("1.png", "2.png"), name: text.encode()}
+    index = indexed(tmp_path, files)
+    assert [(sample.id, sample.class_name) for sample in index.samples] == [("1.png", "cat"), ("2.png", "dog")]
+
+
+def test_each_part_has_a_table_of_its_own_as_hugging_face_saves_them(tmp_path: Path) -> None:
+    files = folders("train/1.png", "train/2.png", "test/1.png")
+    files["train/metadata.csv"] = b"file_name,label\n1.png,0\n2.png,1\n"
+    files["test/metadata.jsonl"] = b'{"file_name": "1.png", "label": 1}'
+    rows = [(sample.id, sample.class_name, sample.part) for sample in indexed(tmp_path, files).samples]
+    assert rows == [("test/1.png", "1", "test"), ("train/1.png", "0", "train"), ("train/2.png", "1", "train")]
+
+
+def test_class_folders_count_for_more_than_a_table(tmp_path: Path) -> None:
+    files = {**folders("cat/1.png", "dog/2.png"), "metadata.csv": b"file_name,label\ncat/1.png,x\ndog/2.png,y\n"}
+    assert indexed(tmp_path, files).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file_name,label\n1.png,cat\n", "'2.png' is in none of the tables, such as 'metadata.csv': add its row"),
+        ("file_name,label\n1.png,a\n2.png,b\n3.png,b\n", "names '3.png', which is not there"),
+        ("file_name,label\n1.png,a\n1.png,b\n", "has '1.png' twice"),
+        ("file_name,label\n1.png,a\n2.png,\n", "row 2 of 'metadata.csv' has no file or no class"),
+        ("file_name,label\n1.png,a\n2.png\n", "row 2 of 'metadata.csv' has no file or no class"),
+        ("file_name,label\n1.png,a\u202e\n2.png,b\n", "row 1 of 'metadata.csv' has no file or no class"),
+        ('file_name,label\n"1.png,a\n', "cannot be read as a table"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_with_its_row(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ArchiveError, match=said):
+        indexed(tmp_path, {**folders("1.png", "2.png"), "metadata.csv": text.encode()})
+
+
+def test_an_image_that_was_left_out_may_have_a_row(tmp_path: Path) -> None:
+    table = b"file_name,label\n1.png,a\n2.png,b\n3.png,b\n"
+    files = {**folders("1.png", "2.png"), "3.png": b"", "metadata.csv": table}
+    assert index_archive(write_zip(tmp_path / "a.zip", files), leave_out=True).left_out == ("3.png",)
 
 
 # WebDataset.
