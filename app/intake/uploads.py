@@ -66,8 +66,9 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
         raise TooLarge(limit)
     folder.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(dir=folder))
-    lock = _locked(own)
+    lock: BinaryIO | None = None
     try:
+        lock = _locked(own)
         form = _Form(_boundary(request), own / "file", names)
         total = 0
         try:
@@ -85,7 +86,8 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
         yield upload
     finally:
         await to_thread.run_sync(lambda: shutil.rmtree(own, ignore_errors=True))
-        lock.close()
+        if lock is not None:
+            lock.close()
 
 
 def remove_stale(folder: Path) -> None:
@@ -102,9 +104,14 @@ def remove_stale(folder: Path) -> None:
 
 
 def _locked(own: Path) -> BinaryIO:
-    """A file in the upload's folder whose lock lives as long as this process does, or until it is closed."""
-    lock = (own / _LOCK).open("xb")
+    """A file in the upload's folder whose lock lives as long as this process does, or until it is closed.
+
+    It has its name only once it is locked, so that whoever sees it never finds it free while we live.
+    """
+    unlocked = own / f"{_LOCK}.new"
+    lock = unlocked.open("xb")
     fcntl.flock(lock, fcntl.LOCK_EX)
+    unlocked.rename(own / _LOCK)
     return lock
 
 
