@@ -68,7 +68,7 @@ class TensorError(CheckpointError):
 
     def __init__(self, tensor: str, detail: str) -> None:
         self.tensor = tensor
-        super().__init__(f"tensor {tensor!r}: {detail}")
+        super().__init__(f"tensor {tensor[:200]!r}: {detail}")
 
 
 class MergeError(NegmergeError):

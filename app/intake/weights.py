@@ -61,6 +61,8 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     document, family = parse_config(text)
     with weights.open("rb") as file:
         header = read_header(file)  # as a stream: an error does not tell where uploads lie
+    if not header.tensors:
+        raise ModelError("the weights hold no tensor at all: save the model's state dict")
     if family is OPEN_CLIP:
         check_sizes(document["model_cfg"], header)
     else:

@@ -7,7 +7,7 @@ nothing is extracted, no link is followed.
 """
 
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -169,16 +169,28 @@ def _members(path: Path, limits: Limits) -> Iterator[Member]:
     """Each file that counts, of an archive or a folder."""
     if path.is_dir():
         shards = _shards(path)
-        inside = (member for shard in shards for member in archive_members(shard, limits) if not ignored(member.name))
+        meter = Meter(limits)
+        inside = (
+            member for shard in shards for member in tar_members(shard, limits, meter) if not ignored(member.name)
+        )
         return inside if shards else _folder_members(path, limits)
     return (member for member in archive_members(path, limits) if not ignored(member.name))
 
 
 def _shards(folder: Path) -> list[Path]:
-    """The tars of a folder that holds nothing else, as a WebDataset of many samples is kept; none for any other."""
+    """The tars of a folder without pictures and folders, as a WebDataset of many samples is kept; none of any other."""
     entries = [entry for entry in sorted(folder.iterdir()) if not ignored(entry.name)]
-    plain = all(entry.name.endswith(_SHARDS) and stat.S_ISREG(entry.lstat().st_mode) for entry in entries)
-    return entries if plain else []
+    files = all(stat.S_ISREG(entry.lstat().st_mode) for entry in entries)
+    if not files or any(suffix(entry.name) in IMAGE_SUFFIXES for entry in entries):
+        return []
+    return [entry for entry in entries if entry.name.endswith(_SHARDS)]
+
+
+def _shards_members(shards: Sequence[Path], limits: Limits) -> Iterator[Member]:
+    """Each file that counts, of all of them; the limits are of all together."""
+    meter = Meter(limits)
+    for shard in shards:
+        yield from (member for member in tar_members(shard, limits, meter) if not ignored(member.name))
 
 
 def archive_members(path: Path, limits: Limits) -> Iterator[Member]:

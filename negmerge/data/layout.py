@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS
+from negmerge.data.tables import is_table
 from negmerge.errors import ArchiveError
 from negmerge.naming import NAME_RULE, is_name, one_form, shown
 
@@ -32,7 +33,7 @@ _SETS = {
     ".h5": "HDF5: write its images into a folder for each class",
     ".hdf5": "HDF5: write its images into a folder for each class",
     ".mat": "MATLAB: write its images into a folder for each class",
-    ".tar": "tars: give one of them, or register the folder in which they lie",
+    ".tar": "tars: give one of them, or register the folder in which they alone lie",
     ".zip": "zips: unpack them first",
 }
 """Files that hold images in ways that are told by their names: what each is, and what to do."""
@@ -52,7 +53,7 @@ def label_of(name: str, content: bytes) -> str | None:
     if len(content) > MAX_LABEL_BYTES:
         return None
     try:
-        text = content.decode().strip()
+        text = content.decode("utf-8-sig").strip()
         if suffix(name) != ".json":
             return _class_name(text)
         # Leniently: of all that stands there only the label is ours to judge.
@@ -98,10 +99,11 @@ def lay_out(
     inner = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
     keyed = {name: labels[full] for name, full in inner.items() if full in labels}
     told = {name: tables[full] for name, full in inner.items() if full in tables}
-    if listed := _listed(inner, told, {name.removeprefix(prefix) for name in unreadable}):
+    left_out = {name.removeprefix(prefix) for name in unreadable}
+    if listed := _listed(inner, told, left_out):
         rows = iter(listed)
     else:
-        rows = _webdataset(inner, keyed) if _is_webdataset(inner, keyed) else _folders(inner)
+        rows = _webdataset(inner, keyed, left_out) if _is_webdataset(inner, keyed) else _folders(inner)
     return root, [(sample, one_form(class_name), part) for sample, class_name, part in rows]
 
 
@@ -123,24 +125,47 @@ def told_of_format(name: str) -> str:
 def _listed(
     names: Collection[str], tables: Mapping[str, Mapping[str, str] | None], unreadable: Collection[str]
 ) -> list[Row]:
-    """Samples whose classes stand in tables beside them; none where images lie in class folders, or no table says them.
+    """Samples whose classes stand in tables; none where no table names an image.
 
-    Raises ArchiveError for an image that no table names, and for a row without its image.
+    Raises ArchiveError for an image that no table names, a row without its image, and where two tables, or a table and
+    the folders, differ in a class.
     """
     images = {name for name in names if suffix(name) in IMAGE_SUFFIXES}
-    if not any(tables.values()) or any(len(_split_part(name)[1]) > 1 for name in images):
-        return []
+    known = {one_form(name): name for name in (*unreadable, *images)}
     classes: dict[str, str] = {}
+    missing = ""
     for table, rows in sorted(tables.items()):
         folder = table.rpartition("/")[0]
         for file, class_name in (rows or {}).items():
-            name = f"{folder}/{file}" if folder else file
-            if name not in images and name not in unreadable:
-                raise ArchiveError(f"{shown(table)} names {shown(file)}, which is not there: add it, or remove the row")
-            classes[name] = class_name
+            path = f"{folder}/{file.removeprefix('./')}" if folder else file.removeprefix("./")
+            name = known.get(one_form(path), "")
+            if not name:
+                missing = (
+                    missing or f"{shown(table)} names {shown(file)}, which is not there: add it, or remove the row"
+                )
+            elif classes.setdefault(name, class_name) != class_name:
+                raise ArchiveError(f"{shown(name)} has two classes, in {shown(table)} and in another table: keep one")
+    if not classes:
+        return []
+    if missing:
+        raise ArchiveError(missing)
     for name in sorted(images - classes.keys()):
         raise ArchiveError(f"{shown(name)} is in none of the tables, such as {shown(min(tables))}: add its row")
+    _check_folders(images, classes)
     return [(name, classes[name], _split_part(name)[0]) for name in images]
+
+
+def _check_folders(images: Collection[str], classes: Mapping[str, str]) -> None:
+    """Raise ArchiveError where images lie in folders for classes, as it seems, and a table says others."""
+    folders = {name: path[0] for name in images if len(path := _split_part(name)[1]) > 1}
+    if len(set(folders.values())) < 2:
+        return
+    for name, folder in sorted(folders.items()):
+        if one_form(folder) != one_form(classes[name]):
+            raise ArchiveError(
+                f"{shown(name)} lies in the folder {shown(folder)}, and a table says {shown(classes[name])}: take away "
+                "the table, or put all images into one folder"
+            )
 
 
 def _root(names: Collection[str]) -> str:
@@ -150,7 +175,8 @@ def _root(names: Collection[str]) -> str:
     if len(tops) > 1 or (top := tops.pop()).lower() in PART_FOLDERS:
         return ""
     holds_folders = any(name.count("/") > 1 for name in images)
-    holds_labels = any(name.startswith(f"{top}/") and suffix(name) in LABEL_SUFFIXES for name in names)
+    inside = [name for name in names if name.startswith(f"{top}/")]
+    holds_labels = any(suffix(name) in LABEL_SUFFIXES or is_table(name) for name in inside)
     return top if holds_folders or holds_labels else ""
 
 
@@ -222,7 +248,7 @@ def _what_they_seem(names: Collection[str]) -> str:
     return ""
 
 
-def _webdataset(names: Collection[str], labels: Mapping[str, str | None]) -> Iterator[Row]:
+def _webdataset(names: Collection[str], labels: Mapping[str, str | None], unreadable: Collection[str]) -> Iterator[Row]:
     """Samples of a WebDataset: an image and its label share a key, the path up to the first dot of the file's name."""
     images = sorted(name for name in names if suffix(name) in IMAGE_SUFFIXES)
     key = _key_of(images, labels)
@@ -231,6 +257,10 @@ def _webdataset(names: Collection[str], labels: Mapping[str, str | None]) -> Ite
         classes |= {key(name): label for name, label in labels.items() if suffix(name) == ending and label}
     if not any(suffix(name) in (".json", ".cls") for name in labels):
         _check_no_captions(classes.values())
+    shown_by = {key(name) for name in (*images, *unreadable)}
+    for name in sorted(labels):
+        if suffix(name) == ".cls" and key(name) not in shown_by:
+            raise ArchiveError(f"{shown(name)} has no image beside it: add it, or remove the label")
     seen: dict[str, str] = {}
     for name in images:
         if (other := seen.setdefault(key(name), name)) != name:

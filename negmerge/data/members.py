@@ -60,6 +60,8 @@ class Meter:
         self.limits = limits
         self.packed: int | None = None
         """How many packed bytes those that were counted came from; None where they are not packed."""
+        self.packed_before = 0
+        """The same of earlier files of one data set."""
         self._bytes = 0
         self._files = 0
 
@@ -128,4 +130,4 @@ _LEFT_FILES = (
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon", "picasa.ini", "zbthumbnail.info"),
     *("readme", "license", "licence", "copying", "notice", "citation", "changelog"),
 )
-_NOTES = re.compile(r"(readme|licen[cs]e|copying|notice|citation|changelog)([._-].*)?\.(txt|md|rst|html|pdf|cff)")
+_NOTES = re.compile(r"(readme|licen[cs]e|copying|notice|citation|changelog)([._-][a-z]+)*\.(txt|md|rst|html|pdf|cff)")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 
 from negmerge.errors import ArchiveError
+from negmerge.formats.headers import unique
 from negmerge.naming import NAME_RULE, is_name, shown
 
 NAMES = frozenset({"metadata.csv", "metadata.jsonl", "labels.csv", "_classes.csv"})
@@ -58,11 +59,14 @@ def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, object]]]:
     try:
         if name.lower().endswith(".csv"):
             reader = csv.DictReader(io.StringIO(text), strict=True)
+            columns = [(column or "").strip().lower() for column in reader.fieldnames or ()]
+            if len(set(columns)) < len(columns):
+                raise ValueError("a column is there twice")
             yield from enumerate(({key: value for key, value in row.items() if key} for row in reader), start=1)
             return
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=unique)
                 if not isinstance(row, dict):
                     raise ArchiveError(f"line {number} of {shown(name)} is no JSON object")
                 yield number, row

@@ -28,12 +28,16 @@ _OF_ONE_MEMBER = frozenset({b"path", b"linkpath", b"size", b"hdrcharset"})
 _DIRECTORIES = (tarfile.DIRTYPE, b"D")
 
 
-def tar_members(path: Path, limits: Limits) -> Iterator[Member]:
-    """Each regular file in turn. Raises ArchiveError for anything else but folders, and for damage."""
+def tar_members(path: Path, limits: Limits, meter: Meter | None = None) -> Iterator[Member]:
+    """Each regular file in turn. Raises ArchiveError for anything else but folders, and for damage.
+
+    meter: that of several tars, which are one data set.
+    """
+    meter = meter or Meter(limits)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        stream = _Stream(file, packed, Meter(limits))
+        stream = _Stream(file, packed, meter)
         said: dict[bytes, bytes] = {}  # by extended headers, of the next member
         while header := stream.header():
             if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -52,6 +56,7 @@ def tar_members(path: Path, limits: Limits) -> Iterator[Member]:
         if said:
             raise ArchiveError(_CUT_OFF)
         stream.finish()
+    meter.packed_before = meter.packed or 0
 
 
 def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
@@ -150,7 +155,7 @@ class _Stream:
             raise_if_system_failed(error)
             raise ArchiveError(_CUT_OFF) from None
         if self._packed:
-            self.meter.packed = self._file.tell()
+            self.meter.packed = self.meter.packed_before + self._file.tell()
         self.meter.count_bytes(len(chunk))
         return chunk
 

@@ -82,8 +82,8 @@ def read_header(source: Path | BinaryIO) -> Header:
         raise CheckpointError(f"{name} is cut off: its header alone takes {length} bytes. Copy the file again")
     document = _parsed(text, name)
     metadata = document.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise CheckpointError(f"{name} has metadata that are not strings: write the file again with safetensors")
+    if not isinstance(metadata, dict) or not all(map(_is_text, [*metadata, *metadata.values()])):
+        raise CheckpointError(f"{name} has metadata that are no text: write the file again with safetensors")
     data_start = 8 + length
     if len(document) > MAX_TENSORS:
         raise CheckpointError(_TOO_MANY.format(name))
@@ -180,7 +180,8 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
     if text.count(b"{") > MAX_TENSORS + 2:  # one for each, its own, one for metadata: counted before anything is made
         raise CheckpointError(_TOO_MANY.format(name))
     try:
-        document = json.loads(text, object_pairs_hook=unique)
+        document = json.loads(text.decode(), object_pairs_hook=unique)
+        json.dumps([*document], ensure_ascii=False).encode()  # a name may hold half a character by an escape
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} has a damaged header ({error}): copy the file again") from error
     assert isinstance(document, dict)  # it begins with a brace
@@ -193,13 +194,18 @@ def _info(name: str, entry: Any, data_start: int) -> TensorInfo:
         raise TensorError(name, "its header entry must have dtype, shape and data_offsets, nothing else")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise TensorError(name, f"has the type {dtype!r}; known are {', '.join(ITEM_BYTES)}")
+        raise TensorError(name, f"has the type {dtype!r:.100}; known are {', '.join(ITEM_BYTES)}")
     if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
         raise TensorError(name, "its shape and data_offsets must be lists of whole numbers from 0, 64 at most")
     start, end = offsets
     if end - start != ITEM_BYTES[dtype] * prod(shape):
         raise TensorError(name, f"its offsets span {end - start} bytes, which is not {dtype} of shape {shape}")
     return TensorInfo(dtype, tuple(shape), data_start + start, data_start + end)
+
+
+def _is_text(value: Any) -> bool:
+    """A string without half characters, which no file could be written with again."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _sizes(value: Any) -> bool:

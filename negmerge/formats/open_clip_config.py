@@ -44,7 +44,7 @@ def check_config(config: Any) -> None:
     vision, text = model_cfg.get("vision_cfg"), model_cfg.get("text_cfg")
     if not isinstance(vision, dict) or not isinstance(text, dict):
         raise ModelError('"model_cfg" needs "embed_dim", and objects as "vision_cfg" and "text_cfg"')
-    if "multimodal_cfg" in model_cfg:
+    if model_cfg.get("multimodal_cfg") is not None:
         raise ModelError("CoCa models are not served: give a model with an image and a text tower")
     if not _whole(model_cfg.get("embed_dim"), 1, MAX_WIDTH):
         raise ModelError(f'"model_cfg" needs "embed_dim", a whole number from 1 to {MAX_WIDTH}')
@@ -69,7 +69,7 @@ def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
         )
     if not _whole(text.get("context_length", 77), MIN_CONTEXT, MAX_CONTEXT):
         raise ModelError(f"text_cfg.context_length must be a whole number from {MIN_CONTEXT} to {MAX_CONTEXT}")
-    timm_name = vision.get("timm_model_name", "none")
+    timm_name = vision.get("timm_model_name") or "none"
     if not (isinstance(timm_name, str) and timm_name.replace(".", "_").isidentifier()):
         raise ModelError("vision_cfg.timm_model_name must be a plain name of timm, not an address")
     for name, tower in (("vision_cfg", vision), ("text_cfg", text)):
@@ -77,8 +77,8 @@ def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
             raise ModelError(f"{name}.output_tokens is not served: a tower must give one feature vector")
         layers = tower.get("layers", 12)
         counts = layers if isinstance(layers, list) else [layers]
-        if not all(_whole(count, 1, MAX_LAYERS) for count in counts):
-            raise ModelError(f"{name}.layers must be whole numbers from 1 to {MAX_LAYERS}")
+        if len(counts) not in (1, 4) or not all(_whole(count, 1, MAX_LAYERS) for count in counts):
+            raise ModelError(f"{name}.layers must be a whole number from 1 to {MAX_LAYERS}, or four of them (a ResNet)")
 
 
 def _check_sizes(tower: Mapping[str, Any], name: str) -> None:
@@ -87,7 +87,8 @@ def _check_sizes(tower: Mapping[str, Any], name: str) -> None:
         if tower.get(key) is not None and not _whole(tower[key], 1, MAX_WIDTH):
             raise ModelError(f"{name}.{key} must be a whole number from 1 to {MAX_WIDTH}")
     side = tower.get("image_size", 224)
-    if not all(_whole(one, 1, MAX_SIDE) for one in (side if isinstance(side, list) else [side])):
+    sides = side if isinstance(side, list) and len(side) == 2 else [side, side]
+    if not all(_whole(one, 1, MAX_SIDE) for one in sides):
         raise ModelError(f"{name}.image_size must be a whole number from 1 to {MAX_SIDE}: pixels a side")
     if not _number(ratio := tower.get("mlp_ratio", 4.0)) or not 0 < ratio <= MAX_RATIO:
         raise ModelError(f"{name}.mlp_ratio must be a number above 0, at most {MAX_RATIO}")

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 import yaml
-from yaml.events import Event
+from yaml.events import CollectionEndEvent, CollectionStartEvent, Event
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from negmerge.formats import strict_json
@@ -29,28 +29,38 @@ _CORE = (
 def loads(text: bytes) -> Any:
     """The value, of JSON's types. Raises NotStrict."""
     try:
-        loader = yaml.SafeLoader(text.decode())
-        try:
-            _refuse_anchors(text.decode())
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
-        value = None if node is None else _value(node, 0)
-        return strict_json.loads(json.dumps(value, allow_nan=False))  # its limits hold here too
+        value = _parsed(text.decode())
     except UnicodeDecodeError:
         raise NotStrict("YAML must be UTF-8") from None
-    except yaml.YAMLError as error:
-        raise NotStrict(f"this is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise NotStrict(f"YAML may be nested {strict_json.MAX_DEPTH} deep") from None
+    except NotStrict:
+        raise
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        raise NotStrict(f"this is not YAML: {' '.join(str(error).split())[:300]}") from None
+    try:
+        return strict_json.loads(json.dumps(value, allow_nan=False))  # its limits hold here too
     except NotStrict:
         raise
     except ValueError:
         raise NotStrict("infinity and NaN are no numbers of a spec") from None
 
 
-def _refuse_anchors(text: str) -> None:
+def _parsed(text: str) -> Any:
+    _check_events(text)
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+    finally:
+        loader.dispose()
+    return None if node is None else _value(node, 0)
+
+
+def _check_events(text: str) -> None:
+    """Raise NotStrict for an anchor, a tag, or what is nested too deep, before anything is made of it."""
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > strict_json.MAX_DEPTH:
+            raise NotStrict(f"YAML may be nested {strict_json.MAX_DEPTH} deep")
         if getattr(event, "anchor", None) is not None:
             raise NotStrict(f"line {_line(event)} has an anchor or an alias: write it out")
         if getattr(event, "tag", None) is not None:

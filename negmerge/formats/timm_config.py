@@ -74,7 +74,7 @@ def check_config(config: Any) -> None:
         _check_argument(key, value, classes)
     _check_preprocess({key: value for key, value in preprocess_of(config).items() if value is not None})
     names = label_names(config)
-    if names is not None and len(set(names)) != classes:
+    if names is not None and not len(names) == len({one_form(name) for name in names}) == classes:
         raise ModelError(f'"label_names" must hold {classes} different names, one for each output of the head')
 
 

@@ -17,7 +17,7 @@ from tests.support.command_line import Command, assert_refused
     ("text", "word"),
     [
         ("{", "this is not JSON"),
-        ("[]", "JSON object"),
+        ("[]", "should hold an object"),
         ("[" * 100_000, "nested 32 deep"),
         ('{"repeats": 1, "repeats": 2}', "the key 'repeats' is there twice"),
         ('{"repeats": NaN}', "NaN is not a JSON number"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from negmerge.data.archives import Index, index_archive
+from negmerge.data.members import Limits
 from negmerge.errors import ArchiveError
 from tests.support.archive_files import Files, folders, png, write_folder, write_tar, write_zip
 
@@ -113,9 +114,49 @@ def test_each_part_has_a_table_of_its_own_as_hugging_face_saves_them(tmp_path: P
     assert rows == [("test/1.png", "1", "test"), ("train/1.png", "0", "train"), ("train/2.png", "1", "train")]
 
 
-def test_class_folders_count_for_more_than_a_table(tmp_path: Path) -> None:
-    files = {**folders("cat/1.png", "dog/2.png"), "metadata.csv": b"file_name,label\ncat/1.png,x\ndog/2.png,y\n"}
+def test_a_table_and_folders_that_say_the_same_are_read_and_others_are_both_named(tmp_path: Path) -> None:
+    files = folders("cat/1.png", "dog/2.png")
+    same = files | {"metadata.csv": b"file_name,label\ncat/1.png,cat\ndog/2.png,dog\n"}
+    assert indexed(tmp_path, same).classes == ("cat", "dog")
+    other = files | {"metadata.csv": b"file_name,label\ncat/1.png,x\ndog/2.png,y\n"}
+    with pytest.raises(ArchiveError, match=r"'cat/1\.png' lies in the folder 'cat', and a table says 'x'"):
+        indexed(tmp_path, other)
+
+
+def test_a_table_of_other_things_leaves_the_classes_to_the_folders(tmp_path: Path) -> None:
+    files = {**folders("cat/1.png", "dog/2.png"), "labels.csv": b"file_name,label\nelsewhere.png,x\n"}
     assert indexed(tmp_path, files).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("around", ["", "set/"])
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_a_table_may_name_images_in_a_folder_beside_it_in_either_form(tmp_path: Path, around: str, part: str) -> None:
+    table = "file_name,label\nimages/1.png,cat\n./images/caf\u00e9.png,dog\n".encode()
+    files = {f"{around}{part}{name}": png() for name in ("images/1.png", "images/cafe\u0301.png")}
+    index = indexed(tmp_path, files | {f"{around}{part}metadata.csv": table})
+    assert [sample.class_name for sample in index.samples] == ["cat", "dog"]
+    assert {sample.part for sample in index.samples} == {"train" if part else None}
+
+
+def test_an_image_with_other_classes_in_two_tables_is_named(tmp_path: Path) -> None:
+    first, second = b"file_name,label\n1.png,cat\n2.png,dog\n", b"file_name,label\n1.png,dog\n2.png,dog\n"
+    files = folders("1.png", "2.png")
+    with pytest.raises(ArchiveError, match=r"'1\.png' has two classes, in 'metadata\.csv' and in another table"):
+        indexed(tmp_path, files | {"metadata.csv": first, "labels.csv": second})
+    assert indexed(tmp_path, files | {"metadata.csv": first, "labels.csv": first}).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.csv", "file_name,label,label\n1.png,cat,dog\n2.png,dog,cat\n"),
+        ("metadata.csv", "file_name,label,Label\n1.png,cat,dog\n2.png,dog,cat\n"),
+        ("metadata.jsonl", '{"file_name": "1.png", "label": "cat", "label": "dog"}\n'),
+    ],
+)
+def test_a_table_that_says_a_class_twice_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ArchiveError, match=r"cannot be read as a table .* there twice"):
+        indexed(tmp_path, {**folders("1.png", "2.png"), name: text.encode()})
 
 
 @pytest.mark.parametrize(
@@ -146,7 +187,7 @@ def test_an_image_that_was_left_out_may_have_a_row(tmp_path: Path) -> None:
 
 def shards(tmp_path: Path, count: int) -> Path:
     folder = tmp_path / "shards"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for shard in range(count):
         names = [f"{shard}{number}" for number in range(2)]
         images = {f"{name}.png": png() for name in names}
@@ -204,6 +245,41 @@ def test_a_json_label_that_says_no_one_class_is_none(tmp_path: Path, text: str) 
 def test_a_json_label_may_be_a_number_and_null_leaves_it_to_the_class(tmp_path: Path) -> None:
     files = {"1.png": png(), "1.json": b'{"label": null, "class": "cat"}', "2.png": png(), "2.json": b'{"label": 7}'}
     assert index_archive(write_tar(tmp_path / "a", files)).classes == ("7", "cat")
+
+
+def test_a_label_without_an_image_is_named(tmp_path: Path) -> None:
+    files = {"1.png": png(), "1.cls": b"cat", "2.png": png(), "2.cls": b"dog", "3.jpg_": png(), "3.cls": b"fox"}
+    with pytest.raises(ArchiveError, match=r"'3\.cls' has no image beside it: add it, or remove the label"):
+        index_archive(write_tar(tmp_path / "a", files))
+
+
+def test_a_label_of_an_image_that_was_left_out_is_none(tmp_path: Path) -> None:
+    files = {"1.png": png(), "1.cls": b"cat", "2.png": png(), "2.cls": b"dog", "3.png": b"", "3.cls": b"fox"}
+    assert index_archive(write_tar(tmp_path / "a", files), leave_out=True).left_out == ("3.png",)
+
+
+def test_a_label_may_begin_with_the_mark_that_windows_writes(tmp_path: Path) -> None:
+    files = {"1.png": png(), "1.cls": b"\xef\xbb\xbfcat", "2.png": png(), "2.json": b'\xef\xbb\xbf{"label": "dog"}'}
+    assert index_archive(write_tar(tmp_path / "a", files)).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["notice-2", "license_plate_1"])
+def test_a_label_that_is_called_nearly_like_a_note_is_one(tmp_path: Path, name: str) -> None:
+    files = {"1.png": png(), "1.txt": b"cat", f"{name}.png": png(), f"{name}.txt": b"dog"}
+    assert index_archive(write_tar(tmp_path / "a", files)).classes == ("cat", "dog")
+
+
+def test_shards_may_have_figures_beside_them(tmp_path: Path) -> None:
+    folder = shards(tmp_path, 2)
+    (folder / "shard-000_stats.json").write_text("{}")
+    assert len(index_archive(folder).samples) == 4
+
+
+@pytest.mark.parametrize("limits", [Limits(files=7), Limits(bytes=30_000)])
+def test_the_limits_are_of_all_shards_together(tmp_path: Path, limits: Limits) -> None:
+    index_archive(shards(tmp_path, 1), limits)
+    with pytest.raises(ArchiveError, match="split it"):
+        index_archive(shards(tmp_path / "more", 4), limits)
 
 
 # Classes' names.

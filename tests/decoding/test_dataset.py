@@ -152,7 +152,8 @@ def png_of_nothing() -> bytes:
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
-    dataset = open_archive(write_zip(tmp_path / "a", {**PAIR, "cat/2.png": png_of_nothing()}))
+    index = index_archive(write_zip(tmp_path / "a", {**PAIR, "cat/2.png": png()}))
+    dataset = open_archive(write_zip(tmp_path / "a", {**PAIR, "cat/2.png": png_of_nothing()}), index)
     with pytest.raises(DataError, match=r"'cat/2\.png' cannot be decoded"):
         decode(dataset, dataset.index.samples, SMALL)
 

@@ -239,3 +239,25 @@ def test_what_is_no_weights_file_is_called_by_its_kind(tmp_path: Path, start: by
     (tmp_path / "m.safetensors").write_bytes(start)
     with pytest.raises(CheckpointError, match=said):
         read_header(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"w\ud800": ONE}).encode(),
+        json.dumps({"w": ONE}).encode("utf-16-le"),
+        b'{"w\xed\xa0\x80": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}',
+        json.dumps({"w": ONE, "__metadata__": {"a": "\udfff"}}).encode(),
+        json.dumps({"w": ONE, "__metadata__": {"\udfff": "a"}}).encode(),
+    ],
+)
+def test_half_characters_and_other_encodings_are_refused_as_by_safetensors_itself(text: bytes) -> None:
+    with pytest.raises(CheckpointError):
+        read_header(raw(text))
+
+
+def test_what_an_error_repeats_of_a_file_is_cut() -> None:
+    for document in ({"w": ONE | {"dtype": "x" * 10**6}}, {"x" * 10**6: ONE | {"dtype": "F8"}}):
+        with pytest.raises(TensorError) as caught:
+            read_header(raw(document))
+        assert len(str(caught.value)) < 1000

@@ -30,6 +30,11 @@ def test_a_context_whose_mask_no_machine_holds_or_no_prompt_fits_is_refused(leng
         ("vision_cfg", "width", 10**6),
         ("vision_cfg", "image_size", 4096),
         ("vision_cfg", "image_size", [224, 0]),
+        ("vision_cfg", "image_size", []),
+        ("vision_cfg", "image_size", [32]),
+        ("vision_cfg", "image_size", [32, 32, 32]),
+        ("vision_cfg", "layers", []),
+        ("vision_cfg", "layers", [1, 1]),
         ("vision_cfg", "patch_size", 0),
         ("vision_cfg", "mlp_ratio", 1e300),
         ("vision_cfg", "mlp_ratio", 0.0),
@@ -58,3 +63,10 @@ def test_an_embedding_that_no_real_model_has_is_refused(dimension: Any) -> None:
     document["model_cfg"]["embed_dim"] = dimension
     with pytest.raises(ModelError, match="embed_dim"):
         check_config(document)
+
+
+def test_null_leaves_a_part_out_as_open_clip_means_it() -> None:
+    document = config()
+    document["model_cfg"] |= {"multimodal_cfg": None}
+    document["model_cfg"]["vision_cfg"] |= {"timm_model_name": None}
+    check_config(document)

@@ -81,6 +81,9 @@ def test_a_plain_scalar_is_what_the_core_schema_says(text: str, value: Any) -> N
         ("[" * 40 + "]" * 40, "32 deep"),
         ("[" * 5000 + "]" * 5000, "deep"),
         ('a: "\\0"', "NUL"),
+        ('a: "\\Uffffffff"', "not YAML"),
+        ('a: "\\U00110000"', "not YAML"),
+        ("%YAML 1." + "9" * 5000 + "\n---\na: 1", "not YAML"),
     ],
 )
 def test_what_a_spec_has_no_need_of_is_refused(text: str, said: str) -> None:

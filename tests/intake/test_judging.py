@@ -98,3 +98,9 @@ def test_very_many_tensors_are_refused_before_anything_is_made_of_them(tmp_path:
     (tmp_path / "file").write_bytes(weights_with(header.encode()))
     with pytest.raises(InvalidModel, match="more than 100000 tensors"):
         judge(tmp_path).model(tmp_path / "file", json.dumps({"architecture": "resnet18", "num_classes": 3}))
+
+
+def test_weights_without_a_tensor_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(weights_with(b'{"__metadata__": {"format": "pt"}}'))
+    with pytest.raises(InvalidModel, match="the weights hold no tensor at all"):
+        judge(tmp_path).model(tmp_path / "file", json.dumps({"architecture": "resnet18", "num_classes": 3}))
