@@ -169,11 +169,7 @@ def _members(path: Path, limits: Limits) -> Iterator[Member]:
     """Each file that counts, of an archive or a folder."""
     if path.is_dir():
         shards = _shards(path)
-        meter = Meter(limits)
-        inside = (
-            member for shard in shards for member in tar_members(shard, limits, meter) if not ignored(member.name)
-        )
-        return inside if shards else _folder_members(path, limits)
+        return _shards_members(shards, limits) if shards else _folder_members(path, limits)
     return (member for member in archive_members(path, limits) if not ignored(member.name))
 
 
