@@ -14,7 +14,18 @@ from negmerge.errors import CheckpointError, TensorError
 from negmerge.naming import shown
 
 NESTS = (
-    *("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights", "params", "module"),
+    *(
+        "state",
+        "state_dict",
+        "model",
+        "model_state_dict",
+        "model_state",
+        "net",
+        "network",
+        "weights",
+        "params",
+        "module",
+    ),
     *("model_weights", "net_state_dict", "generator", "classifier", "backbone", "encoder", "student", "teacher"),
     *("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema", "ema_params", "ema_weights"),
 )
@@ -23,9 +34,9 @@ NESTS = (
 _OTHERS = {
     ".onnx": "ONNX", ".pb": "TensorFlow's", ".h5": "Keras'", ".hdf5": "Keras'", ".keras": "Keras'",
     ".msgpack": "Flax'", ".gguf": "GGUF", ".ggml": "GGML", ".tflite": "TensorFlow Lite's", ".npz": "numpy's",
-    ".npy": "numpy's", ".engine": "TensorRT's", ".mlmodel": "Core ML's", ".pkl": "a plain pickle", ".zip": "a zip",
-    ".gz": "packed with gzip", ".tar": "a tar",
+    ".npy": "numpy's", ".engine": "TensorRT's", ".mlmodel": "Core ML's", ".gz": "packed with gzip",
 }  # fmt: skip
+"""Kinds by their endings; not ``.tar``, ``.pkl`` and ``.zip``, as many call what torch.save writes."""
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$", re.IGNORECASE)
 
 

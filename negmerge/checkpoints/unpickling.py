@@ -17,7 +17,21 @@ from torch.serialization import safe_globals
 from negmerge.errors import CheckpointError
 
 _NUMBERS = ("Bool", "Float16", "Float32", "Float64", "Int32", "Int64", "Str")
-_PLAIN = ("bool", "bytes", "complex", "dict", "float", "int", "list", "set", "slice", "str", "tuple")
+_PLAIN = (
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+)
 OBJECTS = (
     *(f"{home}.{kind}" for home in ("builtins", "__builtin__") for kind in _PLAIN),
     *("argparse.Namespace", "types.SimpleNamespace", "typing.Any", "uuid.UUID", "_codecs.encode"),

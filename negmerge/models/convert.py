@@ -67,8 +67,15 @@ def _under(state: dict[str, Tensor], prefix: str | None, file: Path) -> dict[str
 
 
 def _check_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise TensorError where the architecture's tensors are all there, under a prefix that others have not."""
-    if prefix := prefix_of(state, expected):
-        missing = next(name for name in expected if name not in state)
-        told = f"is there as {prefix + missing!r}: give --prefix {prefix}, which leaves out the others"
-        raise TensorError(missing, told)
+    """Raise TensorError where most of the architecture's tensors are there under a prefix, with others beside them."""
+    prefix = prefix_of(state, expected)
+    if not prefix:
+        return
+    for name in expected:
+        if prefix + name not in state:
+            others = ", ".join(sorted(other for other in state if not other.startswith(prefix))[:5]) or "none"
+            told = f"is missing: most tensors are under {prefix!r}, and the others are called {others}"
+            raise TensorError(name, f"{told}. Bring all under the names of the architecture first")
+    missing = next(iter(expected))
+    told = f"is there as {prefix + missing!r}: give --prefix {prefix}, which leaves out the others"
+    raise TensorError(missing, told)

@@ -41,11 +41,12 @@ def under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def prefix_of(names: Collection[str], expected: Collection[str]) -> str:
-    """The prefix with which all of an architecture's names are among others; "" where there is none."""
-    first = min(expected, default="")
+    """The prefix with which most of an architecture's names are among others; "" where there is none."""
+    there, first = set(names), min(expected, default="")
     prefixes = [name.removesuffix(first) for name in names if first and name.endswith(f".{first}")]
-    there = set(names)
-    return next((prefix for prefix in prefixes if all(prefix + name in there for name in expected)), "")
+    counts = {prefix: sum(prefix + name in there for name in expected) for prefix in prefixes}
+    best = max(counts, key=lambda prefix: counts[prefix], default="")
+    return best if best and 2 * counts[best] > len(expected) else ""
 
 
 def _shared_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -223,6 +223,7 @@ BESIDE: dict[str, Any] = {
     "losses": np.arange(3.0),
     "when": datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC),
     "kinds": {"a", "b"},
+    "frozen": frozenset({1}),
     "counts": collections.defaultdict(int, a=1),
     "rng": torch.get_rng_state(),
 }
@@ -309,7 +310,7 @@ def test_files_of_old_have_no_counters_of_batches(state: dict[str, Tensor], conf
         ("model.onnx", b"", "is ONNX"),
         ("model.h5", b"", "is Keras'"),
         ("model.gguf", b"", "is GGUF"),
-        ("model.pkl", b"", "is a plain pickle"),
+        ("model.pth.gz", b"", "is packed with gzip"),
     ],
 )
 def test_a_kind_of_file_that_is_not_read_is_called_by_its_name(
@@ -318,6 +319,22 @@ def test_a_kind_of_file_that_is_not_read_is_called_by_its_name(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=said):
         read_state(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["model_best.pth.tar", "checkpoint.pkl", "weights.zip", "noending", "a.th"])
+def test_whatever_torch_save_wrote_is_read_by_any_name(state: dict[str, Tensor], tmp_path: Path, name: str) -> None:
+    torch.save(state, tmp_path / name)
+    assert read_state(tmp_path / name).keys() == state.keys()
+
+
+def test_a_head_that_lies_elsewhere_is_told_with_what_there_is(
+    state: dict[str, Tensor], config: Path, tmp_path: Path
+) -> None:
+    backbone = {f"backbone.{name}": tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    file = saved(tmp_path, backbone | {"cls.weight": state["fc.weight"], "cls.bias": state["fc.bias"]})
+    told = r"'fc\.weight': is missing: most tensors are under 'backbone\.', and the others are called cls\.bias, cls"
+    with pytest.raises(TensorError, match=told):
+        convert(file, config, tmp_path / "out")
 
 
 def test_torchscript_is_called_by_its_name(tmp_path: Path) -> None:
