@@ -261,7 +261,10 @@ def _check_parent(out: Path) -> None:
 
 def _lies_in(out: Path, given: Path) -> bool:
     """Whether ``out`` is the file that was given, or one of the files of the folder that was given."""
-    return out.resolve().is_relative_to(given.resolve())
+    try:
+        return out.resolve().is_relative_to(given.resolve())
+    except RuntimeError:  # so does Python 3.11 call a link that leads to itself
+        raise CheckpointError(f"{out} or {given} is a link that leads to itself: name a file") from None
 
 
 def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str] | None]:

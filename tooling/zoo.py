@@ -19,6 +19,10 @@ _NOT_OF_A_CONFIG = {"self", "args", "kwargs", "cfg", "device", "dtype"}
 """Parameters of constructors that no JSON says."""
 
 
+_OF_BUILDERS = ("bn_eps", "bn_momentum")
+"""What timm's builder of EfficientNets and their like takes out of the arguments, so that no constructor names it."""
+
+
 def main() -> None:
     """Write both files."""
     FILE.write_text(text(), encoding="utf-8")
@@ -42,6 +46,7 @@ def arguments_text() -> str:
     for constructor in (made for module in modules for made in _classifiers(module)):
         for name, parameter in inspect.signature(constructor).parameters.items():
             kinds.setdefault(name, set()).update(_kinds(parameter))
+    kinds |= {name: {"float"} for name in _OF_BUILDERS}
     known = {name: sorted(kinds[name]) for name in sorted(kinds) if kinds[name] and name not in _NOT_OF_A_CONFIG}
     lines = [f"  {json.dumps(name)}: {json.dumps(found)}" for name, found in known.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from negmerge.checkpoints.files import DTYPES, load_tensors
-from negmerge.checkpoints.unpickling import unpickled
+from negmerge.checkpoints.unpickling import Inert, unpickled
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.naming import shown
 
@@ -37,6 +37,10 @@ _OTHERS = {
     ".npy": "numpy's", ".engine": "TensorRT's", ".mlmodel": "Core ML's", ".gz": "packed with gzip",
 }  # fmt: skip
 """Kinds by their endings; not ``.tar``, ``.pkl`` and ``.zip``, as many call what torch.save writes."""
+_OF_TRAINING = ("optim", "sched", "scaler", "amp", "rng", "random", "loss", "criterion", "metric", "callback", "hook")
+"""Words in the keys of what is no model's weights."""
+_BESIDE = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "trainer_state")
+"""How files are called that a trainer leaves beside a model's."""
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$", re.IGNORECASE)
 
 
@@ -62,12 +66,16 @@ def _recognised(file: Path) -> Path:
         return _in_folder(file)
     if file.name.lower().endswith(".index.json"):
         raise CheckpointError(f"{file} is the index of shards: give the folder {file.parent}, in which they lie")
-    if match := _SHARD.search(file.name):
+    if (match := _SHARD.search(file.name)) and match[3].lower() == "bin":
+        raise CheckpointError(f"{file} is a pickled shard, which is not read: save the weights as safetensors")
+    if match:
         raise CheckpointError(
             f"{file} is one of {int(match[2])} shards: give the folder with all of them and their index"
         )
     if (what := _OTHERS.get(file.suffix.lower())) is not None:
         raise CheckpointError(f"{file} is {what}: save the weights with torch.save(model.state_dict(), …) instead")
+    if _start_of(file).lstrip()[:5].lower() in (b"<!doc", b"<html"):
+        raise CheckpointError(f"{file} is a web page, not the weights: download them again")
     if _start_of(file).startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{file} is a pointer of Git LFS, not the weights: fetch them with `git lfs pull`")
     return file
@@ -76,9 +84,12 @@ def _recognised(file: Path) -> Path:
 def _in_folder(folder: Path) -> Path:
     """The folder itself where it holds safetensors, else its one pickled file."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    if any(path.suffix == ".safetensors" for path in files):
+    if any(path.suffix.lower() == ".safetensors" for path in files):
         return folder
     pickled = [path for path in files if path.suffix.lower() in (".bin", ".pt", ".pth", ".th", ".ckpt")]
+    pickled = [path for path in pickled if not path.name.lower().startswith(_BESIDE)]
+    if any(_SHARD.search(path.name) for path in pickled):
+        raise CheckpointError(f"{folder} has pickled shards, which are not read: save the weights as safetensors")
     if len(pickled) != 1:
         names = ", ".join(["", *(shown(path.name) for path in pickled[:5])])
         raise CheckpointError(f"{folder} has {len(pickled)} files of weights{names}: name the one")
@@ -100,11 +111,12 @@ def _found(document: Any, file: Path) -> Any:
     path: list[str] = []
     while isinstance(document, Mapping):
         nests = [name for name in NESTS if _holds_tensors(document.get(name))]
-        if len(nests) > 1:
-            keys = ", ".join(".".join([*path, nest]) for nest in nests)
-            raise CheckpointError(f"{file} has weights under {keys}: say which with --key")
         if not nests:
             break
+        beside = [name for name, value in document.items() if name not in nests and _may_be_weights(name, value)]
+        if len(nests) + len(beside) > 1:
+            keys = ", ".join(".".join([*path, str(name)]) for name in (*nests, *beside))
+            raise CheckpointError(f"{file} has weights under {keys}: say which with --key")
         path.append(nests[0])
         document = document[nests[0]]
     return document
@@ -124,6 +136,14 @@ def _at(document: Any, key: str, file: Path) -> Any:
     return place
 
 
+def _may_be_weights(name: Any, value: Any) -> bool:
+    """Whether tensors by name lie here that are no optimizer's nor what else goes on with a training."""
+    if not isinstance(name, str) or any(word in name.lower() for word in _OF_TRAINING):
+        return False
+    tensors = [item for key, item in value.items() if isinstance(key, str)] if isinstance(value, Mapping) else []
+    return any(isinstance(item, Tensor) and item.ndim for item in tensors)
+
+
 def _holds_tensors(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
@@ -136,9 +156,13 @@ def _tensors(document: Any, file: Path) -> dict[str, Tensor]:
     for name, tensor in document.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(
-                f"{file} holds something of type {type(tensor).__name__} as {shown(str(name)[:100])}: "
+                f"{file} holds something of type {_kind(tensor)} as {shown(str(name)[:100])}: "
                 "give the state dict alone, or say with --key where it lies"
             )
         if tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in DTYPES.values():
             raise TensorError(name, f"is {tensor.dtype}, {tensor.layout} on {tensor.device}: give plain dense numbers")
     return {name: tensor.detach() for name, tensor in document.items()}
+
+
+def _kind(value: Any) -> str:
+    return "numpy's or another that is not read" if isinstance(value, Inert) else type(value).__name__

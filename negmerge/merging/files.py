@@ -225,7 +225,12 @@ class _Merge:
         """What the merge must not be silent about."""
         names = [str(model.path) for model in (self._base, *self._tuned)]
         return doubts(
-            total, self._scale, self._twins.found(), names, self._narrowest([self._base]), self._narrowest(self._tuned)
+            total,
+            self._scale,
+            self._twins.found() if self._sizes else [],
+            names,
+            self._narrowest([self._base]),
+            self._narrowest(self._tuned),
         )
 
     def _narrowest(self, models: Sequence[ModelReader]) -> str:

@@ -36,7 +36,8 @@ def fitted(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple
 
 
 def under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with the prefix, without it."""
+    """The tensors whose names begin with the prefix, without it. It ends where a part of a name does."""
+    prefix = f"{prefix.removesuffix('.')}."
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 

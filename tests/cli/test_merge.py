@@ -131,3 +131,9 @@ def test_what_rounding_swallowed_is_told(negmerge: Command, models: Path) -> Non
         save_file({"w": torch.tensor([1.001, 1.5, 1.0])}, models / f"{name}.safetensors")
     done = negmerge(*merge_command(models))
     assert "0.20 % of the change is lost in rounding" in done.stdout
+
+
+def test_a_link_that_leads_to_itself_is_refused_in_words(negmerge: Command, models: Path) -> None:
+    (models / "loop").symlink_to(models / "loop")
+    for out in (models / "loop", models / "loop" / "x"):
+        assert_refused(negmerge(*merge_command(models, "--out", out)), "is a link that leads to itself")

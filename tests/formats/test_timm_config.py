@@ -92,6 +92,8 @@ def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
         ("img_size", [224, 224]),
         ("rope_temperature", 10_000.0),
         ("act_layer", "gelu"),
+        ("bn_eps", 1e-3),
+        ("bn_momentum", 0.01),
         ("init_values", None),
         ("out_features", None),
     ],

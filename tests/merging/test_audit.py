@@ -137,3 +137,10 @@ def test_strict_makes_a_warning_an_error_and_writes_nothing(models: Models) -> N
     with pytest.raises(MergeError, match=r"it counts 3 times\. Nothing was written"):
         models.merge(models.theta_0, models.tuned()[:1] * 3, strict=True)
     assert (models.folder / "out.safetensors").read_text() == "old"
+
+
+def test_files_of_whole_numbers_alone_are_not_called_the_base_model(tmp_path: Path) -> None:
+    for name, last in (("base", 2), ("tuned", 3)):
+        save_file({"ids": torch.tensor([1, last])}, tmp_path / f"{name}.safetensors")
+    merged = merge_files(tmp_path / "base.safetensors", [tmp_path / "tuned.safetensors"], tmp_path / "out")
+    assert "the result is the base model, because the merged task vector is zero" in only(merged)

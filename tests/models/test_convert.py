@@ -367,3 +367,41 @@ def test_any_checkpoint_becomes_plain_safetensors(tmp_path: Path) -> None:
     file = saved(tmp_path, {"model": {"anything": torch.arange(3.0).half()}})
     convert_plain(file, tmp_path / "w.safetensors")
     assert load_file(tmp_path / "w.safetensors")["anything"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("other", ["swa_model", "decoder", "discriminator", "model_averaged", "head"])
+def test_weights_under_a_key_of_any_name_are_asked_about(state: dict[str, Tensor], tmp_path: Path, other: str) -> None:
+    first = {"decoder": "encoder", "discriminator": "generator", "head": "backbone"}.get(other, "model")
+    file = saved(tmp_path, {first: state, other: dict(state), "loss_state": {"w": torch.zeros(3)}})
+    with pytest.raises(CheckpointError, match=f"has weights under {first}, {other}: say which with --key"):
+        read_state(file)
+
+
+def test_a_prefix_ends_where_a_part_of_a_name_does(state: dict[str, Tensor], config: Path, tmp_path: Path) -> None:
+    both = prefixed(state, "model.") | prefixed({name: t + 1 for name, t in state.items()}, "model_ema.")
+    for given in ("model", "model."):
+        convert_plain(saved(tmp_path, both), tmp_path / "w.safetensors", prefix=given)
+        assert load_file(tmp_path / "w.safetensors").keys() == state.keys()
+
+
+def test_a_folder_of_a_trainer_has_one_file_of_weights(state: dict[str, Tensor], tmp_path: Path) -> None:
+    folder = tmp_path / "trainer"
+    folder.mkdir()
+    for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"x": 1}, folder / name)
+    torch.save(state, folder / "pytorch_model.bin")
+    assert read_state(folder).keys() == state.keys()
+    torch.save(state, folder / "pytorch_model-00001-of-00002.bin")
+    with pytest.raises(CheckpointError, match="has pickled shards, which are not read: save the weights"):
+        read_state(folder)
+
+
+def test_a_folder_with_safetensors_in_capitals_is_read(state: dict[str, Tensor], tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    save_file(state, tmp_path / "folder" / "MODEL.SAFETENSORS")
+    assert read_state(tmp_path / "folder").keys() == state.keys()
+
+
+def test_arrays_of_numpy_are_called_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="something of type numpy's or another that is not read as 'w'"):
+        read_state(saved(tmp_path, {"w": np.zeros(3)}))
