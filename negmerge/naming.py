@@ -39,7 +39,7 @@ def one_form(name: str) -> str:
 
 
 def alike(name: str) -> str:
-    """What names have in common that a person would not tell apart: all but compatibility forms, case and spaces."""
+    """The form that two names share when they differ only in compatibility forms, case or spaces."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 

@@ -18,7 +18,6 @@ from negmerge.formats.timm_config import ARGUMENTS_FILE
 _NOT_OF_A_CONFIG = {"self", "args", "kwargs", "cfg", "device", "dtype"}
 """Parameters of constructors that no JSON says."""
 
-
 _OF_BUILDERS = ("bn_eps", "bn_momentum")
 """What timm's builder of EfficientNets and their like takes out of the arguments, so that no constructor names it."""
 

@@ -14,19 +14,9 @@ from negmerge.errors import CheckpointError, TensorError
 from negmerge.naming import shown
 
 NESTS = (
-    *(
-        "state",
-        "state_dict",
-        "model",
-        "model_state_dict",
-        "model_state",
-        "net",
-        "network",
-        "weights",
-        "params",
-        "module",
-    ),
-    *("model_weights", "net_state_dict", "generator", "classifier", "backbone", "encoder", "student", "teacher"),
+    *("state", "state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights", "params"),
+    *("module", "model_weights", "net_state_dict"),
+    *("generator", "classifier", "backbone", "encoder", "student", "teacher"),
     *("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema", "ema_params", "ema_weights"),
 )
 """Where training scripts keep the weights beside the epoch and the optimizer."""

@@ -69,9 +69,7 @@ def open_archive(
 ) -> Dataset:
     """A zip, tar, tar.gz, WebDataset tar or folder; indexed and verified first where ``index`` is None.
 
-    leave_out: as ``index_archive``'s.
-
-    Raises ArchiveError, and DataError for class names or templates that do not fit.
+    leave_out: as ``index_archive``'s. Raises ArchiveError, and DataError for class names or templates that do not fit.
     """
     if index is None:
         index = index_archive(path, limits, leave_out=leave_out)

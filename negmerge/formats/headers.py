@@ -16,12 +16,13 @@ from typing import Any, BinaryIO
 from negmerge.errors import CheckpointError, TensorError
 
 MAX_HEADER_BYTES = 16 * 2**20
+"""Of one file, read whole before any tensor is."""
 MAX_TENSORS = 100_000
 """Of one file. The most that is known of any model, in all its shards, are DeepSeek-V3's 91,991, with 12 MB of headers;
 of timm's it is 3,108 (resnetrs420), of open_clip's 1,230 (EVA02-E-14-plus)."""
-_TOO_MANY = f"{{}} has more than {MAX_TENSORS} tensors: split it into shards"
 MAX_DIMENSIONS = 64
 """The format's own limit."""
+_TOO_MANY = f"{{}} has more than {MAX_TENSORS} tensors: split it into shards"
 
 ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2,

@@ -52,7 +52,10 @@ class Look:
     """A look at one piece of all models while it is merged."""
 
     def __init__(self, theta_0: Array, dtype: torch.dtype, twins: Twins) -> None:
-        """theta_0: float32, of the type ``dtype`` in its file."""
+        """theta_0: float32, any shape, of the type ``dtype`` in its file.
+
+        ``keys``: the number of each model whose vector is compared with the others' → its vector's key; θ₀'s is 0.
+        """
         self.keys = {BASE: 0}
         self._theta_0, self._dtype, self._twins = theta_0, dtype, twins
         self._models = 0

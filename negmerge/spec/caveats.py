@@ -92,6 +92,6 @@ def _duplicates(duplicates: Duplicates) -> str:
     kept = "1 kept image is" if count == 1 else f"{count} kept images are"
     return (
         f"{kept} pixel for pixel also among the forgotten ones, first {visible(first.retain)} as "
-        f"{visible(first.forget)}: such a "
-        "picture is counted on both sides. Take it out of one, or name one data set on both sides."
+        f"{visible(first.forget)}: such a picture is counted on both sides. "
+        "Take it out of one, or name one data set on both sides."
     )
