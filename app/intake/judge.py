@@ -1,20 +1,17 @@
 """``python -m app.intake.judge``: judge one upload in a process of its own, with limits on memory and seconds.
 
-What is asked comes as JSON on stdin, the answer goes as JSON to stdout (``judging``). Whatever an upload does to the
-process that reads it, it does to this one, and other requests do not wait for it.
+``judging`` asks. Whatever an upload does to the process that reads it, it does to this one, and other requests do not
+wait for it.
 """
 
-import ctypes
 import json
-import resource
-import signal
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from app.errors import NO_ROOM
 from app.intake import weights
+from negmerge import confined
 from negmerge.data.archives import index_archive
 from negmerge.data.members import Limits
 from negmerge.errors import NegmergeError
@@ -22,25 +19,12 @@ from negmerge.errors import NegmergeError
 INDEX = "index.json"
 """What a data set's index is called beside its archive."""
 
-_FILES = 64
-_PR_SET_PDEATHSIG = 1
-
-
-def main() -> None:
-    """Answer the one question on stdin."""
-    question = json.load(sys.stdin)
-    _end_with_parent()
-    _limit(question["memory"], question["seconds"])
-    json.dump(_answer(question), sys.stdout)
-
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
-    """What is found, or ``wrong`` with the detail, or how the machine fell short: ``memory``, ``room``, ``failed``."""
+    """What is found, or ``wrong`` with the detail, or how the machine fell short: ``room``, ``failed``."""
     judges = {"dataset": _dataset, "model": _model}
     try:
         return judges[question["what"]](Path(question["path"]), question)
-    except MemoryError:
-        return {"short_of": "memory"}
     except NegmergeError as error:
         return _short_of(error.__cause__) or {"wrong": str(error)}
     except OSError as error:
@@ -74,19 +58,5 @@ def _model(path: Path, question: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _limit(memory: int, seconds: int) -> None:
-    """The system's own limits: of more memory it gives none, after more seconds of CPU it ends the process."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # the first ends it with a signal of its own
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _end_with_parent() -> None:
-    """Die when the API does: nobody would take the answer, and the upload's folder goes away."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    main()
+    confined.answer(_answer)

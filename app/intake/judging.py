@@ -1,30 +1,21 @@
 """Uploads are judged in a process of its own (``judge``): this side asks it, and says what became of it."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-import app
 from app.errors import InternalError, InvalidDataset, InvalidModel, NoRoom, Unavailable
 from app.intake.judge import INDEX
 from app.intake.weights import Weights
 from app.settings import Settings
+from negmerge import confined
 from negmerge.errors import FieldError
 from negmerge.formats.families import FAMILIES
 
 log = structlog.get_logger(__name__)
 
-_SECONDS_LEFT = 30
-"""How long the clock may go on after the seconds of CPU: for waiting for a disk."""
-_LIBRARIES = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-"""numpy's threads would take a limit of memory with what they never touch."""
 _MIB = 2**20
 
 
@@ -58,20 +49,23 @@ class Judge:
 
     def _ask(self, error: type[InvalidDataset | InvalidModel], path: Path, **question: Any) -> dict[str, Any]:
         settings = self._settings
-        seconds = settings.check_seconds + path.stat().st_size // _MIB
-        question |= {"path": str(path), "memory": settings.check_memory_bytes, "seconds": seconds}
-        answer = _answered(question, seconds)
+        memory, seconds = settings.check_memory_bytes, settings.check_seconds + path.stat().st_size // _MIB
+        try:
+            answer = confined.ask("app.intake.judge", question | {"path": str(path)}, memory, seconds)
+        except confined.TooMuch as limit:
+            asked = {
+                "memory": f"{memory} bytes of memory (NEGMERGE_CHECK_MEMORY_BYTES)",
+                "seconds": f"{seconds} seconds (NEGMERGE_CHECK_SECONDS, and one for each MiB)",
+            }
+            raise _wrong(error, f"checking the file takes more than {asked[limit.of]}: split it") from None
+        except confined.Broken as broken:
+            log.error("an upload could not be judged", trace=str(broken))
+            raise InternalError("the upload could not be judged; the service's log has the cause") from None
         short_of = answer.get("short_of")
         if short_of == "room":
             raise NoRoom("the part 'file' cannot be unpacked: the machine's disk is full")
         if short_of == "failed":
             raise Unavailable("the upload cannot be read back from the machine's disk: try again")
-        if short_of in ("memory", "seconds"):
-            limit = {
-                "memory": f"{settings.check_memory_bytes} bytes of memory (NEGMERGE_CHECK_MEMORY_BYTES)",
-                "seconds": f"{seconds} seconds (NEGMERGE_CHECK_SECONDS, and one for each MiB)",
-            }
-            raise _wrong(error, f"checking the file takes more than {limit[short_of]}: split it")
         if "wrong" in answer:
             raise _wrong(error, answer["wrong"])
         return answer
@@ -79,30 +73,3 @@ class Judge:
 
 def _wrong(error: type[InvalidDataset | InvalidModel], detail: str) -> InvalidDataset | InvalidModel:
     return error(detail, [FieldError("/file", detail)])
-
-
-def _answered(question: dict[str, Any], seconds: int) -> dict[str, Any]:
-    """The process's answer, or what it fell short of where it ended without one."""
-    home = str(Path(app.__file__).parent.parent)
-    environment = os.environ | _LIBRARIES | {"PYTHONPATH": os.pathsep.join([home, *_python_path()])}
-    command = [sys.executable, "-m", "app.intake.judge"]
-    text = json.dumps(question)
-    try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=seconds + _SECONDS_LEFT, env=environment
-        )
-    except subprocess.TimeoutExpired:
-        return {"short_of": "seconds"}
-    if done.returncode == -signal.SIGXCPU:
-        return {"short_of": "seconds"}
-    if done.returncode == -signal.SIGKILL or "MemoryError" in done.stderr:  # the kernel's, or the process's own limit
-        return {"short_of": "memory"}
-    if done.returncode:
-        log.error("an upload could not be judged", status=done.returncode, trace=done.stderr[-4000:])
-        raise InternalError("the upload could not be judged; the service's log has the cause")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-def _python_path() -> list[str]:
-    return [path for path in [os.environ.get("PYTHONPATH", "")] if path]

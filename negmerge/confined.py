@@ -1,0 +1,96 @@
+"""What strangers sent is read in a process of its own, with the system's limits on memory and seconds.
+
+Whatever a file does to the process that reads it, it does to that one. What is asked goes there as JSON on stdin, the
+answer comes back as JSON on stdout. The reader is a module with ``if __name__ == "__main__": confined.answer(…)``.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+_SECONDS_LEFT = 30
+"""How long the clock may go on after the seconds of CPU: for waiting for a disk."""
+_LIBRARIES = {
+    "MALLOC_ARENA_MAX": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "RUST_BACKTRACE": "0",
+}
+"""Threads of libraries would take a limit of memory with what they never touch."""
+_FILES = 64
+_NO_MEMORY = {"short_of": "memory"}
+_PR_SET_PDEATHSIG = 1
+
+
+class TooMuch(Exception):
+    """The reader wanted more than it may have: of ``memory`` or of ``seconds``."""
+
+    def __init__(self, of: Literal["memory", "seconds"]) -> None:
+        super().__init__(f"reading it takes more {of} than it may")
+        self.of = of
+
+
+class Broken(Exception):
+    """The reader ended without an answer, and not for want of memory or seconds. The text is what it said last."""
+
+
+def ask(module: str, question: dict[str, Any], memory: int, seconds: int) -> dict[str, Any]:
+    """What ``python -m module`` answers. memory: bytes of address space; seconds: of CPU. Raises TooMuch, Broken."""
+    home = str(Path(__file__).parent.parent)
+    path = [home, *(inherited for inherited in [os.environ.get("PYTHONPATH", "")] if inherited)]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            input=json.dumps(question | {"memory": memory, "seconds": seconds}),
+            capture_output=True,
+            text=True,
+            timeout=seconds + _SECONDS_LEFT,
+            env=os.environ | _LIBRARIES | {"PYTHONPATH": os.pathsep.join(path)},
+        )
+    except subprocess.TimeoutExpired:
+        raise TooMuch("seconds") from None
+    if done.returncode == -signal.SIGXCPU:
+        raise TooMuch("seconds")
+    # the kernel's signal, Python's error, or what Rust says before it aborts
+    no_memory = "MemoryError" in done.stderr or "memory allocation of" in done.stderr
+    if done.returncode == -signal.SIGKILL or (done.returncode and no_memory):
+        raise TooMuch("memory")
+    if done.returncode:
+        raise Broken(done.stderr[-4000:])
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found == _NO_MEMORY:
+        raise TooMuch("memory")
+    return found
+
+
+def answer(question_to_answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Answer the one question on stdin, within its limits."""
+    question = json.load(sys.stdin)
+    _end_with_parent()
+    _limit(question["memory"], question["seconds"])
+    try:
+        found = question_to_answer(question)
+    except MemoryError:
+        found = _NO_MEMORY
+    json.dump(found, sys.stdout)
+
+
+def _limit(memory: int, seconds: int) -> None:
+    """The system's own limits: of more memory it gives none, after more seconds of CPU it ends the process."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # the first ends it with a signal of its own
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end_with_parent() -> None:
+    """Die when the asking process does: nobody would take the answer, and the files may go away."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
