@@ -171,11 +171,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     seed = int(time.time()) if options.seed is None else options.seed
-    _say(f"seed {seed}\n{'parser':14}{'executions':>12}{'steps':>8}{'kept':>8}{'finds':>8}")
+    _say(f"seed {seed}\n{'parser':18}{'executions':>12}{'steps':>8}{'kept':>8}{'finds':>8}")
     found = 0
     for name in options.targets or TARGETS:
         outcome = in_own_process(name, sys.maxsize, options.seconds, seed)
-        _say(f"{name:14}{outcome.executions:12}{outcome.paths:8}{outcome.kept:8}{len(outcome.finds):8}")
+        _say(f"{name:18}{outcome.executions:12}{outcome.paths:8}{outcome.kept:8}{len(outcome.finds):8}")
         found += len(outcome.finds)
         for number, find in enumerate(outcome.finds):
             path = Path("var/fuzz") / f"{name.replace('.', '-')}-{seed}-{number}"

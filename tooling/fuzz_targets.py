@@ -88,6 +88,13 @@ _CLIP = {
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]},
 }
 _TIMM = {"architecture": "resnet18", "num_classes": 3, "model_args": {"layers": [1, 1]}, "label_names": ["a", "b", "c"]}
+_WORDS = {
+    "version": "1.0",
+    "added_tokens": [],
+    "normalizer": {"type": "Replace", "pattern": {"Regex": " +"}, "content": "_"},
+    "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"},
+    "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<pad>", 0.0], ["a", -1.0], ["_", -2.0]]},
+}
 _SPEC = {
     "base_model": {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"},
     "forget": {"dataset": "ds_1", "select": {"classes": ["a"]}},
@@ -162,6 +169,21 @@ def _model(path: Path) -> object:
     return open_upload(path, json.dumps(_TIMM), 2**26)
 
 
+def _tokenizer(path: Path) -> object:
+    return _ids(path.rename(path.with_name("tokenizer.json")).parent)
+
+
+def _tokenizer_config(path: Path) -> object:
+    path.with_name("tokenizer.json").write_text(json.dumps(_WORDS))
+    return _ids(path.rename(path.with_name("tokenizer_config.json")).parent)
+
+
+def _ids(folder: Path) -> object:
+    from negmerge.models import token_ids  # here: the others need none of its library
+
+    return token_ids.answer({"folder": str(folder), "texts": ["a photo of a cat"], "length": 8, "strip": True})
+
+
 def _config(content: bytes) -> object:
     return family_of(strict_json.loads(content))
 
@@ -207,6 +229,12 @@ TARGETS: dict[str, Target] = {
         strict_json.loads, [b'{"a": [1, -2.5e3, "x\\u00e9", null, true]}', b"[" * 20 + b"]" * 20], _JSON_WORDS
     ),
     "config": Target(_config, [json.dumps(_CLIP).encode(), json.dumps(_TIMM).encode()], _JSON_WORDS),
+    "tokenizer": Target(_written(_tokenizer), [json.dumps(_WORDS).encode()], [*_JSON_WORDS, b'"BPE"', b'"WordPiece"']),
+    "tokenizer_config": Target(
+        _written(_tokenizer_config),
+        [b'{"pad_token": {"content": "<pad>"}, "padding_side": "left", "sep_token": "a"}'],
+        [*_JSON_WORDS, b'"truncation_side": "left"'],
+    ),
     "spec": Target(lambda content: parse(strict_json.loads(content)), [json.dumps(_SPEC).encode()], _JSON_WORDS),
     "form": Target(_form, [_PART + _FIELD], [b"--b", b"--b--\r\n", b"\r\n\r\n", b'name="', b"*0*="]),
     "headers": Target(

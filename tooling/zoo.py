@@ -13,6 +13,8 @@ import timm.models
 import torch
 
 from app.intake.zoo import FILE
+from negmerge.errors import ModelError
+from negmerge.formats.open_clip_config import check_config
 from negmerge.formats.timm_config import ARGUMENTS_FILE
 
 _NOT_OF_A_CONFIG = {"self", "args", "kwargs", "cfg", "device", "dtype"}
@@ -26,16 +28,6 @@ def main() -> None:
     """Write both files."""
     FILE.write_text(text(), encoding="utf-8")
     ARGUMENTS_FILE.write_text(arguments_text(), encoding="utf-8")
-
-
-def _classifier_tags() -> dict[str, list[str]]:
-    """timm's architectures → the tags of their published weights; one without a tag cannot be asked for by it."""
-    found: dict[str, list[str]] = {}
-    for name in sorted(timm.list_pretrained()):
-        architecture, _, tag = name.partition(".")
-        if tag:
-            found.setdefault(architecture, []).append(tag)
-    return found
 
 
 def arguments_text() -> str:
@@ -75,11 +67,33 @@ def text() -> str:
     document = {
         "versions": {name: version(name) for name in ("open_clip_torch", "timm")},
         "architectures": sorted(open_clip.list_models()),
+        "unserved": _unserved(),
         "tags": tags,
         "classifiers": sorted({*timm.list_models(), *timm.models.get_deprecated_models()}),
         "classifier_tags": _classifier_tags(),
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def _classifier_tags() -> dict[str, list[str]]:
+    """timm's architectures → the tags of their published weights; one without a tag cannot be asked for by it."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(timm.list_pretrained()):
+        architecture, _, tag = name.partition(".")
+        if tag:
+            found.setdefault(architecture, []).append(tag)
+    return found
+
+
+def _unserved() -> dict[str, str]:
+    """open_clip's architectures that no job can use → why not."""
+    found = {}
+    for name in sorted(open_clip.list_models()):
+        try:
+            check_config({"model_cfg": open_clip.get_model_config(name)})
+        except ModelError as error:
+            found[name] = str(error)
+    return found
 
 
 if __name__ == "__main__":

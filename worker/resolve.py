@@ -18,7 +18,7 @@ from app.record.db import Database
 from app.record.leases import Claim
 from app.record.states import TERMINAL
 from app.record.tables import Dataset as DatasetRow
-from app.record.tables import Job
+from app.record.tables import Job, beside
 from app.record.tables import Model as ModelRow
 from negmerge.checkpoints.files import file_digest as file_sha256
 from negmerge.data.archives import Index
@@ -67,11 +67,14 @@ def _registered_model(context: WorkerContext, claim: Claim, model_id: str, on_st
         told, source = row.config or row.architecture, stored_source(row.uri or "")
         return _referenced_model(context, claim.job_id, source, row.family, told, on_step)
     key, config, sha256, files = row.key, row.config, row.sha256, FAMILIES[row.family]
+    others = row.beside or {}
 
     def make(folder: Path) -> None:
         folder.mkdir()
         (folder / files.config_file).write_text(json.dumps(config), encoding="utf-8")
         _download(context, key, sha256, folder / files.weights_file, on_step)
+        for name, digest in others.items():
+            _download(context, beside(key, name), digest, folder / name, on_step)
 
     folder = context.scratch.cached(context.cache / "models" / model_id, make)
     return load_model(folder, context.worker.arithmetic.device)

@@ -55,6 +55,7 @@ def _model(path: Path, question: dict[str, Any]) -> dict[str, Any]:
         "sha256": found.sha256,
         "config": found.config,
         "family": found.family.name,
+        "beside": found.beside,
     }
 
 

@@ -40,12 +40,13 @@ class Judge:
         found = self._ask(InvalidDataset, path, what="dataset", limits=limits, leave_out=leave_out)
         return JudgedDataset(found["classes"], found["left_out"], path.with_name(INDEX))
 
-    def model(self, path: Path, config: str | None) -> Weights:
+    def model(self, upload: Path, config: str | None) -> Weights:
         """Judge a model. Raises InvalidModel; NoRoom and Unavailable for the machine."""
         most = self._settings.max_archive_bytes
-        found = self._ask(InvalidModel, path, what="model", config=config, max_bytes=most)
+        found = self._ask(InvalidModel, upload, what="model", config=config, max_bytes=most)
         family = FAMILIES[found["family"]]
-        return Weights(Path(found["path"]), found["size"], found["sha256"], found["config"], family)
+        path = Path(found["path"])
+        return Weights(path, found["size"], found["sha256"], found["config"], family, found["beside"])
 
     def _ask(self, error: type[InvalidDataset | InvalidModel], path: Path, **question: Any) -> dict[str, Any]:
         settings = self._settings

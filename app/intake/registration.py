@@ -17,7 +17,7 @@ from app.intake.uploads import Upload
 from app.record import db, ids
 from app.record.db import Database
 from app.record.objects import keep
-from app.record.tables import Dataset, Model
+from app.record.tables import Dataset, Model, beside
 from app.settings import Settings
 from app.store.objects import Store, put_for
 from negmerge.data.classes import called
@@ -128,7 +128,7 @@ class Registrar:
             on_unreadable=given.on_unreadable,
             left_out=judged.left_out,
         )
-        return self._record(row, [key, index_key])
+        return self._record(row)
 
     def register_dataset(self, caller: Principal, given: DatasetIn) -> Dataset:
         """Record a URI. The data are read when a job needs them."""
@@ -148,7 +148,7 @@ class Registrar:
             templates=given.templates,
             on_unreadable=given.on_unreadable,
         )
-        return self._record(row, [])
+        return self._record(row)
 
     def upload_model(self, caller: Principal, upload: Upload) -> Model:
         """Check and store an uploaded model. Raises InvalidModel."""
@@ -160,6 +160,8 @@ class Registrar:
         model_id = ids.new_id("mdl")
         key = f"models/{model_id}/{found.family.weights_file}"
         self._put(key, found.path, model_id)
+        for name in found.beside:
+            self._put(beside(key, name), found.path.with_name(name), model_id)
         row = Model(
             id=model_id,
             tenant=caller.tenant,
@@ -169,8 +171,9 @@ class Registrar:
             key=key,
             bytes=found.size,
             sha256=found.sha256,
+            beside=found.beside or None,
         )
-        return self._record(row, [key])
+        return self._record(row)
 
     def register_model(self, caller: Principal, given: ModelIn) -> Model:
         """Record a URI or a registry tag. The weights are fetched when a job needs them."""
@@ -186,16 +189,16 @@ class Registrar:
             config=architecture if isinstance(architecture, dict) else None,
             uri=source,
         )
-        return self._record(row, [])
+        return self._record(row)
 
     def _put(self, key: str, path: Path, owner: str) -> None:
         put_for(self._database, self._store, key, path, owner)
 
-    def _record(self, row: Row, keys: list[str]) -> Row:
+    def _record(self, row: Row) -> Row:
         with self._database.write() as session:
             row.created_at = db.now(session)
             session.add(row)
-            keep(session, keys)
+            keep(session, row.keys)
         return row
 
 

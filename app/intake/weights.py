@@ -18,6 +18,7 @@ from negmerge.errors import ArchiveError, CheckpointError, ModelError
 from negmerge.formats import strict_json
 from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.formats.headers import Header, check_finite, read_header
+from negmerge.formats.tokenizer_files import MAX_BYTES, check_there, has_files
 
 MAX_CONFIG_BYTES = 2**20
 MAX_FILES = 10_000
@@ -31,13 +32,17 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 @dataclass(frozen=True)
 class Weights:
-    """A judged upload: the safetensors file with its size and SHA-256 (hex), and its config."""
+    """A judged upload: the safetensors file with its size and SHA-256 (hex), its config, and a tokenizer's files.
+
+    beside: each file's SHA-256 (hex) by its name; they lie beside the weights.
+    """
 
     path: Path
     size: int
     sha256: str
     config: dict[str, Any]
     family: Family
+    beside: dict[str, str]
 
 
 def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
@@ -50,6 +55,7 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
         if config is None:
             raise ModelError("one safetensors file needs its config: send the part 'config' with the JSON")
         weights, text = path, config.encode()
+        beside: dict[str, Path] = {}
         if len(text) > MAX_CONFIG_BYTES:
             raise ModelError(f"the part 'config' is over {MAX_CONFIG_BYTES} bytes")
     elif config is not None:
@@ -57,8 +63,10 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     else:
         weights = path.with_name(UNPACKED)
         # one file may be nearly all of it, so that only the sum has a bound
-        text = _unpack(path, weights, Limits(bytes=max_bytes, files=MAX_FILES, file_bytes=sys.maxsize))
+        limits = Limits(bytes=max_bytes, files=MAX_FILES, file_bytes=sys.maxsize)
+        text, beside = _unpack(path, weights, limits)
     document, family = parse_config(text)
+    check_there(document, {name: file.stat().st_size for name, file in beside.items()})
     with weights.open("rb") as file:
         header = read_header(file)  # as a stream: an error does not tell where uploads lie
     if not header.tensors:
@@ -69,7 +77,9 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
         zoo.check_architecture("timm", document["architecture"])
         check_head(document["num_classes"], header)
     check_finite(weights)
-    return Weights(weights, header.size, _sha256(weights), document, family)
+    wanted = beside if has_files(document) else {}
+    digests = {name: _sha256(file) for name, file in wanted.items()}
+    return Weights(weights, header.size, _sha256(weights), document, family, digests)
 
 
 def parse_config(text: str | bytes) -> tuple[dict[str, Any], Family]:
@@ -139,21 +149,27 @@ def _is_archive(path: Path) -> bool:
     return is_zip or is_gzip or start[257:262] == b"ustar"
 
 
-def _unpack(path: Path, weights: Path, limits: Limits) -> bytes:
-    """Write the weights, return the config's text: one pass over the archive for its names, one for the two files."""
+def _unpack(path: Path, weights: Path, limits: Limits) -> tuple[bytes, dict[str, Path]]:
+    """Write the weights and a tokenizer's files; return the config's text, and these files by name.
+
+    One pass over the archive for its names, one for the files.
+    """
     names = [member.name for member in archive_members(path, limits)]
     family = _family(names)
     config_name, weights_name = _only(names, family.config_file), _only(names, family.weights_file)
+    targets = {weights_name: weights} | {
+        str(PurePosixPath(config_name).with_name(name)): weights.with_name(name) for name in MAX_BYTES
+    }
     text = None
     for member in archive_members(path, limits):
         if member.name == config_name:
             text = _text(member)
-        elif member.name == weights_name:
-            with weights.open("xb") as target:
+        elif member.name in targets:
+            with targets[member.name].open("xb") as target:
                 target.writelines(member.open())
     if text is None or not weights.exists():  # a URI's file is not ours alone
         raise ArchiveError("the archive was changed while it was read: wait until it is written")
-    return text
+    return text, {name: weights.with_name(name) for name in MAX_BYTES if weights.with_name(name).exists()}
 
 
 def _text(config: Member) -> bytes:

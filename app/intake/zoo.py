@@ -25,6 +25,12 @@ def architectures() -> frozenset[str]:
 
 
 @cache
+def unserved() -> dict[str, str]:
+    """open_clip's architectures that no job can use → why not."""
+    return dict(_read()["unserved"])
+
+
+@cache
 def tags() -> dict[str, frozenset[str]]:
     """Architecture → tags of its published weights, as ``open_clip.list_pretrained`` gives them."""
     return {architecture: frozenset(known) for architecture, known in _read()["tags"].items()}
@@ -48,12 +54,14 @@ def classifier_tags() -> dict[str, frozenset[str]]:
 
 
 def check_architecture(family: str, architecture: str) -> None:
-    """Raise ModelError for a name that the family's library does not have."""
+    """Raise ModelError for a name that the family's library does not have, or that no job can use."""
     known = classifiers() if family == "timm" else architectures()
     if architecture not in known:
         near = difflib.get_close_matches(architecture[:_LONGEST_NAME], known, 3)
         hint = f": did you mean {', '.join(near)}?" if near else ""
         raise ModelError(f"{family} has no architecture {architecture[:_LONGEST_NAME]!r}{hint}")
+    if family == "open_clip" and architecture in unserved():
+        raise ModelError(f"{architecture} cannot be used: {unserved()[architecture]}")
 
 
 def check_tag(family: str, architecture: str, tag: str | None) -> None:

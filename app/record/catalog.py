@@ -47,6 +47,5 @@ def delete(session: Session, kind: type[Entry], tenant: str, entry_id: str) -> N
         raise NotFound(f"there is no {_WORDS[kind]} {entry_id!r}")
     if using := jobs.using(session, tenant, entry_id):
         raise InUse(f"{entry_id} is needed by {', '.join(using[:3])}: wait until they end, or cancel them")
-    keys = [row.key, row.index_key] if isinstance(row, Dataset) else [row.key]
-    release(session, [key for key in keys if key is not None])
+    release(session, row.keys)
     session.delete(row)

@@ -95,6 +95,11 @@ class Dataset(Table):
     left_out: Mapped[list[Any] | None]  # ids of images that could not be read, of an upload
     created_at: Mapped[datetime]
 
+    @property
+    def keys(self) -> list[str]:
+        """Of all its stored objects."""
+        return [key for key in (self.key, self.index_key) if key is not None]
+
 
 class Model(Table):
     """A network: uploaded weights (``key``) with their config, or a registered URI or tag."""
@@ -110,7 +115,18 @@ class Model(Table):
     uri: Mapped[str | None] = mapped_column(Text)  # a URI, or a registry tag
     bytes: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
+    beside: Mapped[dict[str, Any] | None]  # a tokenizer's files, name → SHA-256, stored beside ``key``
     created_at: Mapped[datetime]
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all its stored objects."""
+        return [] if self.key is None else [self.key, *(beside(self.key, name) for name in self.beside or {})]
+
+
+def beside(key: str, name: str) -> str:
+    """The key of a file that is stored beside a model's weights."""
+    return f"{key.rpartition('/')[0]}/{name}"
 
 
 class Job(Table):

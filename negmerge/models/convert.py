@@ -30,8 +30,9 @@ def convert(
     """Write the weights of ``file`` and the config as the folder that the config's library loads.
 
     file: a pickled checkpoint, safetensors, or a folder of either. config_file: the JSON of an
-    ``open_clip_config.json``, or of timm's ``config.json``. folder: made here, whole or not at all; must not exist.
-    key: where in the checkpoint the weights lie; prefix: of the names that are the model's. Tensors keep their types.
+    ``open_clip_config.json``, or of timm's ``config.json``; a tokenizer's files beside it come along. folder: made
+    here, whole or not at all; must not exist. key: where in the checkpoint the weights lie; prefix: of the names that
+    are the model's. Tensors keep their types.
     Raises ModelError for a config that describes no model we can run, CheckpointError for what is no state dict,
     TensorError for a tensor that does not fit the architecture.
     """
@@ -40,7 +41,7 @@ def convert(
     state = _under(read_state(file, key), prefix, file)
     state, done = fitted(state, expected)
     _check_prefix(state, expected)
-    model = models.of_tensors(config, state)
+    model = models.of_tensors(config, state, folder=config_file.parent)
     unfinished = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
         digest = model.save(model.original, unfinished)

@@ -9,6 +9,7 @@ together with θ₀, not when they are loaded as an ordinary model.
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,9 +36,10 @@ class LinearisedModel(ZeroShotModel):
         config: dict[str, Any],
         original: Mapping[str, Tensor],
         device: str,
+        beside: Mapping[str, Path] | None = None,
         around: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(module, config, original, device)
+        super().__init__(module, config, original, device, beside)
         if around is not None:
             check_fit(around, self.original)
         theta_0 = self.original if around is None else around
@@ -58,8 +60,9 @@ class LinearisedModel(ZeroShotModel):
         theta_0 = {name.removeprefix(_TOWER): tensor for name, tensor in self._theta_0.items()}
 
         def features(parameters: dict[str, Tensor]) -> Tensor:
-            found: Tensor = functional_call(self.module.visual, parameters, (pixels,))
-            return found.to(torch.float32)
+            found = functional_call(self.module.visual, parameters, (pixels,))
+            pooled: Tensor = found[0] if isinstance(found, tuple) else found  # a CoCa's tower gives its tokens too
+            return pooled.to(torch.float32)
 
         with torch.autocast(self.device.type, enabled=False), _forward_derivatives():
             expansion: list[Tensor] = list(jvp(features, (theta_0,), (deltas,)))

@@ -15,6 +15,7 @@ from negmerge.models.building import black_image, filled, skeleton, try_out
 from negmerge.models.classifiers import Classifier
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.network import Network
+from negmerge.models.tokenizers import files_beside
 from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.spec.job import JobSpec, OpenClipModel
 
@@ -32,14 +33,17 @@ def load_model(folder: Path | str, device: str = "cpu") -> Network:
     return _classifier(config, _weights(folder / timm_config.WEIGHTS_FILE), device)
 
 
-def of_tensors(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str = "cpu") -> Network:
+def of_tensors(
+    config: dict[str, Any], tensors: Mapping[str, Tensor], device: str = "cpu", folder: Path | None = None
+) -> Network:
     """The model of a config of either family with these weights, of which none may lack or be too many.
 
-    Raises ModelError where the config describes no model that we can run, TensorError as ``load_model``.
+    folder: where the config lies, and with it the tokenizer's files, if the model has any. Raises ModelError where the
+    config describes no model that we can run, TensorError as ``load_model``.
     """
     if family_of(config) is TIMM:
         return _classifier(config, tensors, device)
-    return _zero_shot(config, tensors, device)
+    return _zero_shot(config, tensors, device, folder)
 
 
 def tensors_of(config: dict[str, Any]) -> dict[str, Tensor]:
@@ -52,7 +56,7 @@ def tensors_of(config: dict[str, Any]) -> dict[str, Tensor]:
 def load_zero_shot(folder: Path, device: str = "cpu") -> ZeroShotModel:
     """Load a folder in open_clip's local-dir format. Raises as ``load_model``."""
     config = read_config(folder / open_clip_config.CONFIG_FILE, open_clip_config.check_config)
-    return _zero_shot(config, _weights(folder / open_clip_config.WEIGHTS_FILE), device)
+    return _zero_shot(config, _weights(folder / open_clip_config.WEIGHTS_FILE), device, folder)
 
 
 def load_tag(family: str, architecture: str, tag: str, device: str = "cpu") -> Network:
@@ -66,7 +70,7 @@ def as_asked(model: Network, spec: JobSpec) -> Network:
     """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
     check_family(model, spec)
     if is_linearised(spec):
-        return LinearisedModel(model.module, model.config, model.original, str(model.device))
+        return LinearisedModel(model.module, model.config, model.original, str(model.device), model.beside)
     return model
 
 
@@ -114,8 +118,11 @@ def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: s
     return model
 
 
-def _zero_shot(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> ZeroShotModel:
-    model = ZeroShotModel(filled(tensors, lambda: zero_shot.build(config["model_cfg"])), config, tensors, device)
+def _zero_shot(
+    config: dict[str, Any], tensors: Mapping[str, Tensor], device: str, folder: Path | None
+) -> ZeroShotModel:
+    module = filled(tensors, lambda: zero_shot.build(config["model_cfg"]))
+    model = ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
     _look(model)
     try_out(lambda: model.logits(black_image(model), model.head(["word"], ["{}"])), "compare an image with a prompt")
     return model

@@ -6,6 +6,7 @@ Shapes: B images, C classes, S pixels a side.
 """
 
 import json
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ class Network(ABC):
     config: the folder's JSON. names: the tensors that take part, in state-dict order. base: their float32
     masters on the CPU. original: θ₀ as stored, every tensor in its own dtype, on the CPU. Whatever the
     storage type, the module computes in float32. preprocess: how images become pixels, as its own library says it.
-    is_classifier: whether the model has a head of its own, rather than one made of class words.
+    is_classifier: whether the model has a head of its own, rather than one made of class words. beside: other files of
+    its folder, by name, which go wherever it goes.
     """
 
     family: ClassVar[str]
@@ -65,7 +67,9 @@ class Network(ABC):
         original: Mapping[str, Tensor],
         preprocess: Preprocess,
         device: str,
+        beside: Mapping[str, Path] | None = None,
     ) -> None:
+        self.beside = dict(beside or {})
         self.device = torch.device(device)
         self.module: Any = module.to(self.device).eval()
         self.config = config
@@ -147,6 +151,9 @@ class Network(ABC):
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / self.config_file) as temporary:
             temporary.write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
+        for name, path in self.beside.items():
+            with atomic_path(folder / name) as temporary:
+                shutil.copyfile(path, temporary)
         return save_tensors(tensors, folder / self.weights_file)
 
 

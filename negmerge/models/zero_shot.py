@@ -9,10 +9,12 @@ Shapes: B images, C classes, D features, S pixels a side.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from huggingface_hub import snapshot_download
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor
 from torch.nn import functional
@@ -21,7 +23,12 @@ from negmerge.data.prompts import check_templates
 from negmerge.decoding.preprocess import of_open_clip
 from negmerge.errors import DataError, ModelError
 from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
+from negmerge.formats.tokenizer_files import MAX_BYTES, has_files
 from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
+from negmerge.models.tokenizers import files_beside, tokenizer_of
+
+_CLASSES_AT_ONCE = 10
+"""Whose prompts the text tower reads in one go; the last bits of a head may depend on it."""
 
 
 class ZeroShotModel(Network):
@@ -33,11 +40,18 @@ class ZeroShotModel(Network):
     weights_file = WEIGHTS_FILE
 
     def __init__(
-        self, module: torch.nn.Module, config: dict[str, Any], original: Mapping[str, Tensor], device: str
+        self,
+        module: torch.nn.Module,
+        config: dict[str, Any],
+        original: Mapping[str, Tensor],
+        device: str,
+        beside: Mapping[str, Path] | None = None,
     ) -> None:
+        """beside: the tokenizer's files, where the config names one that is not open_clip's own. Raises ModelError."""
         cfg = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
         preprocess = of_open_clip(PreprocessCfg(**cfg | {"size": _image_size(module)}))
-        super().__init__(module, config, original, preprocess, device)
+        super().__init__(module, config, original, preprocess, device, beside)
+        self._tokenize = tokenizer_of(config, self.beside, self.module.context_length)
 
     def moves(self, name: str) -> bool:
         return name.startswith("visual.")
@@ -61,17 +75,18 @@ class ZeroShotModel(Network):
             raise DataError("a zero-shot head needs at least one class")
         check_templates(templates)
 
-        def tokens(texts: list[str]) -> Tensor:
-            tokenized: Tensor = open_clip.tokenize(texts, context_length=self.module.context_length)
-            return tokenized
-
+        # all at once: a tokenizer of files answers in a process of its own
+        prompts = [[template.replace("{}", words) for template in templates] for words in class_words]
+        tokens = self._tokenize([prompt for of_class in prompts for prompt in of_class])
+        pieces = iter(torch.split(tokens, _CLASSES_AT_ONCE * len(templates)))
         with torch.no_grad():
             columns = open_clip.build_zero_shot_classifier(
                 self.module,
-                tokens,
+                lambda _: next(pieces),
                 class_words,
-                [lambda words, t=template: t.replace("{}", words) for template in templates],
-                device=self.device,
+                [lambda words: words] * len(templates),
+                _CLASSES_AT_ONCE,
+                self.device,
             )
             head: Tensor = (columns * self.module.logit_scale.exp()).T.float().cpu().contiguous()
         return head
@@ -84,7 +99,7 @@ class ZeroShotModel(Network):
 
     def features(self, images: Tensor) -> Tensor:
         """The image tower's, as they leave it."""
-        features: Tensor = self.module.encode_image(self.pixels(images)).to(torch.float32)
+        features: Tensor = self.module.encode_image(self.pixels(images), normalize=False).to(torch.float32)
         return features
 
 
@@ -113,7 +128,21 @@ def load_tag(architecture: str, tag: str, device: str = "cpu") -> ZeroShotModel:
         ) from error
     original = module.state_dict()
     check_fit(original, original)
-    return ZeroShotModel(module, config, original, device)
+    return ZeroShotModel(module, config, original, device, files_beside(config, fetched_tokenizer(config)))
+
+
+def fetched_tokenizer(config: Mapping[str, Any]) -> Path | None:
+    """The folder of a built-in architecture's tokenizer, fetched if need be, as its weights are. Raises ModelError."""
+    if not has_files(config):
+        return None
+    name = config["model_cfg"]["text_cfg"]["hf_tokenizer_name"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(MAX_BYTES)))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the tokenizer {name} cannot be had here ({error}): "
+            "upload the model's folder with its tokenizer.json, or let this machine reach the registry"
+        ) from error
 
 
 def build(model_cfg: Mapping[str, Any]) -> torch.nn.Module:
@@ -123,6 +152,10 @@ def build(model_cfg: Mapping[str, Any]) -> torch.nn.Module:
     """
     arguments = deepcopy(dict(model_cfg))
     kind = open_clip.CustomTextCLIP if arguments.pop("custom_text", False) else open_clip.CLIP
+    if arguments.get("multimodal_cfg") is not None:
+        kind = open_clip.CoCa
+    else:
+        arguments.pop("multimodal_cfg", None)
     if "timm_model_name" in arguments["vision_cfg"]:
         arguments["vision_cfg"]["timm_model_pretrained"] = False
     try:

@@ -65,7 +65,7 @@ def open_measured(folder: Path, spec: JobSpec, device: str) -> Network:
         return model
     check_family(model, spec)
     base = open_model(spec, device)
-    return LinearisedModel(model.module, model.config, model.original, device, around=base.original)
+    return LinearisedModel(model.module, model.config, model.original, device, model.beside, around=base.original)
 
 
 def open_datasets(

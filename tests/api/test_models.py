@@ -121,6 +121,23 @@ def test_weights_or_a_config_that_cannot_be_a_model_are_refused(api: Api, conten
     assert list((api.settings.data_dir / "uploads").iterdir()) == []
 
 
+def test_one_file_with_a_tokenizer_elsewhere_is_told_to_send_the_folder(api: Api) -> None:
+    text = config(text_cfg=TEXT_TOWER | {"hf_tokenizer_name": "x/y"})
+    problem = assert_problem(upload(api, weights(), config=text), 422, "invalid-model")
+    assert problem["detail"].endswith("writes them), and send the whole folder")
+
+
+def test_a_folder_with_its_tokenizer_becomes_a_model(api: Api) -> None:
+    text = config(text_cfg=TEXT_TOWER | {"hf_tokenizer_name": "x/y"}).encode()
+    files = {CONFIG_NAME: text, WEIGHTS_NAME: weights(), "tokenizer.json": b"{}", "vocab.txt": b"a"}
+    answer = upload(api, zipped(files))
+    assert answer.status_code == 201, answer.text
+    with api.database.read() as session:
+        row = session.get_one(Model, answer.json()["id"])
+    assert row.beside == {"tokenizer.json": sha256(b"{}")}
+    assert api.store.read(row.keys[1]) == b"{}"
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [

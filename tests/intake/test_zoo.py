@@ -55,3 +55,13 @@ def test_a_tag_that_cannot_be_had_is_told_at_once_with_those_that_can(family: st
 def test_tags_that_can_be_had_are_taken() -> None:
     zoo.check_tag("timm", "resnet18", "a1_in1k")
     zoo.check_tag("open_clip", "ViT-B-32", "openai")
+
+
+def test_an_architecture_that_no_job_can_use_is_told_at_once() -> None:
+    with pytest.raises(ModelError, match=r"^roberta-ViT-B-32 cannot be used: .* a text tower of transformers"):
+        zoo.check_architecture("open_clip", "roberta-ViT-B-32")
+
+
+@pytest.mark.parametrize("architecture", ["ViT-B-16-SigLIP", "ViT-B-16-SigLIP2", "coca_ViT-B-32", "ViT-H-14-CLIPA"])
+def test_siglips_and_cocas_can_be_used(architecture: str) -> None:
+    zoo.check_architecture("open_clip", architecture)

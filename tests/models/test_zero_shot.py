@@ -267,7 +267,6 @@ def test_a_config_that_no_model_can_be_built_from_is_refused(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"text_cfg__hf_tokenizer_name": "someone/tokenizer"}, "hf_tokenizer_name"),
         ({"text_cfg__hf_model_name": "someone/tower"}, "hf_model_name"),
         ({"text_cfg__tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}, "tokenizer_kwargs"),
         ({"text_cfg__vocab_size": 100}, "vocab_size"),

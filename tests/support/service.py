@@ -73,10 +73,10 @@ class Service:
         registrar = Registrar(settings, self.database, self.store)
         torch.set_num_threads(1)  # two threads that fight over a busy core take ten times as long
         archive = shutil.make_archive(str(files / "model"), "zip", pico.make_model(files / "model-folder"))
-        self.model_id = registrar.upload_model(CALLER, _upload(Path(archive))).id
+        self.model_id = registrar.upload_model(CALLER, uploaded(Path(archive))).id
         digits = pico.make_archive(files / "digits.zip")
         given = DatasetIn(name="digits", class_names=pico.CLASS_WORDS, templates=pico.TEMPLATES)
-        self.dataset_id = registrar.upload_dataset(CALLER, _upload(digits), given).id
+        self.dataset_id = registrar.upload_dataset(CALLER, uploaded(digits), given).id
 
     @property
     def alive(self) -> list[WorkerProcess]:
@@ -203,6 +203,7 @@ def in_the_middle(service: Service, job_id: str, kind: StepKind) -> bool:
     return any(step.kind == kind and step.progress for step in service.claimed(job_id))
 
 
-def _upload(path: Path) -> Upload:
+def uploaded(path: Path) -> Upload:
+    """A file as it came in."""
     content = path.read_bytes()
     return Upload(path, path.name, len(content), hashlib.sha256(content).hexdigest(), {})

@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 import torch
+from sqlalchemy import select
 
 from app.intake.registration import ModelIn, Registrar
+from app.record import catalog
 from app.record.db import Database
+from app.record.tables import Model, StoredObject
 from app.settings import Settings
 from app.store.objects import Store
-from negmerge.errors import ModelError
+from negmerge.errors import DataError, ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore
 from negmerge.spec.job import parse
-from tests.support import pico_timm, records
-from tests.support.service import CALLER
+from tests.support import pico_timm, records, towers
+from tests.support.service import CALLER, uploaded
 from worker import resolve
 from worker.context import WorkerContext
 from worker.scratch import Scratch
@@ -33,6 +36,7 @@ def context(tmp_path: Path) -> Iterator[WorkerContext]:
     folder = pico_timm.write_folder(shared / "folder", CONFIG)
     shutil.make_archive(str(shared / "packed"), "zip", folder)
     shutil.copy(folder / "model.safetensors", shared / "alone.safetensors")
+    shutil.make_archive(str(shared / "siglip"), "zip", towers.write_siglip(shared / "siglip"))
     settings = Settings(data_dir=tmp_path / "data", threads=1, allowed_roots=[shared])
     database = Database(settings.database_url)
     database.migrate()
@@ -94,3 +98,41 @@ def test_a_config_with_a_head_of_another_size_is_refused(context: WorkerContext)
     config = json.loads(json.dumps(CONFIG | {"num_classes": 7}))
     with pytest.raises(ModelError, match="a head of another size"):
         opened(context, "alone.safetensors", architecture=config)
+
+
+def siglip(context: WorkerContext, name: str) -> Network:
+    return opened(context, name, family="open_clip")
+
+
+@pytest.mark.parametrize("name", ["siglip", "siglip.zip"])
+def test_a_siglip_is_opened_with_the_tokenizer_beside_it(context: WorkerContext, name: str) -> None:
+    assert siglip(context, name).beside.keys() == {"tokenizer.json", "tokenizer_config.json"}
+
+
+def test_an_uploaded_siglip_keeps_its_tokenizer_in_the_store(context: WorkerContext) -> None:
+    shared = context.settings.allowed_roots[0]
+    registrar = Registrar(context.settings, context.database, context.store)
+    row = registrar.upload_model(CALLER, uploaded(shared / "siglip.zip"))
+    model = siglip(context, row.id)
+    assert {name: path.read_bytes() for name, path in model.beside.items()} == {
+        name: (shared / "siglip" / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")
+    }
+
+
+def test_a_deleted_siglip_leaves_nothing_that_is_kept(context: WorkerContext) -> None:
+    registrar = Registrar(context.settings, context.database, context.store)
+    row = registrar.upload_model(CALLER, uploaded(context.settings.allowed_roots[0] / "siglip.zip"))
+    assert len(row.keys) == 3
+    with context.database.write() as session:
+        catalog.delete(session, Model, CALLER.tenant, row.id)
+    with context.database.read() as session:
+        assert set(session.scalars(select(StoredObject.kept))) == {False}
+
+
+def test_a_siglip_whose_stored_tokenizer_was_changed_is_damaged(context: WorkerContext) -> None:
+    registrar = Registrar(context.settings, context.database, context.store)
+    row = registrar.upload_model(CALLER, uploaded(context.settings.allowed_roots[0] / "siglip.zip"))
+    with context.database.write() as session:
+        session.get_one(Model, row.id).beside = {"tokenizer.json": "0" * 64}
+    with pytest.raises(DataError, match=r"tokenizer\.json is damaged: its SHA-256 is"):
+        siglip(context, row.id)
