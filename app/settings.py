@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     poll_seconds: Seconds = Field(1.0, description="How often a worker looks for work and sweeps.")
     flush_seconds: Seconds = Field(30.0, description="How often a worker commits what it has folded.")
     max_attempts: int = Field(5, ge=1, description="At this many failures of one step the job fails.")
+    retry_seconds: Seconds = Field(
+        2.0,
+        description="How long a step waits after a failure; each further one doubles it, to a minute at most.",
+    )
     upload_grace_seconds: Seconds = Field(
         86_400.0, description="After this time an object of an upload that never ended is collected."
     )

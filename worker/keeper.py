@@ -11,6 +11,7 @@ import structlog
 
 from app.record import db, steps
 from app.record.leases import not_wanted, renew, report_progress
+from app.record.retries import Retries
 from worker.context import WorkerContext
 from worker.held_claims import HeldClaims
 
@@ -81,4 +82,4 @@ class Keeper(threading.Thread):
     def _sweep(self) -> None:
         """Open the steps of workers that are gone. Whoever is idle finds them by itself."""
         with self._context.database.write() as session:
-            steps.sweep(session, self._context.settings.max_attempts)
+            steps.sweep(session, Retries.of(self._context.settings))

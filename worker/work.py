@@ -12,6 +12,7 @@ import torch
 
 from app.record import db, steps
 from app.record.leases import Claim, LostClaim, claim_next
+from app.record.retries import Retries
 from app.record.states import StepKind
 from app.store.objects import StoreUnavailable
 from negmerge.errors import NegmergeError
@@ -196,7 +197,7 @@ class Loop(threading.Thread):
 
     def _fail(self, claim: Claim, error: Exception, *, final: bool) -> None:
         with self._context.database.write() as session:
-            steps.fail_step(session, claim, cause_of(error), self._context.settings.max_attempts, final)
+            steps.fail_step(session, claim, cause_of(error), Retries.of(self._context.settings), final)
 
     def _leave(self) -> None:
         """Commit what is folded; without a record or a store to commit it to, its leases run out."""

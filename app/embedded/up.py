@@ -26,6 +26,7 @@ from app.embedded import valkey
 from app.embedded.children import Child
 from app.record import db, ids, steps
 from app.record.db import Database
+from app.record.retries import Retries
 from app.record.states import JobState
 from app.record.tables import Job, Worker
 from app.settings import Settings
@@ -156,7 +157,7 @@ class _Stack:
         """A reaped worker's leases need not run out: its steps are open at once, if the record answers."""
         try:
             with self._database.write() as session:
-                steps.release_worker(session, worker_id, self._settings.max_attempts)
+                steps.release_worker(session, worker_id, Retries.of(self._settings))
         except db.AWAY as error:
             self._say(f"the record does not answer ({type(error).__name__}); the leases of {worker_id} will run out")
 

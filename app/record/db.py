@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import ColumnElement, Connection, DateTime, create_engine, event, func, text, type_coerce
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -118,6 +118,13 @@ def now(session: Session) -> datetime:
         return datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
     moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
     return moment.astimezone(UTC)
+
+
+def clock(session: Session) -> ColumnElement[datetime]:
+    """The same clock, to be read in a query; on SQLite to a millisecond, as text that sorts as the column's does."""
+    if session.get_bind().dialect.name == "sqlite":
+        return type_coerce(func.strftime("%Y-%m-%d %H:%M:%f", "now"), DateTime)
+    return func.clock_timestamp(type_=DateTime(timezone=True))
 
 
 def _engine(url: str, idle_seconds: float) -> Engine:

@@ -1,8 +1,9 @@
 """Who does what: which step is due, claiming it, holding it by a lease. How a step ends is in ``steps``.
 
 What is due is derived from the rows each time, never handed over: ``conclude`` is due when the job is tuning and no
-point and no rival is open or claimed. A claim gets a fresh token and a lease, which the worker renews; a claim whose
-lease is over is lost, whether or not somebody took it, so whatever is stored in its name may be collected.
+point and no rival is open or claimed, and a step that failed is due again at its ``not_before``. A claim gets a fresh
+token and a lease, which the worker renews; a claim whose lease is over is lost, whether or not somebody took it, so
+whatever is stored in its name may be collected.
 """
 
 from collections.abc import Collection, Sequence
@@ -77,51 +78,62 @@ def claim_next(session: Session, worker: WorkerIdentity, lease_seconds: float) -
     Only the first job's lock is waited for: a worker that holds one lock never waits for another out of order.
     """
     tried: list[str] = []
-    while (job_id := session.scalar(_next_job(worker, tried))) is not None:
+    open_now = _open_at(db.clock(session))
+    while (job_id := session.scalar(_next_job(worker, tried, open_now))) is not None:
         job = lock(session, job_id, skip_locked=bool(tried))
-        step = _due_step(session, job, worker) if job is not None else None
+        step = _due_step(session, job, worker, open_now) if job is not None else None
         if job is not None and step is not None:
             return _claim(session, job, step, worker, lease_seconds)
         tried.append(job_id)
     return None
 
 
-def _due(fits: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Jobs with a step to claim, by a worker whose arithmetic ``fits``."""
+def _due(fits: ColumnElement[bool], open_now: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Jobs with a step to claim now, by a worker whose arithmetic ``fits``."""
     return and_(
         Job.cancel_requested_at.is_(None),
         or_(
-            and_(Job.state.in_([JobState.QUEUED, JobState.PREPARING]), _some([StepKind.PREPARE], StepState.OPEN)),
+            and_(Job.state.in_([JobState.QUEUED, JobState.PREPARING]), _some([StepKind.PREPARE], open_now)),
             and_(
                 Job.state == JobState.TUNING,
                 fits,
-                or_(_some(_TRAINING, StepState.OPEN), ~_some(_TRAINING, StepState.CLAIMED)),
+                or_(
+                    _some(_TRAINING, open_now),
+                    and_(~_some(_TRAINING, _UNFINISHED), _some([StepKind.CONCLUDE], open_now)),
+                ),
             ),
-            and_(Job.state == JobState.CONCLUDING, fits, _some([StepKind.CONCLUDE], StepState.OPEN)),
+            and_(Job.state == JobState.CONCLUDING, fits, _some([StepKind.CONCLUDE], open_now)),
         ),
     )
 
 
-def _some(kinds: Sequence[StepKind], state: StepState) -> ColumnElement[bool]:
-    return exists().where(Step.job_id == Job.id, Step.kind.in_(kinds), Step.state == state)
+_UNFINISHED = Step.state.in_([StepState.OPEN, StepState.CLAIMED])
 
 
-def _next_job(worker: WorkerIdentity, tried: Sequence[str]) -> Select[str]:
+def _open_at(moment: ColumnElement[datetime]) -> ColumnElement[bool]:
+    return and_(Step.state == StepState.OPEN, or_(Step.not_before.is_(None), Step.not_before <= moment))
+
+
+def _some(kinds: Sequence[StepKind], which: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(Step.job_id == Job.id, Step.kind.in_(kinds), which)
+
+
+def _next_job(worker: WorkerIdentity, tried: Sequence[str], open_now: ColumnElement[bool]) -> Select[str]:
     mine = worker.arithmetic
     fits = and_(Job.device == mine.device, Job.threads == mine.threads)
     known = or_(
         exists().where(Partial.job_id == Job.id, Partial.worker == worker.id),
         exists().where(Step.job_id == Job.id, Step.worker == worker.id, Step.state == StepState.CLAIMED),
     )
-    due = select(Job.id).where(Job.queue == worker.queue, Job.id.not_in(tried), _due(fits))
+    due = select(Job.id).where(Job.queue == worker.queue, Job.id.not_in(tried), _due(fits, open_now))
     return due.order_by(known.desc(), Job.created_at, Job.id).limit(1)
 
 
-def _due_step(session: Session, job: Job, worker: WorkerIdentity) -> Step | None:
+def _due_step(session: Session, job: Job, worker: WorkerIdentity, open_now: ColumnElement[bool]) -> Step | None:
     """The first open step of the locked job that is due now."""
     if job.cancel_requested_at is not None or JobState(job.state).terminal:
         return None
-    steps = select(Step).where(Step.job_id == job.id, Step.state == StepState.OPEN).order_by(Step.index).limit(1)
+    steps = select(Step).where(Step.job_id == job.id, open_now).order_by(Step.index).limit(1)
     if job.state in (JobState.QUEUED, JobState.PREPARING):
         return session.scalar(steps.where(Step.kind == StepKind.PREPARE))
     if Arithmetic(job.device or "", job.threads or 0) != worker.arithmetic:
@@ -130,8 +142,8 @@ def _due_step(session: Session, job: Job, worker: WorkerIdentity) -> Step | None
         for kind in _TRAINING:
             if (step := session.scalar(steps.where(Step.kind == kind))) is not None:
                 return step
-        busy = select(_some(_TRAINING, StepState.CLAIMED)).where(Job.id == job.id)
-        if session.scalar(busy):
+        unfinished = select(_some(_TRAINING, _UNFINISHED)).where(Job.id == job.id)
+        if session.scalar(unfinished):
             return None
     return session.scalar(steps.where(Step.kind == StepKind.CONCLUDE))
 
@@ -143,7 +155,7 @@ def _claim(session: Session, job: Job, step: Step, worker: WorkerIdentity, lease
     step.worker = worker.id
     step.attempts += 1
     step.lease_until = moment + timedelta(seconds=lease_seconds)
-    step.started_at, step.finished_at, step.progress = moment, None, None
+    step.started_at, step.finished_at, step.progress, step.not_before = moment, None, None, None
     if job.state == JobState.QUEUED:
         transition(session, job, JobState.PREPARING)
     if step.kind == StepKind.CONCLUDE and job.state == JobState.TUNING:

@@ -3,7 +3,7 @@
 A job's steps are ``prepare``, its points, its rivals and ``conclude``. A worker claims one and gets a fresh token and
 a lease (``leases``). Every change that it makes names its token, under the lock of the job's row, so a worker that
 slept past its lease changes nothing when it wakes. Attempts are counted at the claim; giving back uncounts; at
-``max_attempts`` failures of one step the job fails, with the cause.
+``Retries.attempts`` failures of one step the job fails, with the cause.
 
 Points fold in two stages. ``finish_point`` says that a point is trained and in the worker's own partial; it stays
 claimed. ``flush`` commits the partial and all its points in one transaction, or nothing.
@@ -25,6 +25,7 @@ from app.record import db
 from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
+from app.record.retries import Retries
 from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Artifact, Job, Partial, Step, Worker
 from negmerge.spec.result import PointOutcome, PointRow, RivalRow
@@ -249,7 +250,7 @@ def give_back(session: Session, claims: Sequence[Claim]) -> None:
         settle(session, job)
 
 
-def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], max_attempts: int, final: bool) -> None:
+def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], retries: Retries, final: bool) -> None:
     """A step failed, with ``type`` and ``detail`` of the cause. It opens again, or the job fails.
 
     final: trying again would fail again (a deterministic error), so the job fails now. A claim that is lost
@@ -258,19 +259,22 @@ def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], max_atte
     job = lock(session, claim.job_id)
     step = step_of(session, claim)
     if job is not None and step is not None:
-        _fail(session, job, step, cause, max_attempts, final)
+        _fail(session, job, step, cause, retries, step.attempts, final)
         settle(session, job)
 
 
-def release_worker(session: Session, worker_id: str, max_attempts: int) -> None:
-    """The process is known to be dead: its steps open at once, without waiting for their leases."""
+def release_worker(session: Session, worker_id: str, retries: Retries) -> None:
+    """The process is known to be dead: its steps open at once, without waiting for their leases.
+
+    At once the first time. Whoever dies of a step again and again is given time between.
+    """
     cause = {"type": "worker_died", "detail": "the worker process ended in the middle of the step"}
     session.execute(delete(Worker).where(Worker.id == worker_id))
     mine = and_(Step.worker == worker_id, Step.state == StepState.CLAIMED)
-    _fail_all(session, mine, cause, max_attempts, skip_locked=False)
+    _fail_all(session, mine, cause, retries, skip_locked=False)
 
 
-def sweep(session: Session, max_attempts: int) -> None:
+def sweep(session: Session, retries: Retries) -> None:
     """Open what leases ran out on, which ends a cancelled job that nobody works on any more.
 
     Jobs that somebody is changing at this moment are left to the next sweep, so no sweep ever waits.
@@ -279,7 +283,7 @@ def sweep(session: Session, max_attempts: int) -> None:
     session.execute(delete(Worker).where(Worker.seen_at < moment - timedelta(seconds=FORGET_WORKER_SECONDS)))
     cause = {"type": "lease_expired", "detail": "the worker was not heard of until its lease ran out"}
     expired = and_(Step.state == StepState.CLAIMED, Step.lease_until <= moment)
-    _fail_all(session, expired, cause, max_attempts, skip_locked=True)
+    _fail_all(session, expired, cause, retries, skip_locked=True)
 
 
 def seen(session: Session, worker: WorkerIdentity) -> None:
@@ -298,7 +302,7 @@ def _fail_all(
     session: Session,
     which: ColumnElement[bool],
     cause: Mapping[str, Any],
-    max_attempts: int,
+    retries: Retries,
     *,
     skip_locked: bool,
 ) -> None:
@@ -307,19 +311,27 @@ def _fail_all(
         steps = select(Step).where(which, Step.job_id == job_id).order_by(Step.kind, Step.index)
         for step in session.scalars(steps.execution_options(populate_existing=True)).all():
             if job is not None and not JobState(job.state).terminal:
-                _fail(session, job, step, cause, max_attempts)
+                _fail(session, job, step, cause, retries, step.attempts - 1)
         if job is not None:
             settle(session, job)
 
 
 def _fail(
-    session: Session, job: Job, step: Step, cause: Mapping[str, Any], max_attempts: int, final: bool = False
+    session: Session,
+    job: Job,
+    step: Step,
+    cause: Mapping[str, Any],
+    retries: Retries,
+    failures: int,
+    final: bool = False,
 ) -> None:
+    """End the job, or open the step again. failures: of the step, as far as the next attempt is to wait for them."""
     step.cause = dict(cause)
-    if job.cancel_requested_at is None and (final or step.attempts >= max_attempts):
+    if job.cancel_requested_at is None and (final or step.attempts >= retries.attempts):
         problem = {**cause, "step": step.kind, "index": step.index, "attempts": step.attempts}
         transition(session, job, JobState.FAILED, problem)
     else:
+        step.not_before = db.now(session) + timedelta(seconds=retries.wait(failures))
         _reopen(session, job, step, cause)
 
 
@@ -328,5 +340,7 @@ def _reopen(session: Session, job: Job, step: Step, cause: Mapping[str, Any]) ->
     step.progress, step.outcome, step.keys = None, None, []
     step.started_at = step.finished_at = None
     data = {"kind": step.kind, "index": step.index, "attempts": step.attempts, "cause": dict(cause)}
+    if step.not_before is not None:
+        data["not_before"] = step.not_before.isoformat()
     record_event(session, job, "step.reopened", data)
     session.flush()

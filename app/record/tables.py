@@ -192,6 +192,7 @@ class Step(Table):
     token: Mapped[str | None] = mapped_column(String(40))
     worker: Mapped[str | None] = mapped_column(String(40))
     lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]  # of an open step that failed: nobody claims it earlier
     hyper_parameters: Mapped[dict[str, Any] | None]
     seed: Mapped[int | None]
     progress: Mapped[dict[str, Any] | None]  # step, total, loss

@@ -9,6 +9,7 @@ from app.errors import InternalError
 from app.record import jobs, steps
 from app.record.db import Database
 from app.record.leases import Claim, LostClaim
+from app.record.retries import Retries
 from app.record.states import JobState, StepKind, StepState
 from app.record.steps import FlushOutcome
 from app.record.tables import Job, Partial, StoredObject
@@ -172,7 +173,7 @@ def test_workers_that_die_sleep_and_race_fold_every_point_once(database: Databas
             held = claim_or_none(database, worker, SHORT if clumsy and rounds < 3 else 30.0)
             rounds += 1
             if held is None:
-                sweep(database, max_attempts=50)
+                sweep(database, Retries(50, 0.0))
             elif held.kind == StepKind.POINT:
                 _train_and_flush(database, held, f"{worker.id}-{rounds}", sleep=clumsy and rounds <= 3)
 

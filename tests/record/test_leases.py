@@ -7,6 +7,7 @@ import pytest
 from app.record import db, steps
 from app.record.db import Database
 from app.record.leases import Claim, LostClaim, not_wanted, report_progress
+from app.record.retries import Retries
 from app.record.states import JobState, StepKind, StepState
 from tests.support.records import (
     CPU,
@@ -103,7 +104,7 @@ def test_a_job_fails_with_the_cause_when_the_last_lease_runs_out(database: Datab
     for _ in range(2):
         claim(database, make_worker(), lease=SHORT)
         let_the_lease_end()
-        sweep(database, max_attempts=2)
+        sweep(database, Retries(2, 0.0))
     job = read_job(database, job_id)
     assert job.state == JobState.FAILED
     assert job.problem is not None
@@ -192,7 +193,7 @@ def test_a_failure_of_a_cancelled_job_cancels_it(database: Database) -> None:
     job_id = make_tuning_job(database)
     held = claim(database, make_worker())
     cancel(database, job_id)
-    fail(database, held, max_attempts=1)
+    fail(database, held, retries=Retries(1, 0.0))
     assert read_job(database, job_id).state == JobState.CANCELLED
 
 

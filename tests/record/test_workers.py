@@ -7,6 +7,7 @@ import pytest
 from app.record import db, jobs, steps
 from app.record.db import Database
 from app.record.leases import Arithmetic
+from app.record.retries import Retries
 from app.record.states import JobState, StepState
 from app.record.tables import Worker
 from tests.support.records import (
@@ -121,7 +122,7 @@ def test_two_steps_of_a_dead_worker_at_their_last_attempt_fail_the_job_once(data
     job_id, dead = make_tuning_job(database, points=2), make_worker()
     for _ in range(2):
         claim(database, dead)
-    release_worker(database, dead, max_attempts=1)
+    release_worker(database, dead, Retries(1, 0.0))
     assert event_kinds(database, job_id).count("job.failed") == 1
     problem = read_job(database, job_id).problem
     assert problem is not None

@@ -21,6 +21,7 @@ from app.record import steps
 from app.record.db import Database
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile, register_key
+from app.record.retries import Retries
 from app.record.states import JobState, StepKind
 from app.settings import Settings
 from app.store.objects import Store
@@ -126,7 +127,7 @@ class Api:
         job_id = records.make_job(self.database)
         claim = records.claim(self.database, records.make_worker())
         with self.database.write() as session:
-            steps.fail_step(session, claim, records.CAUSE, max_attempts=1, final=True)
+            steps.fail_step(session, claim, records.CAUSE, Retries(1, 0.0), final=True)
         assert records.read_job(self.database, job_id).state == JobState.FAILED
         return job_id
 

@@ -11,6 +11,7 @@ from app.record.db import Database
 from app.record.ids import new_id
 from app.record.leases import Arithmetic, Claim, WorkerIdentity, claim_next
 from app.record.objects import ArtifactFile, register_key
+from app.record.retries import Retries
 from app.record.states import StepKind
 from app.record.tables import Job, Step
 from negmerge.spec.job import JobSpec, parse
@@ -23,6 +24,7 @@ CPU = Arithmetic(device="cpu", threads=2)
 SHORT = 0.05
 """Seconds of a lease that is meant to end."""
 
+AT_ONCE = Retries(attempts=5, seconds=0.0)
 CAUSE = {"type": "os_error", "detail": "the disk is full"}
 
 
@@ -157,9 +159,9 @@ def let_the_lease_end() -> None:
     time.sleep(SHORT * 2)
 
 
-def sweep(database: Database, max_attempts: int = 5) -> None:
+def sweep(database: Database, retries: Retries = AT_ONCE) -> None:
     with database.write() as session:
-        steps.sweep(session, max_attempts)
+        steps.sweep(session, retries)
 
 
 def cancel(database: Database, job_id: str) -> None:
@@ -167,15 +169,15 @@ def cancel(database: Database, job_id: str) -> None:
         jobs.request_cancel(session, "acme", job_id)
 
 
-def fail(database: Database, held: Claim, *, final: bool = False, max_attempts: int = 5) -> None:
+def fail(database: Database, held: Claim, *, final: bool = False, retries: Retries = AT_ONCE) -> None:
     with database.write() as session:
-        steps.fail_step(session, held, CAUSE, max_attempts, final)
+        steps.fail_step(session, held, CAUSE, retries, final)
 
 
-def release_worker(database: Database, dead: WorkerIdentity, max_attempts: int = 5) -> None:
+def release_worker(database: Database, dead: WorkerIdentity, retries: Retries = AT_ONCE) -> None:
     """Say that the worker's process has ended."""
     with database.write() as session:
-        steps.release_worker(session, dead.id, max_attempts)
+        steps.release_worker(session, dead.id, retries)
 
 
 def give_back(database: Database, claims: Sequence[Claim]) -> None:
