@@ -17,7 +17,7 @@ from starlette.responses import Response
 from app import errors
 from app.errors import NO_ROOM
 from negmerge.errors import FieldError, NegmergeError, SelectionError, SpecError
-from negmerge.spec.job import MAX_ERRORS
+from negmerge.spec.fields import MAX_ERRORS
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:negmerge:problem:"

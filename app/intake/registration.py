@@ -7,7 +7,7 @@ could see, and what lies in the store without a row is collected.
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from app.auth import Principal
 from app.errors import Invalid, InvalidDataset, InvalidModel
@@ -25,7 +25,7 @@ from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import family_of
 from negmerge.naming import is_seen, shown, visible
-from negmerge.spec.fields import OnUnreadable
+from negmerge.spec.fields import IN_PIECES, OnUnreadable, Part
 
 Row = TypeVar("Row", Dataset, Model)
 
@@ -47,7 +47,7 @@ Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_seen
 Template = Annotated[str, Field(max_length=500), AfterValidator(_template)]
 
 
-class _In(BaseModel):
+class _In(Part):
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = None
@@ -61,7 +61,7 @@ class DatasetIn(_In):
     )
 
     uri: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
-    class_names: dict[str, Words] = Field({}, description="Class (folder) → words of its prompt.")
+    class_names: Annotated[dict[str, Words], IN_PIECES] = Field({}, description="Class (folder) → words of its prompt.")
     templates: list[Template] = Field(list(DEFAULT_TEMPLATES), min_length=1, max_length=1000)
     on_unreadable: OnUnreadable = Field(
         "refuse", description="Images that cannot be read: refuse the data set, or leave them out by name."

@@ -10,7 +10,20 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.spec.fields import Accuracy, OnUnreadable, Seed, Share, Spec, Text, field_error, kind, listed
+from negmerge.spec.fields import (
+    IN_PIECES,
+    MAX_ERRORS,
+    Accuracy,
+    OnUnreadable,
+    Seed,
+    Share,
+    Spec,
+    Text,
+    at_most,
+    field_error,
+    kind,
+    listed,
+)
 from negmerge.spec.methods import METHOD_NAMES, MethodName, needs_kept_vectors
 from negmerge.spec.published_sets import KNOWN, unknown
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
@@ -27,8 +40,7 @@ from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_
 ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
 
 MAX_REPEATS = 10
-MAX_ERRORS = 100
-"""Most wrong fields that are told of."""
+MAX_METADATA = 16
 
 
 Architecture = Annotated[
@@ -188,16 +200,18 @@ class JobSpec(Spec):
         max_length=20,
         description="Other merge methods and, for classifiers, rivals such as `retrain` or `salun`.",
     )
-    rivals: dict[Text, RivalOptions] = Field(
+    rivals: Annotated[dict[Text, RivalOptions], IN_PIECES] = Field(
         default_factory=dict, description="Options of rivals that `compare` names; each has its published defaults."
     )
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = Field(
         1, description="Train the whole sweep and every rival so often, with other seeds, for mean and spread."
     )
     keep_task_vectors: bool = False
-    metadata: dict[
-        Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
-    ] = Field(default_factory=dict, max_length=16)
+    metadata: Annotated[
+        dict[Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]],
+        Field(max_length=MAX_METADATA),
+        at_most(MAX_METADATA),
+    ] = Field(default_factory=dict)
 
     @field_validator("compare")
     @classmethod

@@ -147,7 +147,9 @@ class Sweep(Spec):
     """The points to train: exactly one of ``grid``, ``points``, ``random`` and ``preset``."""
 
     grid: Grid | None = None
-    points: list[HyperParameters] | None = Field(None, min_length=1, max_length=MAX_POINTS)
+    points: Annotated[list[HyperParameters], Field(fail_fast=True)] | None = Field(
+        None, min_length=1, max_length=MAX_POINTS
+    )
     random: RandomSweep | None = None
     preset: str | None = Field(None, description=f"A grid by name: {listed(PRESETS)}.")
     seed: Seed = 0
