@@ -19,10 +19,10 @@ from app.api.streams import OpenStreams
 from app.api.telemetry import CountRequests, Telemetry
 from app.dispatch import Dispatcher
 from app.intake import uploads
+from app.intake.cutting import Cutter
 from app.intake.registration import DatasetIn, ModelIn, Registrar
 from app.record.db import Database
 from app.settings import Settings
-from app.store.indexes import Indexes
 from app.store.objects import Store
 from negmerge.spec.job import JobSpec
 
@@ -67,7 +67,7 @@ def _lifespan(settings: Settings) -> Any:
                 database=database,
                 store=store,
                 dispatcher=dispatcher,
-                indexes=Indexes(store),
+                cutter=Cutter(settings, store),
                 registrar=Registrar(settings, database, store),
                 streams=OpenStreams(settings.max_streams_per_key),
                 uploading=CapacityLimiter(max(_UPLOADS, os.cpu_count() or 1)),

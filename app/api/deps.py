@@ -19,10 +19,10 @@ from app.api.streams import OpenStreams
 from app.auth import Principal, Scope
 from app.dispatch import Dispatcher
 from app.errors import Malformed, NotFound
+from app.intake.cutting import Cutter
 from app.intake.registration import Registrar
 from app.record.db import Database
 from app.settings import Settings
-from app.store.indexes import Indexes
 from app.store.objects import Store
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
@@ -38,7 +38,7 @@ class Services:
     database: Database
     store: Store
     dispatcher: Dispatcher
-    indexes: Indexes
+    cutter: Cutter
     registrar: Registrar
     streams: OpenStreams
     uploading: CapacityLimiter

@@ -23,10 +23,10 @@ from app.record import jobs, tables
 from app.record.progress import progress, queue_positions
 from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
-from negmerge.data.selection import Splits
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec import caveats
 from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.result import SplitCounts
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -84,9 +84,9 @@ def create_job(
         repeated = idempotency_key and session.get(IdempotencyRecord, (caller.tenant, idempotency_key))
         if dry_run or not repeated:  # else the job was made then, whatever has become of its references
             found = references.find(session, services.settings, caller.tenant, spec)
-    splits = None if found is None else references.splits(services.indexes, spec, found)
+    counts = None if found is None else services.cutter.counts(spec, found.forget, found.retain)
     if dry_run:
-        return _dry_run(services, caller, spec, splits)
+        return _dry_run(services, caller, spec, counts)
     with services.database.write() as session:
         if found is not None:
             references.hold(session, caller.tenant, found)
@@ -158,9 +158,9 @@ def delete_job(caller: Caller, services: OpenServices, job_id: EntryId) -> None:
         jobs.delete_job(session, caller.tenant, job_id)
 
 
-def _dry_run(services: Services, caller: Principal, spec: JobSpec, splits: Splits | None) -> JSONResponse:
+def _dry_run(services: Services, caller: Principal, spec: JobSpec, counts: SplitCounts | None) -> JSONResponse:
     with services.database.read() as session:
-        estimated = estimate(session, caller.tenant, spec, splits)
+        estimated = estimate(session, caller.tenant, spec, counts)
     full = spec.model_dump(mode="json", exclude_none=True)
     answer = DryRun(spec=full, estimate=estimated, warnings=caveats.of_spec(spec))
     return JSONResponse(answer.model_dump(mode="json"))

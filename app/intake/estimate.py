@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from app.record.states import JobState, StepKind
 from app.record.tables import Job, Step
-from negmerge.data.selection import Splits
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import SplitCounts
 from negmerge.spec.sweep import HyperParameters
@@ -31,7 +30,7 @@ class Estimate(BaseModel):
     splits: SplitCounts | None = Field(description="Samples by side and part.")
 
 
-def estimate(session: Session, tenant: str, spec: JobSpec, splits: Splits | None) -> Estimate:
+def estimate(session: Session, tenant: str, spec: JobSpec, splits: SplitCounts | None) -> Estimate:
     """Steps and images of the sweep on the forget set's training part, and seconds where there is a basis.
 
     splits: None where a data set is only registered, so that nobody has counted its samples yet.
@@ -40,7 +39,7 @@ def estimate(session: Session, tenant: str, spec: JobSpec, splits: Splits | None
     if splits is None:
         basis = "the samples of a registered data set are not counted before the job reads them"
         return Estimate(points=len(points), steps=None, images=None, seconds=None, basis=basis, splits=None)
-    samples = len(splits.forget.train)
+    samples = splits.forget.train
     images = sum(point.epochs for point in points) * samples
     paces = _paces(session, tenant, spec)
     basis = f"median of {len(paces)} points of earlier jobs with this model"
@@ -50,7 +49,7 @@ def estimate(session: Session, tenant: str, spec: JobSpec, splits: Splits | None
         images=images,
         seconds=round(median(paces) * images, 1) if paces else None,
         basis=basis if paces else "no job with this model has succeeded yet",
-        splits=splits.counts(),
+        splits=splits,
     )
 
 

@@ -13,10 +13,8 @@ from app.intake import uris, zoo
 from app.record import catalog
 from app.record.tables import Dataset, Model
 from app.settings import Settings
-from app.store.indexes import Indexes
 from negmerge.data.prompts import class_words
-from negmerge.data.selection import Splits, split
-from negmerge.errors import DataError, FieldError, ModelError, SelectionError
+from negmerge.errors import DataError, FieldError, ModelError
 from negmerge.formats.families import FAMILIES
 from negmerge.formats.timm_config import outputs_of
 from negmerge.spec.job import DatasetRef, JobSpec
@@ -50,24 +48,6 @@ def find(session: Session, settings: Settings, tenant: str, spec: JobSpec) -> Re
     if wrong := found.wrong or _without_output(spec, found):
         raise InvalidSpec(_summary(wrong), wrong)
     return found
-
-
-def splits(indexes: Indexes, spec: JobSpec, found: References) -> Splits | None:
-    """What the job would work on; None where a data set's samples are not known yet.
-
-    Raises InvalidSpec: an unknown class or id, an overlap, nothing to forget or to keep.
-    """
-    if found.forget is None or found.retain is None:
-        return None
-    forget = indexes.get(found.forget)
-    retain = forget if found.retain.id == found.forget.id else indexes.get(found.retain)
-    if forget is None or retain is None:
-        return None
-    try:
-        return split(spec.forget, spec.retain, forget, retain, spec.rivals_compared())
-    except SelectionError as error:
-        wrong = [FieldError(error.pointer, str(error))]
-        raise InvalidSpec(_summary(wrong), wrong) from None
 
 
 def hold(session: Session, tenant: str, found: References) -> None:

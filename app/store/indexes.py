@@ -15,6 +15,11 @@ MAX_SAMPLES = 200_000
 """Samples of all cached indexes together: some tens of megabytes."""
 
 
+def read_index(store: Store, key: str) -> Index:
+    """The index that lies under the key. Raises StoreUnavailable."""
+    return Index.from_json(json.loads(store.read(key)))
+
+
 class Indexes:
     """Reads indexes from the store. Safe to use from several threads."""
 
@@ -24,15 +29,13 @@ class Indexes:
         self._cached: OrderedDict[str, Index] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, dataset: Dataset) -> Index | None:
-        """The data set's index; None for one that is only registered, since nobody has read it yet."""
-        if dataset.index_key is None:
-            return None
+    def get(self, dataset: Dataset) -> Index:
+        """The index of a data set that was uploaded."""
         with self._lock:
             if index := self._cached.get(dataset.id):
                 self._cached.move_to_end(dataset.id)
                 return index
-        index = Index.from_json(json.loads(self._store.read(dataset.index_key)))
+        index = read_index(self._store, dataset.index_key or "")
         with self._lock:
             self._cached[dataset.id] = index
             while sum(len(each.samples) for each in self._cached.values()) > self._max_samples:

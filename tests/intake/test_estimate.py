@@ -35,7 +35,7 @@ def estimated(database: Database, tenant: str) -> Estimate:
     samples = tuple(Sample(f"{name}/{i}", name, None) for name in ("eight", "seven") for i in range(10))
     index = Index(samples, ("eight", "seven"))
     with database.read() as session:
-        return estimate(session, tenant, spec, split(spec.forget, spec.retain, index, index))
+        return estimate(session, tenant, spec, split(spec.forget, spec.retain, index, index).counts())
 
 
 def test_an_estimate_learns_from_the_tenants_own_jobs(sqlite: Database) -> None:

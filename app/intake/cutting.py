@@ -1,0 +1,82 @@
+"""What a spec selects of its data sets, cut into parts when it is submitted."""
+
+import threading
+from typing import Any
+
+import structlog
+
+from app.errors import InternalError, InvalidSpec, Unavailable
+from app.record.tables import Dataset
+from app.settings import Settings
+from app.store.indexes import Indexes
+from app.store.objects import Store, StoreUnavailable
+from negmerge import confined
+from negmerge.data.selection import split
+from negmerge.errors import FieldError, SelectionError
+from negmerge.spec.job import JobSpec
+from negmerge.spec.result import SplitCounts
+
+log = structlog.get_logger(__name__)
+
+MOST_HERE = 50_000
+"""Samples that are cut in this process: nobody waits for 50 ms. A million hold it for a second at a time."""
+_AT_ONCE = 2
+_PATIENCE = 60.0
+"""Seconds that a submission waits for others'."""
+
+
+class Cutter:
+    """Cuts data sets for submissions: small ones here, large ones in a process of its own (``cut``)."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._indexes = Indexes(store)
+        self._free = threading.BoundedSemaphore(_AT_ONCE)
+
+    def counts(self, spec: JobSpec, forget: Dataset | None, retain: Dataset | None) -> SplitCounts | None:
+        """Samples by side and part; None where nobody has read a data set yet, as it is only registered.
+
+        Raises InvalidSpec: an unknown class or id, an overlap, nothing to forget or to keep. Unavailable, where the
+        store does not answer or too many wait.
+        """
+        if forget is None or retain is None or forget.index_key is None or retain.index_key is None:
+            return None
+        try:
+            if max(forget.samples or 0, retain.samples or 0) > MOST_HERE:
+                return self._cut_elsewhere(spec, forget.index_key, retain.index_key)
+            indexes = self._indexes.get(forget), self._indexes.get(retain)
+            return split(spec.forget, spec.retain, *indexes, spec.rivals_compared()).counts()
+        except SelectionError as error:
+            told = f"{error.pointer}: {error}"
+            raise InvalidSpec(told, [FieldError(error.pointer, str(error))]) from None
+
+    def _cut_elsewhere(self, spec: JobSpec, forget: str, retain: str) -> SplitCounts:
+        question = {
+            "store": self._settings.store_url,
+            "spec": spec.model_dump(mode="json", exclude_none=True),
+            "forget": forget,
+            "retain": retain,
+        }
+        if not self._free.acquire(timeout=_PATIENCE):
+            raise Unavailable("too many jobs with large data sets are submitted at once: try again")
+        try:
+            answer = self._answer(question)
+        finally:
+            self._free.release()
+        if "away" in answer:
+            raise StoreUnavailable(answer["away"])
+        if "wrong" in answer:
+            raise SelectionError(answer["wrong"], answer["pointer"])
+        return SplitCounts.model_validate(answer["counts"])
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        settings = self._settings
+        try:
+            return confined.ask("app.intake.cut", question, settings.check_memory_bytes, settings.check_seconds)
+        except confined.TooMuch as limit:
+            name = {"memory": "NEGMERGE_CHECK_MEMORY_BYTES", "seconds": "NEGMERGE_CHECK_SECONDS"}[limit.of]
+            told = f"the data set is too large to be cut within {name}: name a part of it as a data set of its own"
+            raise InvalidSpec(told, [FieldError("/forget", told)]) from None
+        except confined.Broken as broken:
+            log.error("a data set could not be cut", trace=str(broken))
+            raise InternalError("the data set could not be cut; the service's log has the cause") from None
