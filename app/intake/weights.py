@@ -13,6 +13,7 @@ from typing import Any
 
 from app.intake import zoo
 from negmerge.data.archives import archive_members
+from negmerge.data.kinds import packed_otherwise
 from negmerge.data.members import Limits, Member
 from negmerge.errors import ArchiveError, CheckpointError, ModelError
 from negmerge.formats import strict_json
@@ -52,6 +53,8 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     honest tool would write, or over the limits.
     """
     if not _is_archive(path):
+        if told := packed_otherwise(_start(path)):
+            raise ArchiveError(told)
         if config is None:
             raise ModelError("one safetensors file needs its config: send the part 'config' with the JSON")
         weights, text = path, config.encode()
@@ -142,11 +145,15 @@ def _is_archive(path: Path) -> bool:
 
     A safetensors file begins with its header's length, which may look like gzip's mark, and then with a brace.
     """
-    with path.open("rb") as file:
-        start = file.read(512)
+    start = _start(path)
     is_zip = start[:4] in (b"PK\x03\x04", b"PK\x05\x06")
     is_gzip = start[:3] == b"\x1f\x8b\x08" and start[8:9] != b"{"
     return is_zip or is_gzip or start[257:262] == b"ustar"
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
 
 
 def _unpack(path: Path, weights: Path, limits: Limits) -> tuple[bytes, dict[str, Path]]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from negmerge.data.classes import check_classes
 from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS, DamagedImage, check_image
+from negmerge.data.kinds import no_archive
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out, suffix, told_of_format
 from negmerge.data.members import Limits, Member, Meter, ignored, safe_name
 from negmerge.data.tables import MAX_BYTES, classes_of, is_table
@@ -197,9 +198,11 @@ def archive_members(path: Path, limits: Limits) -> Iterator[Member]:
     if not path.is_file():  # a pipe would be waited for, for ever
         raise ArchiveError(f"{shown(path.name)} is no file: give an archive or a folder")
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic in (b"PK\x03\x04", b"PK\x05\x06"):
+        start = file.read(512)
+    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return zip_members(path, limits)
+    if start[257:262] != b"ustar" and (told := no_archive(start)):  # a tar begins with a name, and that may be any
+        raise ArchiveError(told)
     return tar_members(path, limits)
 
 
