@@ -30,11 +30,11 @@ _JSON = "application/json"
 _POLL_SECONDS = 0.5
 _KEEP_ALIVE_SECONDS = 15.0
 _RETRY_MILLISECONDS = 2000
-_EVENTS: dict[int | str, dict[str, Any]] = {
+_STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {EVENT_STREAM: {"example": 'event: job.tuning\ndata: {"number": 3, …}\nid: 3\n\n'}}},
-    429: {"description": "Event stream: the key has too many of them open."},
     204: {"description": "Event stream: the job has ended and Last-Event-ID is its last event."},
 }
+_EVENTS = _STREAM | documented(errors.NotFound, errors.JobDeleted, errors.TooMany)
 _FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady, errors.NoResult)
 
 
@@ -62,7 +62,7 @@ def list_points(
 @router.get(
     "/jobs/{id}/events",
     response_model=schemas.Page[Event],
-    responses=_EVENTS | documented(errors.NotFound, errors.JobDeleted),
+    responses=_EVENTS,
 )
 async def list_events(
     request: Request,

@@ -5,6 +5,7 @@ name → dtype, shape, offsets; then the data, without holes. The API judges upl
 """
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -182,7 +183,8 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
         raise CheckpointError(_TOO_MANY.format(name))
     try:
         document = json.loads(text.decode(), object_pairs_hook=unique)
-        json.dumps([*document], ensure_ascii=False).encode()  # a name may hold half a character by an escape
+        if not all(map(_is_text, document)):
+            raise ValueError("a name holds half a character")
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} has a damaged header ({error}): copy the file again") from error
     assert isinstance(document, dict)  # it begins with a brace
@@ -204,9 +206,12 @@ def _info(name: str, entry: Any, data_start: int) -> TensorInfo:
     return TensorInfo(dtype, tuple(shape), data_start + start, data_start + end)
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
 def _is_text(value: Any) -> bool:
     """A string without half characters, which no file could be written with again."""
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, str) and _HALVES.search(value) is None
 
 
 def _sizes(value: Any) -> bool:

@@ -6,7 +6,6 @@ import datetime
 import json
 import os
 import pickle
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from negmerge.checkpoints.files import file_digest, load_tensors
+from negmerge.checkpoints.files import file_digest
 from negmerge.checkpoints.foreign import NESTS, read_state
 from negmerge.errors import CheckpointError, ModelError, TensorError
 from negmerge.models.convert import convert, convert_plain
@@ -297,36 +296,6 @@ def test_files_of_old_have_no_counters_of_batches(state: dict[str, Tensor], conf
     assert convert(saved(tmp_path, old), config, tmp_path / "out").done[0].endswith("counters of BatchNorm at 0")
 
 
-# Kinds of files.
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("model.safetensors.index.json", b"{}", "is the index of shards: give the folder"),
-        ("pytorch_model.bin.index.json", b"{}", "is the index of shards"),
-        ("model-00001-of-00003.safetensors", b"", "is one of 3 shards: give the folder"),
-        ("model.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n", "pointer of Git LFS"),
-        ("model.onnx", b"", "is ONNX"),
-        ("model.h5", b"", "is Keras'"),
-        ("model.gguf", b"", "is GGUF"),
-        ("model.pth.gz", b"", "is packed with gzip"),
-    ],
-)
-def test_a_kind_of_file_that_is_not_read_is_called_by_its_name(
-    tmp_path: Path, name: str, content: bytes, said: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match=said):
-        read_state(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["model_best.pth.tar", "checkpoint.pkl", "weights.zip", "noending", "a.th"])
-def test_whatever_torch_save_wrote_is_read_by_any_name(state: dict[str, Tensor], tmp_path: Path, name: str) -> None:
-    torch.save(state, tmp_path / name)
-    assert read_state(tmp_path / name).keys() == state.keys()
-
-
 def test_a_head_that_lies_elsewhere_is_told_with_what_there_is(
     state: dict[str, Tensor], config: Path, tmp_path: Path
 ) -> None:
@@ -337,44 +306,10 @@ def test_a_head_that_lies_elsewhere_is_told_with_what_there_is(
         convert(file, config, tmp_path / "out")
 
 
-def test_torchscript_is_called_by_its_name(tmp_path: Path) -> None:
-    with warnings.catch_warnings(action="ignore"):
-        script: Any = torch.jit.script(torch.nn.Linear(1, 1))
-        script.save(str(tmp_path / "script.pt"))
-    with pytest.raises(CheckpointError, match=r"is TorchScript, which is code: where you trust it"):
-        read_state(tmp_path / "script.pt")
-
-
-def test_a_folder_with_one_pickle_is_read_and_one_with_two_is_asked_about(
-    state: dict[str, Tensor], tmp_path: Path
-) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    torch.save(state, folder / "pytorch_model.bin")
-    assert read_state(folder).keys() == state.keys()
-    torch.save(state, folder / "other.pth")
-    with pytest.raises(CheckpointError, match=r"has 2 files of weights, 'other\.pth', 'pytorch_model\.bin': name"):
-        read_state(folder)
-
-
-def test_safetensors_in_capitals_are_safetensors(state: dict[str, Tensor], tmp_path: Path) -> None:
-    save_file(state, tmp_path / "MODEL.SAFETENSORS")
-    assert read_state(tmp_path / "MODEL.SAFETENSORS").keys() == state.keys()
-    assert load_tensors(tmp_path).keys() == state.keys()
-
-
 def test_any_checkpoint_becomes_plain_safetensors(tmp_path: Path) -> None:
     file = saved(tmp_path, {"model": {"anything": torch.arange(3.0).half()}})
     convert_plain(file, tmp_path / "w.safetensors")
     assert load_file(tmp_path / "w.safetensors")["anything"].tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize("other", ["swa_model", "decoder", "discriminator", "model_averaged", "head"])
-def test_weights_under_a_key_of_any_name_are_asked_about(state: dict[str, Tensor], tmp_path: Path, other: str) -> None:
-    first = {"decoder": "encoder", "discriminator": "generator", "head": "backbone"}.get(other, "model")
-    file = saved(tmp_path, {first: state, other: dict(state), "loss_state": {"w": torch.zeros(3)}})
-    with pytest.raises(CheckpointError, match=f"has weights under {first}, {other}: say which with --key"):
-        read_state(file)
 
 
 def test_a_prefix_ends_where_a_part_of_a_name_does(state: dict[str, Tensor], config: Path, tmp_path: Path) -> None:
@@ -382,26 +317,3 @@ def test_a_prefix_ends_where_a_part_of_a_name_does(state: dict[str, Tensor], con
     for given in ("model", "model."):
         convert_plain(saved(tmp_path, both), tmp_path / "w.safetensors", prefix=given)
         assert load_file(tmp_path / "w.safetensors").keys() == state.keys()
-
-
-def test_a_folder_of_a_trainer_has_one_file_of_weights(state: dict[str, Tensor], tmp_path: Path) -> None:
-    folder = tmp_path / "trainer"
-    folder.mkdir()
-    for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        torch.save({"x": 1}, folder / name)
-    torch.save(state, folder / "pytorch_model.bin")
-    assert read_state(folder).keys() == state.keys()
-    torch.save(state, folder / "pytorch_model-00001-of-00002.bin")
-    with pytest.raises(CheckpointError, match="has pickled shards, which are not read: save the weights"):
-        read_state(folder)
-
-
-def test_a_folder_with_safetensors_in_capitals_is_read(state: dict[str, Tensor], tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    save_file(state, tmp_path / "folder" / "MODEL.SAFETENSORS")
-    assert read_state(tmp_path / "folder").keys() == state.keys()
-
-
-def test_arrays_of_numpy_are_called_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="something of type numpy's or another that is not read as 'w'"):
-        read_state(saved(tmp_path, {"w": np.zeros(3)}))
