@@ -24,6 +24,8 @@ _LIBRARIES = {
     "RUST_BACKTRACE": "0",
 }
 """Threads of libraries would take a limit of memory with what they never touch."""
+_INHERITED = ("PATH", "PYTHON", "LD_", "LANG", "LC_", "TMPDIR", "HOME")
+"""Beginnings of the variables that the process gets: no keys and no passwords, whatever becomes of it."""
 _FILES = 64
 _NO_MEMORY = {"short_of": "memory"}
 _PR_SET_PDEATHSIG = 1
@@ -41,10 +43,13 @@ class Broken(Exception):
     """The reader ended without an answer, and not for want of memory or seconds. The text is what it said last."""
 
 
-def ask(module: str, question: dict[str, Any], memory: int, seconds: int) -> dict[str, Any]:
-    """What ``python -m module`` answers. memory: bytes of address space; seconds: of CPU. Raises TooMuch, Broken."""
-    home = str(Path(__file__).parent.parent)
-    path = [home, *(inherited for inherited in [os.environ.get("PYTHONPATH", "")] if inherited)]
+def ask(
+    module: str, question: dict[str, Any], memory: int, seconds: int, inherited: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What ``python -m module`` answers. Raises TooMuch, Broken.
+
+    memory: bytes of address space; seconds: of CPU; inherited: how more variables begin that it needs.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", module],
@@ -52,7 +57,7 @@ def ask(module: str, question: dict[str, Any], memory: int, seconds: int) -> dic
             capture_output=True,
             text=True,
             timeout=seconds + _SECONDS_LEFT,
-            env=os.environ | _LIBRARIES | {"PYTHONPATH": os.pathsep.join(path)},
+            env=_environment(inherited),
         )
     except subprocess.TimeoutExpired:
         raise TooMuch("seconds") from None
@@ -68,6 +73,13 @@ def ask(module: str, question: dict[str, Any], memory: int, seconds: int) -> dic
     if found == _NO_MEMORY:
         raise TooMuch("memory")
     return found
+
+
+def _environment(inherited: tuple[str, ...]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED + inherited)}
+    home = str(Path(__file__).parent.parent)
+    path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return kept | _LIBRARIES | {"PYTHONPATH": path}
 
 
 def answer(question_to_answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 MOST_HERE = 50_000
 """Samples that are cut in this process: nobody waits for 50 ms. A million hold it for a second at a time."""
+_OF_THE_STORE = ("AWS_", "SSL_")
 _AT_ONCE = 2
 _PATIENCE = 60.0
 """Seconds that a submission waits for others'."""
@@ -70,9 +71,9 @@ class Cutter:
         return SplitCounts.model_validate(answer["counts"])
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        settings = self._settings
+        memory, seconds = self._settings.check_memory_bytes, self._settings.check_seconds
         try:
-            return confined.ask("app.intake.cut", question, settings.check_memory_bytes, settings.check_seconds)
+            return confined.ask("app.intake.cut", question, memory, seconds, inherited=_OF_THE_STORE)
         except confined.TooMuch as limit:
             name = {"memory": "NEGMERGE_CHECK_MEMORY_BYTES", "seconds": "NEGMERGE_CHECK_SECONDS"}[limit.of]
             told = f"the data set is too large to be cut within {name}: name a part of it as a data set of its own"

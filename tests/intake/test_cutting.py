@@ -118,7 +118,7 @@ def test_a_store_that_does_not_answer_is_unavailable(store: Store, tmp_path: Pat
 def test_a_data_set_beyond_the_limits_says_which(
     settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: Any, setting: str
 ) -> None:
-    def too_much(*_: object) -> dict[str, Any]:
+    def too_much(*_: object, **__: object) -> dict[str, Any]:
         raise confined.TooMuch(of)
 
     monkeypatch.setattr(confined, "ask", too_much)
