@@ -27,49 +27,59 @@ _LIBRARIES = {
 _INHERITED = ("PATH", "PYTHON", "LD_", "LANG", "LC_", "TMPDIR", "HOME")
 """Beginnings of the variables that the process gets: no keys and no passwords, whatever becomes of it."""
 _FILES = 64
-_NO_MEMORY = {"short_of": "memory"}
+_NO_MEMORY = {"no_memory": True}
+_OUT_OF_MEMORY = ("MemoryError", "memory allocation of")
+"""What Python says, and Rust, where the process has no memory left to say it better."""
 _PR_SET_PDEATHSIG = 1
 
 
 class TooMuch(Exception):
-    """The reader wanted more than it may have: of ``memory`` or of ``seconds``."""
+    """The reader wanted more than its limit of ``memory`` or of ``seconds``. It would again."""
 
     def __init__(self, of: Literal["memory", "seconds"]) -> None:
         super().__init__(f"reading it takes more {of} than it may")
         self.of = of
 
 
+class Starved(OSError):
+    """The machine ended the reader, or left it no time. It may go well the next time."""
+
+
 class Broken(Exception):
-    """The reader ended without an answer, and not for want of memory or seconds. The text is what it said last."""
+    """The reader ended without an answer, of itself. The text is for a log: what it said last."""
 
 
 def ask(
     module: str, question: dict[str, Any], memory: int, seconds: int, inherited: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """What ``python -m module`` answers. Raises TooMuch, Broken.
+    """What ``python -m module`` answers. Raises TooMuch, Starved, Broken.
 
     memory: bytes of address space; seconds: of CPU; inherited: how more variables begin that it needs.
     """
+    # -P: what lies in the current folder, beside a stranger's files, is no module
+    command = [sys.executable, "-P", "-m", module]
+    text = json.dumps(question | {"memory": memory, "seconds": seconds})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module],
-            input=json.dumps(question | {"memory": memory, "seconds": seconds}),
+            command,
+            input=text,
             capture_output=True,
             text=True,
             timeout=seconds + _SECONDS_LEFT,
             env=_environment(inherited),
         )
     except subprocess.TimeoutExpired:
-        raise TooMuch("seconds") from None
+        raise Starved(f"reading it took more than {seconds + _SECONDS_LEFT} s of the clock") from None
     if done.returncode == -signal.SIGXCPU:
         raise TooMuch("seconds")
-    # the kernel's signal, Python's error, or what Rust says before it aborts
-    no_memory = "MemoryError" in done.stderr or "memory allocation of" in done.stderr
-    if done.returncode == -signal.SIGKILL or (done.returncode and no_memory):
+    if done.returncode == -signal.SIGKILL:
+        raise Starved("the system ended the process that read it")
+    if done.returncode and any(word in done.stderr for word in _OUT_OF_MEMORY):
         raise TooMuch("memory")
-    if done.returncode:
-        raise Broken(done.stderr[-4000:])
-    found: dict[str, Any] = json.loads(done.stdout)
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise Broken(f"status {done.returncode}: {done.stderr[-4000:]}") from None
     if found == _NO_MEMORY:
         raise TooMuch("memory")
     return found

@@ -18,7 +18,8 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     spec = parse(question["spec"])
     try:
         store = Store.open(question["store"])
-        forget, retain = (read_index(store, question[side]) for side in ("forget", "retain"))
+        forget = read_index(store, question["forget"])
+        retain = forget if question["retain"] == question["forget"] else read_index(store, question["retain"])
         counts = split(spec.forget, spec.retain, forget, retain, spec.rivals_compared()).counts()
     except StoreUnavailable as error:
         return {"away": str(error)}

@@ -20,10 +20,10 @@ log = structlog.get_logger(__name__)
 
 MOST_HERE = 50_000
 """Samples that are cut in this process: nobody waits for 50 ms. A million hold it for a second at a time."""
-_OF_THE_STORE = ("AWS_", "SSL_")
+_OF_THE_STORE = ("AWS_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _AT_ONCE = 2
-_PATIENCE = 60.0
-"""Seconds that a submission waits for others'."""
+_PLACES = 8
+"""Submissions that may be cut or wait for it: each holds a thread that other requests need, and there are 40."""
 
 
 class Cutter:
@@ -32,7 +32,8 @@ class Cutter:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._indexes = Indexes(store)
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
+        self._places = threading.BoundedSemaphore(_PLACES)
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
 
     def counts(self, spec: JobSpec, forget: Dataset | None, retain: Dataset | None) -> SplitCounts | None:
         """Samples by side and part; None where nobody has read a data set yet, as it is only registered.
@@ -58,12 +59,13 @@ class Cutter:
             "forget": forget,
             "retain": retain,
         }
-        if not self._free.acquire(timeout=_PATIENCE):
+        if not self._places.acquire(blocking=False):
             raise Unavailable("too many jobs with large data sets are submitted at once: try again")
         try:
-            answer = self._answer(question)
+            with self._turns:
+                answer = self._answer(question)
         finally:
-            self._free.release()
+            self._places.release()
         if "away" in answer:
             raise StoreUnavailable(answer["away"])
         if "wrong" in answer:
@@ -78,6 +80,8 @@ class Cutter:
             name = {"memory": "NEGMERGE_CHECK_MEMORY_BYTES", "seconds": "NEGMERGE_CHECK_SECONDS"}[limit.of]
             told = f"the data set is too large to be cut within {name}: name a part of it as a data set of its own"
             raise InvalidSpec(told, [FieldError("/forget", told)]) from None
+        except confined.Starved as starved:
+            raise Unavailable(f"the data set could not be cut ({starved}): try again") from None
         except confined.Broken as broken:
             log.error("a data set could not be cut", trace=str(broken))
             raise InternalError("the data set could not be cut; the service's log has the cause") from None

@@ -59,6 +59,8 @@ class Judge:
                 "seconds": f"{seconds} seconds (NEGMERGE_CHECK_SECONDS, and one for each MiB)",
             }
             raise _wrong(error, f"checking the file takes more than {asked[limit.of]}: split it") from None
+        except confined.Starved as starved:
+            raise Unavailable(f"the upload could not be checked ({starved}): try again") from None
         except confined.Broken as broken:
             log.error("an upload could not be judged", trace=str(broken))
             raise InternalError("the upload could not be judged; the service's log has the cause") from None

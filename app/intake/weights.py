@@ -20,6 +20,7 @@ from negmerge.formats import strict_json
 from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.formats.headers import Header, check_finite, read_header
 from negmerge.formats.tokenizer_files import MAX_BYTES, check_there, has_files
+from negmerge.naming import shown
 
 MAX_CONFIG_BYTES = 2**20
 MAX_FILES = 10_000
@@ -53,7 +54,8 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     honest tool would write, or over the limits.
     """
     if not _is_archive(path):
-        if told := packed_otherwise(_start(path)):
+        start = _start(path)
+        if start[8:9] != b"{" and (told := packed_otherwise(start)):  # its length may look like a mark
             raise ArchiveError(told)
         if config is None:
             raise ModelError("one safetensors file needs its config: send the part 'config' with the JSON")
@@ -70,6 +72,8 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
         text, beside = _unpack(path, weights, limits)
     document, family = parse_config(text)
     check_there(document, {name: file.stat().st_size for name, file in beside.items()})
+    for path_beside in beside.values():
+        _check_json(path_beside)
     with weights.open("rb") as file:
         header = read_header(file)  # as a stream: an error does not tell where uploads lie
     if not header.tensors:
@@ -94,6 +98,16 @@ def parse_config(text: str | bytes) -> tuple[dict[str, Any], Family]:
     family = family_of(document)
     assert isinstance(document, dict)
     return document, family
+
+
+def _check_json(file: Path) -> None:
+    """Raise ModelError unless the file looks like a JSON object. What it means its own reader says, on a worker."""
+    with file.open("rb") as opened:
+        start = opened.read(64).lstrip()
+        opened.seek(max(0, file.stat().st_size - 64))
+        end = opened.read(64).rstrip()
+    if start[:1] != b"{" or end[-1:] != b"}":
+        raise ModelError(f"{file.name} is no JSON object, or cut off: save the tokenizer again with save_pretrained")
 
 
 def check_sizes(model: dict[str, Any], header: Header) -> None:
@@ -164,19 +178,38 @@ def _unpack(path: Path, weights: Path, limits: Limits) -> tuple[bytes, dict[str,
     names = [member.name for member in archive_members(path, limits)]
     family = _family(names)
     config_name, weights_name = _only(names, family.config_file), _only(names, family.weights_file)
-    targets = {weights_name: weights} | {
-        str(PurePosixPath(config_name).with_name(name)): weights.with_name(name) for name in MAX_BYTES
-    }
+    beside = _beside(names, config_name, weights.parent) if family is OPEN_CLIP else {}
     text = None
     for member in archive_members(path, limits):
         if member.name == config_name:
             text = _text(member)
-        elif member.name in targets:
-            with targets[member.name].open("xb") as target:
+        elif member.name == weights_name:
+            with weights.open("xb") as target:
                 target.writelines(member.open())
-    if text is None or not weights.exists():  # a URI's file is not ours alone
+        elif member.name in beside:
+            _write(member, beside[member.name], MAX_BYTES[beside[member.name].name])
+    if text is None or not all(file.exists() for file in (weights, *beside.values())):  # a URI's file is not ours alone
         raise ArchiveError("the archive was changed while it was read: wait until it is written")
-    return text, {name: weights.with_name(name) for name in MAX_BYTES if weights.with_name(name).exists()}
+    return text, {file.name: file for file in beside.values()}
+
+
+def _beside(names: list[str], config_name: str, folder: Path) -> dict[str, Path]:
+    """A tokenizer's files that lie beside the config, by the member's name, and where each is to be written."""
+    wanted = {str(PurePosixPath(config_name).with_name(name)): folder / name for name in MAX_BYTES}
+    found = [name for name in names if name in wanted]
+    if twice := [name for name in found if found.count(name) > 1]:
+        raise ArchiveError(f"{shown(twice[0])} is in the archive twice: pack it again")
+    return {name: wanted[name] for name in found}
+
+
+def _write(member: Member, target: Path, most: int) -> None:
+    size = 0
+    with target.open("xb") as file:
+        for piece in member.open():
+            size += len(piece)
+            if size > most:
+                raise ModelError(f"{target.name} has more than {most} bytes")
+            file.write(piece)
 
 
 def _text(config: Member) -> bytes:

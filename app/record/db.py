@@ -121,9 +121,9 @@ def now(session: Session) -> datetime:
 
 
 def clock(session: Session) -> ColumnElement[datetime]:
-    """The same clock, to be read in a query; on SQLite to a millisecond, as text that sorts as the column's does."""
+    """The same clock, to be read in a query; on SQLite to a millisecond, as text with as many digits as a column's."""
     if session.get_bind().dialect.name == "sqlite":
-        return type_coerce(func.strftime("%Y-%m-%d %H:%M:%f", "now"), DateTime)
+        return type_coerce(func.strftime("%Y-%m-%d %H:%M:%f000", "now"), DateTime)
     return func.clock_timestamp(type_=DateTime(timezone=True))
 
 

@@ -331,7 +331,8 @@ def _fail(
         problem = {**cause, "step": step.kind, "index": step.index, "attempts": step.attempts}
         transition(session, job, JobState.FAILED, problem)
     else:
-        step.not_before = db.now(session) + timedelta(seconds=retries.wait(failures))
+        wait = retries.wait(failures)
+        step.not_before = db.now(session) + timedelta(seconds=wait) if wait else None
         _reopen(session, job, step, cause)
 
 

@@ -19,7 +19,7 @@ from negmerge.data.kinds import no_archive
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out, suffix, told_of_format
 from negmerge.data.members import Limits, Member, Meter, ignored, safe_name
 from negmerge.data.tables import MAX_BYTES, classes_of, is_table
-from negmerge.data.tars import tar_members
+from negmerge.data.tars import begins_a_tar, tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
@@ -201,7 +201,7 @@ def archive_members(path: Path, limits: Limits) -> Iterator[Member]:
         start = file.read(512)
     if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return zip_members(path, limits)
-    if start[257:262] != b"ustar" and (told := no_archive(start)):  # a tar begins with a name, and that may be any
+    if not begins_a_tar(start) and (told := no_archive(start)):  # a tar begins with a name, and that may be any
         raise ArchiveError(told)
     return tar_members(path, limits)
 

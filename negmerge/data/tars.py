@@ -28,6 +28,15 @@ _OF_ONE_MEMBER = frozenset({b"path", b"linkpath", b"size", b"hdrcharset"})
 _DIRECTORIES = (tarfile.DIRTYPE, b"D")
 
 
+def begins_a_tar(start: bytes) -> bool:
+    """Whether the first 512 bytes are a tar's header, an old one's too: its checksum is right."""
+    try:
+        tarfile.TarInfo.frombuf(start[:_BLOCK], "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return False
+    return True
+
+
 def tar_members(path: Path, limits: Limits, meter: Meter | None = None) -> Iterator[Member]:
     """Each regular file in turn. Raises ArchiveError for anything else but folders, and for damage.
 

@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
 from negmerge import confined
 from negmerge.formats import strict_json
 from negmerge.formats.tokenizer_files import SETTINGS_FILES, TOKENIZER_FILE
 
 _BATCH = 1000
-_PADDINGS, _SEPARATORS = ("[PAD]", "<pad>"), ("[SEP]", "</s>")
-"""What the libraries' own classes are called by, where the files do not say."""
+_PADDINGS = {
+    "Bert": "[PAD]",
+    "T5": "<pad>",
+    "MT5": "<pad>",
+    "Gemma": "<pad>",
+    "XLMRoberta": "<pad>",
+    "Roberta": "<pad>",
+}
+"""With what the classes of transformers fill up where the files leave it to them."""
+_OF_BERT = {"do_lower_case": "lowercase", "tokenize_chinese_chars": "handle_chinese_chars"}
+"""Settings by which transformers changes what tokenizer.json says → the part of it that they change."""
 
 
 class _Unusable(Exception):
@@ -40,12 +50,15 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 def _ids(folder: Path, texts: list[str], length: int, strip: bool) -> list[list[int]]:
     settings = _settings(folder)
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    _check_as_written(tokenizer, settings)
     padding, padding_id = _padding(tokenizer, settings)
+    stripped = _special(tokenizer, settings, "sep_token") if strip else None
+    if strip and stripped is None:
+        raise _Unusable('strip_sep_token is asked for, but the settings name no "sep_token" that the tokenizer knows')
     tokenizer.enable_truncation(length, direction=_side(settings, "truncation_side"))
     tokenizer.enable_padding(
         length=length, pad_id=padding_id, pad_token=padding, direction=_side(settings, "padding_side")
     )
-    stripped = _special(tokenizer, settings, "sep_token", _SEPARATORS) if strip else None
     ids = []
     for start in range(0, len(texts), _BATCH):
         for encoding in tokenizer.encode_batch(texts[start : start + _BATCH]):
@@ -54,6 +67,7 @@ def _ids(folder: Path, texts: list[str], length: int, strip: bool) -> list[list[
 
 
 def _settings(folder: Path) -> dict[str, Any]:
+    """What the settings' files say; null says nothing."""
     settings: dict[str, Any] = {}
     for name in SETTINGS_FILES:
         if (folder / name).exists():
@@ -63,32 +77,45 @@ def _settings(folder: Path) -> dict[str, Any]:
                 raise _Unusable(f"{name}: {error}") from None
             if not isinstance(found, dict):
                 raise _Unusable(f"{name} must hold an object")
-            settings |= found
+            settings |= {key: value for key, value in found.items() if value is not None}
     return settings
 
 
+def _check_as_written(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
+    """Raise _Unusable where the settings ask for another tokenizer than tokenizer.json holds."""
+    if settings.get("split_special_tokens"):
+        raise _Unusable('"split_special_tokens" is not served: save the tokenizer without it')
+    if isinstance(tokenizer.normalizer, BertNormalizer):
+        for key, part in _OF_BERT.items():
+            if key in settings and settings[key] != getattr(tokenizer.normalizer, part):
+                raise _Unusable(
+                    f'"{key}" is {json.dumps(settings[key])} in the settings, and {TOKENIZER_FILE} has it otherwise: '
+                    "save the tokenizer again with save_pretrained"
+                )
+
+
 def _padding(tokenizer: Tokenizer, settings: dict[str, Any]) -> tuple[str, int]:
-    found = _special(tokenizer, settings, "pad_token", _PADDINGS)
-    if found is None and tokenizer.padding:
-        found = tokenizer.padding["pad_token"], tokenizer.padding["pad_id"]
+    """With what prompts are filled up: as the settings name it, else tokenizer.json, else the tokenizer's class."""
+    if "pad_token" not in settings and tokenizer.padding:
+        return tokenizer.padding["pad_token"], tokenizer.padding["pad_id"]
+    kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
+    usual = {"pad_token": _PADDINGS[kind]} if kind in _PADDINGS else {}
+    found = _special(tokenizer, usual | settings, "pad_token")
     if found is None:
         raise _Unusable(
-            'tokenizer_config.json names no "pad_token" that the tokenizer knows: prompts cannot be filled up'
+            'no "pad_token" is named that the tokenizer knows, so nobody can tell with what prompts are filled up: '
+            "put its tokenizer_config.json beside it"
         )
     return found
 
 
-def _special(
-    tokenizer: Tokenizer, settings: dict[str, Any], key: str, usual: tuple[str, ...]
-) -> tuple[str, int] | None:
-    """A token with a meaning of its own, and its id: as the settings name it, or by a usual name."""
+def _special(tokenizer: Tokenizer, settings: dict[str, Any], key: str) -> tuple[str, int] | None:
+    """A token with a meaning of its own, and its id, as the settings name it."""
     said = settings.get(key)
     if isinstance(said, dict):
         said = said.get("content")
-    for token in [said] if isinstance(said, str) else usual:
-        if (found := tokenizer.token_to_id(token)) is not None:
-            return token, found
-    return None
+    found = tokenizer.token_to_id(said) if isinstance(said, str) else None
+    return None if found is None else (str(said), found)
 
 
 def _side(settings: dict[str, Any], key: str) -> str:

@@ -25,7 +25,7 @@ from negmerge.errors import DataError, ModelError
 from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
 from negmerge.formats.tokenizer_files import MAX_BYTES, has_files
 from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
-from negmerge.models.tokenizers import files_beside, tokenizer_of
+from negmerge.models.tokenizers import files_beside, tokenizer_of, tokens_by_class
 
 _CLASSES_AT_ONCE = 10
 """Whose prompts the text tower reads in one go; the last bits of a head may depend on it."""
@@ -51,7 +51,7 @@ class ZeroShotModel(Network):
         cfg = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
         preprocess = of_open_clip(PreprocessCfg(**cfg | {"size": _image_size(module)}))
         super().__init__(module, config, original, preprocess, device, beside)
-        self._tokenize = tokenizer_of(config, self.beside, self.module.context_length)
+        self._tokenize = tokenizer_of(config, self.beside)
 
     def moves(self, name: str) -> bool:
         return name.startswith("visual.")
@@ -75,10 +75,7 @@ class ZeroShotModel(Network):
             raise DataError("a zero-shot head needs at least one class")
         check_templates(templates)
 
-        # all at once: a tokenizer of files answers in a process of its own
-        prompts = [[template.replace("{}", words) for template in templates] for words in class_words]
-        tokens = self._tokenize([prompt for of_class in prompts for prompt in of_class])
-        pieces = iter(torch.split(tokens, _CLASSES_AT_ONCE * len(templates)))
+        pieces = tokens_by_class(self._tokenize, class_words, templates, _CLASSES_AT_ONCE)
         with torch.no_grad():
             columns = open_clip.build_zero_shot_classifier(
                 self.module,
@@ -118,6 +115,7 @@ def load_tag(architecture: str, tag: str, device: str = "cpu") -> ZeroShotModel:
     model_cfg = open_clip.get_model_config(architecture) | {"quick_gelu": bool(pretrained.get("quick_gelu", False))}
     config = {"model_cfg": model_cfg, "preprocess_cfg": merge_preprocess_dict(PreprocessCfg(), pretrained)}
     check_config(config)
+    beside = files_beside(config, fetched_tokenizer(config))  # before the weights, which are a thousand times as large
     module = build(model_cfg)
     try:
         open_clip.load_checkpoint(module, open_clip.download_pretrained(pretrained))
@@ -128,7 +126,7 @@ def load_tag(architecture: str, tag: str, device: str = "cpu") -> ZeroShotModel:
         ) from error
     original = module.state_dict()
     check_fit(original, original)
-    return ZeroShotModel(module, config, original, device, files_beside(config, fetched_tokenizer(config)))
+    return ZeroShotModel(module, config, original, device, beside)
 
 
 def fetched_tokenizer(config: Mapping[str, Any]) -> Path | None:

@@ -11,7 +11,6 @@ from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, fiel
 
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import (
-    IN_PIECES,
     MAX_ERRORS,
     Accuracy,
     OnUnreadable,
@@ -41,6 +40,7 @@ ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target"
 
 MAX_REPEATS = 10
 MAX_METADATA = 16
+MAX_COMPARED = 20
 
 
 Architecture = Annotated[
@@ -197,10 +197,10 @@ class JobSpec(Spec):
     scale_search: ScaleSearch = ScaleSearch()
     compare: list[Text] = Field(
         default_factory=list,
-        max_length=20,
+        max_length=MAX_COMPARED,
         description="Other merge methods and, for classifiers, rivals such as `retrain` or `salun`.",
     )
-    rivals: Annotated[dict[Text, RivalOptions], IN_PIECES] = Field(
+    rivals: Annotated[dict[Text, RivalOptions], Field(max_length=MAX_COMPARED), at_most(MAX_COMPARED)] = Field(
         default_factory=dict, description="Options of rivals that `compare` names; each has its published defaults."
     )
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = Field(

@@ -138,6 +138,24 @@ def test_a_folder_with_its_tokenizer_becomes_a_model(api: Api) -> None:
     assert api.store.read(row.keys[1]) == b"{}"
 
 
+@pytest.mark.parametrize("content", [b"", b"not json at all", b'{"model": ', b"[]"])
+def test_a_tokenizer_that_is_no_json_is_refused(api: Api, content: bytes) -> None:
+    text = config(text_cfg=TEXT_TOWER | {"hf_tokenizer_name": "x/y"}).encode()
+    files = {CONFIG_NAME: text, WEIGHTS_NAME: weights(), "tokenizer.json": content}
+    problem = assert_problem(upload(api, zipped(files)), 422, "invalid-model")
+    assert problem["detail"].startswith("tokenizer.json is no JSON object, or cut off")
+
+
+def test_a_tokenizer_that_is_there_twice_is_refused(api: Api) -> None:
+    buffer = io.BytesIO(tarred(folder_of() | {"tokenizer.json": b"{}"}, "w"))
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        again = tarfile.TarInfo("tokenizer.json")
+        again.size = 2
+        archive.addfile(again, io.BytesIO(b"{}"))
+    problem = assert_problem(upload(api, buffer.getvalue()), 422, "invalid-model")
+    assert problem["detail"] == "'tokenizer.json' is in the archive twice: pack it again"
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [

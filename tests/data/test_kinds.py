@@ -2,8 +2,10 @@
 
 import bz2
 import io
+import json
 import lzma
 import sqlite3
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,23 @@ def test_a_tar_may_begin_with_a_member_of_any_name(tmp_path: Path) -> None:
     names = ["<a>/1.png", "GIF8/1.png"]
     path = write_tar(tmp_path / "file", {name: png(number) for number, name in enumerate(names)})
     assert [sample.id for sample in index_archive(path).samples] == names
+
+
+def test_an_old_tar_may_too(tmp_path: Path) -> None:
+    """One of Version 7 has no mark of its own but its checksum."""
+    content = bytearray(write_tar(tmp_path / "new", {"{a}/1.png": png(1), "<b>/2.png": png(2)}, "w").read_bytes())
+    for start in range(0, len(content), 512):
+        if content[start + 257 : start + 262] == b"ustar":
+            content[start + 257 : start + 512] = bytes(255)
+            content[start + 148 : start + 156] = b" " * 8
+            content[start + 148 : start + 156] = b"%06o\0 " % sum(content[start : start + 512])
+    (tmp_path / "file").write_bytes(content)
+    assert [sample.id for sample in index_archive(tmp_path / "file").samples] == ["<b>/2.png", "{a}/1.png"]
+
+
+@pytest.mark.parametrize("size", [0x9D1F, 0x685A42])
+def test_weights_whose_length_looks_like_a_mark_are_weights(tmp_path: Path, size: int) -> None:
+    header = json.dumps({"fc.weight": {"dtype": "F32", "shape": [3, 1], "data_offsets": [0, 12]}}).encode()
+    (tmp_path / "file").write_bytes(struct.pack("<Q", size) + header.ljust(size) + bytes(12))
+    found = open_upload(tmp_path / "file", json.dumps({"architecture": "resnet18", "num_classes": 3}), 2**30)
+    assert found.size == 8 + size + 12

@@ -53,9 +53,7 @@ def test_a_class_in_its_json_is_read(tmp_path: Path) -> None:
     assert set(labels(index).values()) == set(CLASSES)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
-)  # its own files
+@LEAVES_FILES_OPEN
 def test_webdataset_reads_the_same_classes_of_the_same_keys(tmp_path: Path) -> None:
     folder = shards(tmp_path / "set", "png")
     read = webdataset.WebDataset([str(path) for path in sorted(folder.iterdir())], shardshuffle=False)
@@ -98,9 +96,7 @@ def test_datasets_reads_the_same_classes_of_folders(tmp_path: Path) -> None:
     assert labels(index_archive(folder)) == read_by_datasets(folder)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
-)  # its own files
+@LEAVES_FILES_OPEN
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
 def test_datasets_reads_the_same_classes_of_a_table(tmp_path: Path, name: str) -> None:
     csv = b"file_name,label\n1.png,cat\n2.png,dog\n3.png,cat\n"

@@ -1,6 +1,7 @@
 """What a submission is told of its data sets is the same, whichever process cuts them."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,12 @@ def test_a_data_set_beyond_the_limits_says_which(
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_too_many_at_once_are_told_to_try_again(
-    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cutting, "_PATIENCE", 0.01)
+def test_too_many_at_once_are_told_to_try_again(settings: Settings, store: Store, tmp_path: Path) -> None:
     dataset = stored(store, tmp_path, "ds_1", per_class=20)
     cutter = Cutter(settings, store)
-    with cutter._free, cutter._free, pytest.raises(Unavailable, match="submitted at once"):
-        cutter.counts(make_spec(), dataset, dataset)
+    with ExitStack() as places:
+        for _ in range(cutting._PLACES):
+            places.enter_context(cutter._places)
+        with pytest.raises(Unavailable, match="submitted at once"):
+            cutter.counts(make_spec(), dataset, dataset)
+    assert cutter.counts(make_spec(), dataset, dataset) is not None

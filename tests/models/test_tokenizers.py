@@ -11,11 +11,13 @@ import torch
 from huggingface_hub import constants
 from open_clip.tokenizer import HFTokenizer
 
+from negmerge import confined
 from negmerge.errors import ModelError
 from negmerge.models import tokenizers
-from negmerge.models.tokenizers import files_beside, tokenizer_of
+from negmerge.models.tokenizers import files_beside, tokenizer_of, tokens_by_class
 from negmerge.models.zero_shot import fetched_tokenizer
 from tests.support import towers
+from worker.causes import may_pass
 
 pytestmark = pytest.mark.slow
 
@@ -34,29 +36,96 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def config_of(words: int = 1000, **arguments: Any) -> dict[str, Any]:
-    text = {"hf_tokenizer_name": "some/tokenizer", "vocab_size": words, "tokenizer_kwargs": arguments}
-    return {"model_cfg": {"text_cfg": text}}
+    text = {"hf_tokenizer_name": "some/tokenizer", "vocab_size": words, "context_length": LENGTH}
+    return {"model_cfg": {"text_cfg": text | {"tokenizer_kwargs": arguments}}}
 
 
 def tokens(folder: Path, texts: Sequence[str], words: int = 1000, **arguments: Any) -> torch.Tensor:
     config = config_of(words, **arguments)
-    return tokenizer_of(config, files_beside(config, folder), LENGTH)(texts)
+    return tokenizer_of(config, files_beside(config, folder))(texts)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"clean": "canonicalize"}, {"clean": "lower"}, {"strip_sep_token": True}])
+@pytest.mark.parametrize("arguments", [{}, {"clean": "canonicalize"}, {"clean": "lower"}], ids=str)
 def test_prompts_are_the_numbers_that_open_clip_makes_of_them(
     saved: tuple[Path, Any], arguments: dict[str, Any]
 ) -> None:
-    folder, tokenizer = saved
-    if "strip_sep_token" in arguments and tokenizer.sep_token is None:
-        arguments = {}
+    folder, _ = saved
     expected = HFTokenizer(str(folder), context_length=LENGTH, **arguments)(towers.TEXTS)
     assert torch.equal(tokens(folder, towers.TEXTS, **arguments), expected)
 
 
+@pytest.mark.parametrize("kind", [towers.bert, towers.xlm_roberta])
+def test_a_separator_is_stripped_as_open_clip_does(tmp_path: Path, kind: Callable[[], Any]) -> None:
+    kind().save_pretrained(tmp_path)
+    expected = HFTokenizer(str(tmp_path), context_length=LENGTH, strip_sep_token=True)(towers.TEXTS)
+    assert torch.equal(tokens(tmp_path, towers.TEXTS, strip_sep_token=True), expected)
+
+
+def test_a_separator_that_is_not_there_cannot_be_stripped(tmp_path: Path) -> None:
+    towers.t5().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match='no "sep_token" that the tokenizer knows'):
+        tokens(tmp_path, ["a"], strip_sep_token=True)
+
+
+OWN_PADDING = {
+    "strategy": {"Fixed": LENGTH},
+    "direction": "Right",
+    "pad_to_multiple_of": None,
+    "pad_id": 2,
+    "pad_type_id": 0,
+    "pad_token": "[U]",
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "padding", "filled"),
+    [
+        ('{"pad_token": "[U]"}', None, 2),
+        ('{"pad_token": "[U]", "tokenizer_class": "T5Tokenizer"}', None, 2),
+        ('{"tokenizer_class": "T5TokenizerFast"}', None, 0),
+        ('{"pad_token": null, "tokenizer_class": "T5Tokenizer"}', OWN_PADDING, 2),
+        (None, OWN_PADDING, 2),
+    ],
+)
+def test_prompts_are_filled_up_as_the_files_say(
+    folder: Folder, settings: str | None, padding: dict[str, Any] | None, filled: int
+) -> None:
+    assert tokens(folder(settings, padding=padding), ["a"]).tolist() == [[1] + 15 * [filled]]
+
+
+def test_null_in_the_settings_leaves_the_padding_to_the_other_file(folder: Folder) -> None:
+    where = folder('{"pad_token": null}')
+    (where / "special_tokens_map.json").write_text('{"pad_token": "[U]"}')
+    assert tokens(where, ["a"]).tolist() == [[1] + 15 * [2]]
+
+
+def test_a_siglips_padding_is_never_guessed(tmp_path: Path) -> None:
+    """It fills up with "</s>", and its text tower looks at the last token."""
+    towers.t5().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(ModelError, match=r'no "pad_token" is named .*: put its tokenizer_config\.json beside it'):
+        tokens(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"do_lower_case": False}, '"do_lower_case" is false in the settings, and tokenizer.json has it otherwise'),
+        ({"tokenize_chinese_chars": False}, '"tokenize_chinese_chars" is false'),
+        ({"split_special_tokens": True}, '"split_special_tokens" is not served'),
+    ],
+)
+def test_settings_that_change_the_tokenizer_are_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    towers.bert().save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ModelError, match=told):
+        tokens(tmp_path, ["a"])
+
+
 def test_open_clips_own_tokenizer_cleans_as_it_is_told() -> None:
     config = {"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"clean": "canonicalize"}}}}
-    found = tokenizer_of(config, {}, 77)(["A photo, of a DOG!"])
+    found = tokenizer_of(config, {})(["A photo, of a DOG!"])
     assert torch.equal(found, open_clip.tokenize(["a photo of a dog"]))
 
 
@@ -89,7 +158,7 @@ PLAIN: dict[str, Any] = {
 def folder(tmp_path: Path) -> Folder:
     """Writes a tokenizer of two words with parts replaced, and settings where there are any."""
 
-    def write(settings: str | None = None, **parts: Any) -> Path:
+    def write(settings: str | None = '{"tokenizer_class": "T5Tokenizer"}', **parts: Any) -> Path:
         (tmp_path / "tokenizer.json").write_text(json.dumps(PLAIN | parts))
         if settings is not None:
             (tmp_path / "tokenizer_config.json").write_text(settings)
@@ -108,6 +177,7 @@ def test_the_settings_say_with_what_and_where_it_is_filled_up(folder: Folder) ->
     assert tokens(where, ["a"]).tolist() == [15 * [2] + [1]]
 
 
+T5 = '{"tokenizer_class": "T5Tokenizer"}'
 BOMB = {"type": "Sequence", "normalizers": 9 * [{"type": "Replace", "pattern": {"String": "a"}, "content": 10 * "a"}]}
 BACKTRACKING = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
 
@@ -115,15 +185,14 @@ BACKTRACKING = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Is
 @pytest.mark.parametrize(
     ("settings", "parts", "told"),
     [
-        (None, {"normalizer": BOMB}, "takes more than 536870912 bytes of memory for 2 prompts"),
-        (None, {"pre_tokenizer": BACKTRACKING}, "retry-limit-in-match over"),
-        (None, {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "precompiled_charsmap"),
-        (None, {"model": {"type": "Unigram", "unk_id": 5, "vocab": [["a", -1.0]]}}, "UnkIdNotInVocabulary"),
-        (None, {"model": {"type": "Lookup"}}, "tokenizer.json: "),
-        (None, {"model": PLAIN["model"] | {"vocab": {"<pad>": 0, "a": 4000, "[U]": 2}}}, "the number 4000, its text"),
-        (None, {"model": PLAIN["model"] | {"vocab": {"a": 1, "[U]": 2}}}, 'names no "pad_token"'),
-        ('{"pad_token": "[PAD]"}', {}, 'names no "pad_token" that the tokenizer knows'),
-        ('{"padding_side": "up"}', {}, '"padding_side" "up", which must be "left" or "right"'),
+        (T5, {"normalizer": BOMB}, "takes more than 536870912 bytes of memory for 2 prompts"),
+        (T5, {"pre_tokenizer": BACKTRACKING}, "retry-limit-in-match over"),
+        (T5, {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "precompiled_charsmap"),
+        (T5, {"model": {"type": "Unigram", "unk_id": 5, "vocab": [["a", -1.0]]}}, "UnkIdNotInVocabulary"),
+        (T5, {"model": {"type": "Lookup"}}, "tokenizer.json: "),
+        (T5, {"model": PLAIN["model"] | {"vocab": {"<pad>": 0, "a": 4000, "[U]": 2}}}, "the number 4000, its text"),
+        ('{"pad_token": "[PAD]"}', {}, 'no "pad_token" is named that the tokenizer knows'),
+        ('{"padding_side": "up", "pad_token": "a"}', {}, '"padding_side" "up", which must be "left" or "right"'),
         ("[]", {}, "tokenizer_config.json must hold an object"),
         ("{", {}, "tokenizer_config.json: "),
     ],
@@ -135,6 +204,40 @@ def test_files_that_cannot_be_used_are_told_in_words(
     with pytest.raises(ModelError) as caught:
         tokens(folder(settings, **parts), [40 * "a" + "b", "a"])
     assert told in str(caught.value)
+
+
+def test_a_reader_that_the_system_ends_is_a_fault_that_may_pass(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object, **__: object) -> dict[str, Any]:
+        raise confined.Starved("the system ended the process that read it")
+
+    monkeypatch.setattr(confined, "ask", ended)
+    with pytest.raises(ModelError, match="could not be read in a process of its own") as caught:
+        tokens(folder(), ["a"])
+    assert may_pass(caught.value)
+
+
+class Counted:
+    """A tokenizer that remembers how many prompts it was asked for: each becomes its own number."""
+
+    at_once = 50
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        self.asked.append(len(texts))
+        return torch.tensor([[int(text)] for text in texts])
+
+
+def test_prompts_are_asked_for_in_pieces_and_come_in_order() -> None:
+    """By hand: 23 classes by two templates, ten classes at a time; fifty prompts are two such batches and no third."""
+    tokenizer = Counted()
+    pieces = list(tokens_by_class(tokenizer, [f"{n}" for n in range(23)], ["1{}", "2{}"], classes=10))
+    assert tokenizer.asked == [40, 6]
+    assert [len(piece) for piece in pieces] == [20, 20, 6]
+    assert torch.cat(pieces)[:, 0].tolist() == [int(f"{t}{n}") for n in range(23) for t in (1, 2)]
 
 
 def test_a_built_in_architectures_tokenizer_comes_from_where_its_weights_do(

@@ -1,4 +1,4 @@
-"""Wrong fields of a document are cut while they are found: pydantic itself never holds more than are told."""
+"""Wrong fields are cut while they are found: of each object, and of each list without a bound."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def with_part(name: str, **more: Any) -> dict[str, Any]:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_no_more_errors_are_made_than_are_told(kind: type[Part], document: dict[str, Any]) -> None:
+def test_no_more_errors_of_a_part_are_made_than_are_told(kind: type[Part], document: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         kind.model_validate(document)
     assert 1 <= caught.value.error_count() <= MAX_ERRORS

@@ -79,7 +79,7 @@ def write_siglip(folder: Path, **model_cfg: Any) -> Path:
     return folder
 
 
-def write_coca(folder: Path) -> Path:
+def write_coca(folder: Path, **model_cfg: Any) -> Path:
     """A CoCa's folder with random weights."""
 
     def made(**model_cfg: Any) -> torch.nn.Module:
@@ -88,7 +88,7 @@ def write_coca(folder: Path) -> Path:
         whole: torch.nn.Module = module
         return whole
 
-    return _write(folder, made, COCA)
+    return _write(folder, made, COCA | model_cfg)
 
 
 def _write(folder: Path, kind: Callable[..., torch.nn.Module], model_cfg: dict[str, Any]) -> Path:
