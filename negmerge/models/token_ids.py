@@ -25,6 +25,8 @@ _PADDINGS = {
     "Roberta": "<pad>",
 }
 """With what the classes of transformers fill up where the files leave it to them."""
+_LEFT = frozenset({"Gemma", "Llama", "CodeLlama", "Siglip2", "XLNet", "Cohere", "CpmAnt"})
+"""The classes that fill up on the left where the files leave it to them; all others do it on the right."""
 _OF_BERT = {"do_lower_case": "lowercase", "tokenize_chinese_chars": "handle_chinese_chars"}
 """Settings by which transformers changes what tokenizer.json says → the part of it that they change."""
 
@@ -55,10 +57,9 @@ def _ids(folder: Path, texts: list[str], length: int, strip: bool) -> list[list[
     stripped = _special(tokenizer, settings, "sep_token") if strip else None
     if strip and stripped is None:
         raise _Unusable('strip_sep_token is asked for, but the settings name no "sep_token" that the tokenizer knows')
-    tokenizer.enable_truncation(length, direction=_side(settings, "truncation_side"))
-    tokenizer.enable_padding(
-        length=length, pad_id=padding_id, pad_token=padding, direction=_side(settings, "padding_side")
-    )
+    filled = _side(settings, "padding_side", _usual_side(tokenizer, settings))
+    tokenizer.enable_truncation(length, direction=_side(settings, "truncation_side", "right"))
+    tokenizer.enable_padding(length=length, pad_id=padding_id, pad_token=padding, direction=filled)
     ids = []
     for start in range(0, len(texts), _BATCH):
         for encoding in tokenizer.encode_batch(texts[start : start + _BATCH]):
@@ -67,7 +68,7 @@ def _ids(folder: Path, texts: list[str], length: int, strip: bool) -> list[list[
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """What the settings' files say; null says nothing."""
+    """What the settings' files say; null is said only where no other file says better."""
     settings: dict[str, Any] = {}
     for name in SETTINGS_FILES:
         if (folder / name).exists():
@@ -77,7 +78,7 @@ def _settings(folder: Path) -> dict[str, Any]:
                 raise _Unusable(f"{name}: {error}") from None
             if not isinstance(found, dict):
                 raise _Unusable(f"{name} must hold an object")
-            settings |= {key: value for key, value in found.items() if value is not None}
+            settings |= {key: value for key, value in found.items() if value is not None or key not in settings}
     return settings
 
 
@@ -87,7 +88,7 @@ def _check_as_written(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
         raise _Unusable('"split_special_tokens" is not served: save the tokenizer without it')
     if isinstance(tokenizer.normalizer, BertNormalizer):
         for key, part in _OF_BERT.items():
-            if key in settings and settings[key] != getattr(tokenizer.normalizer, part):
+            if settings.get(key) is not None and settings[key] != getattr(tokenizer.normalizer, part):
                 raise _Unusable(
                     f'"{key}" is {json.dumps(settings[key])} in the settings, and {TOKENIZER_FILE} has it otherwise: '
                     "save the tokenizer again with save_pretrained"
@@ -95,11 +96,11 @@ def _check_as_written(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
 
 
 def _padding(tokenizer: Tokenizer, settings: dict[str, Any]) -> tuple[str, int]:
-    """With what prompts are filled up: as the settings name it, else tokenizer.json, else the tokenizer's class."""
-    if "pad_token" not in settings and tokenizer.padding:
-        return tokenizer.padding["pad_token"], tokenizer.padding["pad_id"]
-    kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
+    """With what prompts are filled up: as the settings name it, else the tokenizer's class, else tokenizer.json."""
+    kind = _class(settings)
     usual = {"pad_token": _PADDINGS[kind]} if kind in _PADDINGS else {}
+    if "pad_token" not in settings | usual and tokenizer.padding:
+        return tokenizer.padding["pad_token"], tokenizer.padding["pad_id"]
     found = _special(tokenizer, usual | settings, "pad_token")
     if found is None:
         raise _Unusable(
@@ -118,8 +119,21 @@ def _special(tokenizer: Tokenizer, settings: dict[str, Any], key: str) -> tuple[
     return None if found is None else (str(said), found)
 
 
-def _side(settings: dict[str, Any], key: str) -> str:
-    side: str = settings.get(key) or "right"
+def _class(settings: dict[str, Any]) -> str:
+    """Of transformers, without its endings: ``Gemma`` for ``GemmaTokenizerFast``."""
+    return str(settings.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
+
+
+def _usual_side(tokenizer: Tokenizer, settings: dict[str, Any]) -> str:
+    """Where prompts are filled up if no setting says it: as tokenizer.json has it, else the tokenizer's class."""
+    if tokenizer.padding:
+        side: str = tokenizer.padding["direction"]
+        return side
+    return "left" if _class(settings) in _LEFT else "right"
+
+
+def _side(settings: dict[str, Any], key: str, usual: str) -> str:
+    side: str = settings.get(key) or usual
     if side not in ("left", "right"):
         raise _Unusable(f'tokenizer_config.json has "{key}" {json.dumps(side)}, which must be "left" or "right"')
     return side

@@ -25,6 +25,15 @@ LENGTH = 16
 
 Folder = Callable[..., Path]
 
+OWN_PADDING = {
+    "strategy": {"Fixed": LENGTH},
+    "direction": "Right",
+    "pad_to_multiple_of": None,
+    "pad_id": 2,
+    "pad_type_id": 0,
+    "pad_token": "[U]",
+}
+
 
 @pytest.fixture(scope="module", params=[towers.t5, towers.gemma, towers.bert, towers.xlm_roberta])
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
@@ -54,6 +63,40 @@ def test_prompts_are_the_numbers_that_open_clip_makes_of_them(
     assert torch.equal(tokens(folder, towers.TEXTS, **arguments), expected)
 
 
+@pytest.mark.parametrize("own", [None, "Left"], ids=["no padding of its own", "padding of its own"])
+@pytest.mark.parametrize("settings", [{}, {"pad_token": None}, {"tokenizer_class": None}, {"padding_side": "right"}])
+def test_settings_that_are_missing_mean_what_they_mean_to_open_clip(
+    saved: tuple[Path, Any], tmp_path: Path, settings: dict[str, Any], own: str | None
+) -> None:
+    """A setting of None is taken out, with the token that it names; what open_clip refuses may be refused here."""
+    for path in saved[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    document = json.loads((tmp_path / "tokenizer_config.json").read_text()) | settings
+    kept = {key: value for key, value in document.items() if value is not None}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(kept))
+    if own:
+        tokenizer = json.loads((tmp_path / "tokenizer.json").read_text())
+        token = tokenizer["added_tokens"][-1]
+        tokenizer["padding"] = OWN_PADDING | {"direction": own, "pad_id": token["id"], "pad_token": token["content"]}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    try:
+        expected = HFTokenizer(str(tmp_path), context_length=LENGTH)(towers.TEXTS)
+    except ValueError:
+        with pytest.raises(ModelError, match='no "pad_token" is named'):
+            tokens(tmp_path, towers.TEXTS)
+    else:
+        assert torch.equal(tokens(tmp_path, towers.TEXTS), expected)
+
+
+@pytest.mark.parametrize("side", ["left", "right", None])
+def test_prompts_are_filled_up_on_the_side_that_open_clip_fills(tmp_path: Path, side: str | None) -> None:
+    """Of a class's own side transformers writes nothing down: a Gemma's is the left."""
+    towers.gemma(side).save_pretrained(tmp_path)
+    expected = HFTokenizer(str(tmp_path), context_length=LENGTH)(towers.TEXTS)
+    assert (expected[0, 0] == 0) == (side != "right")
+    assert torch.equal(tokens(tmp_path, towers.TEXTS), expected)
+
+
 @pytest.mark.parametrize("kind", [towers.bert, towers.xlm_roberta])
 def test_a_separator_is_stripped_as_open_clip_does(tmp_path: Path, kind: Callable[[], Any]) -> None:
     kind().save_pretrained(tmp_path)
@@ -67,23 +110,14 @@ def test_a_separator_that_is_not_there_cannot_be_stripped(tmp_path: Path) -> Non
         tokens(tmp_path, ["a"], strip_sep_token=True)
 
 
-OWN_PADDING = {
-    "strategy": {"Fixed": LENGTH},
-    "direction": "Right",
-    "pad_to_multiple_of": None,
-    "pad_id": 2,
-    "pad_type_id": 0,
-    "pad_token": "[U]",
-}
-
-
 @pytest.mark.parametrize(
     ("settings", "padding", "filled"),
     [
         ('{"pad_token": "[U]"}', None, 2),
         ('{"pad_token": "[U]", "tokenizer_class": "T5Tokenizer"}', None, 2),
         ('{"tokenizer_class": "T5TokenizerFast"}', None, 0),
-        ('{"pad_token": null, "tokenizer_class": "T5Tokenizer"}', OWN_PADDING, 2),
+        ('{"tokenizer_class": "T5Tokenizer"}', OWN_PADDING, 0),
+        ('{"tokenizer_class": "TokenizersBackend"}', OWN_PADDING, 2),
         (None, OWN_PADDING, 2),
     ],
 )
@@ -191,6 +225,7 @@ BACKTRACKING = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Is
         (T5, {"model": {"type": "Unigram", "unk_id": 5, "vocab": [["a", -1.0]]}}, "UnkIdNotInVocabulary"),
         (T5, {"model": {"type": "Lookup"}}, "tokenizer.json: "),
         (T5, {"model": PLAIN["model"] | {"vocab": {"<pad>": 0, "a": 4000, "[U]": 2}}}, "the number 4000, its text"),
+        ('{"pad_token": null, "tokenizer_class": "T5Tokenizer"}', {}, 'no "pad_token" is named'),
         ('{"pad_token": "[PAD]"}', {}, 'no "pad_token" is named that the tokenizer knows'),
         ('{"padding_side": "up", "pad_token": "a"}', {}, '"padding_side" "up", which must be "left" or "right"'),
         ("[]", {}, "tokenizer_config.json must hold an object"),

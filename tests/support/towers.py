@@ -107,7 +107,7 @@ def t5() -> Any:
     return T5Tokenizer(vocab=_unigrams(["<pad>", "</s>", "<unk>"]), extra_ids=0, pad_token="</s>")
 
 
-def gemma() -> Any:
+def gemma(side: str | None = "right") -> Any:
     """As SigLIP 2's: pairs of bytes."""
     learner = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     learner.normalizer = normalizers.Replace(" ", "▁")
@@ -118,7 +118,7 @@ def gemma() -> Any:
     learned = json.loads(learner.to_str())["model"]
     merges: Any = [tuple(pair) for pair in learned["merges"]]
     return GemmaTokenizer(
-        vocab=learned["vocab"], merges=merges, padding_side="right", add_bos_token=False, add_eos_token=True
+        vocab=learned["vocab"], merges=merges, add_eos_token=True, **({"padding_side": side} if side else {})
     )
 
 
