@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from app.settings import Settings
 from negmerge.errors import DataError
 from negmerge.progress import OnStep, ignore
+from negmerge.spec.fields import MAX_PLACE
 
 TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
@@ -32,6 +33,8 @@ def local_path(uri: str, settings: Settings) -> Path | None:
 
     Raises DataError unless it exists below one of ``allowed_roots``, links followed.
     """
+    if len(uri) > MAX_PLACE:
+        raise DataError(f"{uri[:100]!r}… has {len(uri)} characters, of at most {MAX_PLACE}")
     parts = _split(uri)
     if parts.scheme not in ("", "file"):
         return None

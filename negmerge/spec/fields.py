@@ -18,6 +18,11 @@ OnUnreadable = Literal["refuse", "leave_out"]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 """A name of something. Not empty, and without NUL, which PostgreSQL stores in no text."""
 
+MAX_PLACE = 4096
+"""Characters, as the system's own paths have at most: resolving longer ones takes time as their square."""
+Place = Annotated[Text, Field(max_length=MAX_PLACE)]
+"""An id, a URI, a folder, a tag."""
+
 
 class Part(BaseModel):
     """Base of what strangers send as JSON. Of fields that it has not, no more are looked at than are told."""

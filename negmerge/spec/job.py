@@ -14,6 +14,7 @@ from negmerge.spec.fields import (
     MAX_ERRORS,
     Accuracy,
     OnUnreadable,
+    Place,
     Seed,
     Share,
     Spec,
@@ -44,7 +45,7 @@ MAX_COMPARED = 20
 
 
 Architecture = Annotated[
-    Annotated[Text, Tag("other")] | Annotated[dict[str, JsonValue], Tag("object")], Discriminator(kind)
+    Annotated[Place, Tag("other")] | Annotated[dict[str, JsonValue], Tag("object")], Discriminator(kind)
 ]
 
 
@@ -62,7 +63,7 @@ class OpenClipModel(Spec):
     architecture: Architecture | None = Field(
         None, description="A built-in name such as `ViT-B-32`, or a model's own config."
     )
-    weights: Text = Field(description="A registry tag such as `openai`, a `mdl_…` id, a URI, or a local folder.")
+    weights: Place = Field(description="A registry tag such as `openai`, a `mdl_…` id, a URI, or a local folder.")
     linearised: bool = Field(
         False, description="Work on the image tower's first-order expansion around its weights (NTK) instead of on it."
     )
@@ -82,7 +83,7 @@ class TimmModel(Spec):
     architecture: Architecture | None = Field(
         None, description="A built-in name such as `resnet18`, or a model's own config."
     )
-    weights: Text = Field(description="A registry tag such as `a1_in1k`, a `mdl_…` id, a URI, or a local folder.")
+    weights: Place = Field(description="A registry tag such as `a1_in1k`, a `mdl_…` id, a URI, or a local folder.")
 
     @property
     def source(self) -> ModelSource:
@@ -121,10 +122,10 @@ class Select(Spec):
 class DatasetRef(Spec):
     """A data set, and optionally a part of it: exactly one of ``dataset``, ``uri`` and ``torchvision``."""
 
-    dataset: Text | None = Field(None, description="A `ds_…` id of this service.")
-    uri: Text | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
-    torchvision: Text | None = Field(None, description=f"A published data set by name, with `root`: {listed(KNOWN)}.")
-    root: Text | None = Field(None, description="The folder that its files lie in, on the worker.")
+    dataset: Place | None = Field(None, description="A `ds_…` id of this service.")
+    uri: Place | None = Field(None, description="An archive or a folder; schemes and hosts must be allowed.")
+    torchvision: Place | None = Field(None, description=f"A published data set by name, with `root`: {listed(KNOWN)}.")
+    root: Place | None = Field(None, description="The folder that its files lie in, on the worker.")
     on_unreadable: OnUnreadable | None = Field(
         None, description="With `uri`: images that cannot be read are refused, or left out by name."
     )

@@ -1,5 +1,6 @@
 """Published data sets by name, read from miniature trees of each layout (tests/support/data_trees.py)."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -179,6 +180,36 @@ def test_a_missing_file_is_named_with_where_to_get_it(name: str, number: int, ne
     message = refusal(name, root)
     assert f"{name} needs {root / need}, which is not there: get it from {KNOWN[name].page}" in message
     assert message.endswith("nothing is downloaded")
+
+
+def read_all(name: str, root: Path) -> None:
+    """Open the set, and look at every image."""
+    dataset = open_torchvision(name, root)
+    for _ in dataset.read([sample.id for sample in dataset.index.samples]):
+        pass
+
+
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize(("name", "number"), TREES)
+def test_a_pipe_or_a_device_in_place_of_any_file_is_not_waited_for(
+    name: str, number: int, device: str, tmp_path: Path
+) -> None:
+    """It is refused where the file is needed; a table that counts for nothing here is not looked at."""
+    (root := tmp_path / "root").mkdir()
+    tree(root, name, number)
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    refused = 0
+    for path in files[:: max(1, len(files) // 10)]:
+        path.rename(tmp_path / "away")
+        os.mkfifo(path) if device == "pipe" else path.symlink_to(device)
+        try:
+            read_all(name, root)
+        except DataError:
+            refused += 1
+        path.unlink()
+        (tmp_path / "away").rename(path)
+    assert refused > 0
+    read_all(name, root)
 
 
 @pytest.mark.parametrize("name", KNOWN)

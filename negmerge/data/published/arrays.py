@@ -10,6 +10,7 @@ from scipy.io import loadmat
 
 from negmerge.data.archives import Sample
 from negmerge.data.published.contents import Array, Contents, must_exist, of_arrays, of_files
+from negmerge.data.published.opening import content, opened
 from negmerge.spec.published_sets import Layout
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -62,7 +63,7 @@ def svhn(root: Path, layout: Layout) -> Contents:
     """Cropped digits: ``X`` uint8 [32, 32, 3, N], ``y`` [N, 1] in 1…10, where 10 is the digit 0."""
     parts = {}
     for part in ("train", "test"):
-        found = loadmat(root / layout.base / f"{part}_32x32.mat")
+        found = _matlab(root / layout.base / f"{part}_32x32.mat")
         labels = np.asarray(found["y"], np.int64).ravel() % 10
         parts[part] = (np.ascontiguousarray(found["X"].transpose(3, 0, 1, 2)), labels.tolist())
     return of_arrays(parts, _DIGITS)
@@ -71,22 +72,28 @@ def svhn(root: Path, layout: Layout) -> Contents:
 def cars(root: Path, layout: Layout) -> Contents:
     """Image files, with their classes (counted from 1) and the classes' names in MATLAB's structs."""
     base = root / layout.base
-    names = np.atleast_1d(loadmat(base / "devkit" / "cars_meta.mat", squeeze_me=True)["class_names"])
+    names = np.atleast_1d(_matlab(base / "devkit" / "cars_meta.mat", squeeze_me=True)["class_names"])
     samples = []
     for part, table in (("train", "devkit/cars_train_annos.mat"), ("test", "cars_test_annos_withlabels.mat")):
-        for row in np.atleast_1d(loadmat(base / table, squeeze_me=True)["annotations"]):
+        for row in np.atleast_1d(_matlab(base / table, squeeze_me=True)["annotations"]):
             path = must_exist(base, f"cars_{part}/{row['fname']}", table)
             samples.append(Sample(path, str(names[int(row["class"]) - 1]), part))
     return of_files(root, layout.base, samples)
 
 
+def _matlab(path: Path, **options: Any) -> dict[str, Any]:
+    with opened(path) as file:
+        document: dict[str, Any] = loadmat(file, **options)
+    return document
+
+
 def _idx_array(path: Path, dimensions: int) -> Array:
-    content = path.read_bytes()
+    file = content(path)
     header = struct.Struct(f">{1 + dimensions}I")
-    magic, *sizes = header.unpack_from(content)
+    magic, *sizes = header.unpack_from(file)
     if magic != 0x800 + dimensions:  # 8: unsigned bytes
         raise ValueError(f"{path.name} is no idx file of bytes in {dimensions} dimensions")
-    return np.frombuffer(content, np.uint8, offset=header.size).reshape(sizes)
+    return np.frombuffer(file, np.uint8, offset=header.size).reshape(sizes)
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -105,6 +112,6 @@ def _dtype(kind: str, align: int, copy: int) -> np.dtype[Any]:
 
 
 def _unpickled(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+    with opened(path) as file:
         document: dict[str, Any] = _PlainUnpickler(file, encoding="latin1").load()
     return document

@@ -11,6 +11,7 @@ from PIL import Image
 from negmerge.data.archives import Index, Sample
 from negmerge.data.images import open_image
 from negmerge.data.members import Limits, safe_name
+from negmerge.data.published.opening import content
 from negmerge.errors import DataError
 from negmerge.naming import shown
 
@@ -36,7 +37,7 @@ def of_files(root: Path, base: str, samples: Iterable[Sample], own_words: Mappin
     index = Index(found, tuple(sorted({sample.class_name for sample in found})), base)
 
     def image(sample_id: str) -> Image.Image:
-        return open_image(sample_id, (root / base / sample_id).read_bytes(), _MAX_PIXELS)
+        return open_image(sample_id, content(root / base / sample_id), _MAX_PIXELS)
 
     return Contents(index, image, own_words or {})
 

@@ -9,6 +9,7 @@ from negmerge.data.images import IMAGE_SUFFIXES
 from negmerge.data.layout import suffix
 from negmerge.data.members import ignored
 from negmerge.data.published.contents import Contents, checked, must_exist, of_files
+from negmerge.data.published.opening import text
 from negmerge.errors import DataError
 from negmerge.spec.published_sets import Layout
 
@@ -31,17 +32,17 @@ def class_folders(root: Path, layout: Layout) -> Contents:
 def tiny_imagenet(root: Path, layout: Layout) -> Contents:
     """``train/{wnid}/images``, and ``val/images`` with the classes in a list: the test part, as test/ has no labels."""
     base = root / layout.base
-    wnids = set((base / "wnids.txt").read_text(encoding="utf-8").split())
+    wnids = set(text(base / "wnids.txt").split())
     samples = [
         Sample(f"train/{wnid}/images/{name}", wnid, "train")
         for wnid in sorted(wnids)
         for name in _images(base / "train" / wnid / "images")
     ]
     annotations = "val/val_annotations.txt"
-    for line in (base / annotations).read_text(encoding="utf-8").splitlines():
+    for line in text(base / annotations).splitlines():
         name, wnid, *_box = line.split("\t")
         samples.append(Sample(must_exist(base, f"val/images/{name}", annotations), wnid, "test"))
-    named = (line.split("\t", 1) for line in (base / "words.txt").read_text(encoding="utf-8").splitlines() if line)
+    named = (line.split("\t", 1) for line in text(base / "words.txt").splitlines() if line)
     words = {wnid: names.split(",")[0].strip() for wnid, names in named if wnid in wnids}
     return of_files(root, layout.base, samples, words)
 

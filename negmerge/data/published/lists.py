@@ -2,11 +2,13 @@
 
 import csv
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from negmerge.data.archives import Sample
 from negmerge.data.published.contents import Contents, must_exist, of_files
 from negmerge.data.published.folders import images_by_class
+from negmerge.data.published.opening import opened, text
 from negmerge.spec.published_sets import Layout
 
 
@@ -52,7 +54,7 @@ def gtsrb(root: Path, layout: Layout) -> Contents:
         Sample(f"{training}/{class_name}/{name}", class_name, "train")
         for class_name, name in images_by_class(base / training)
     ]
-    with (base / table).open(encoding="utf-8", newline="") as file:
+    with opened(base / table) as binary, TextIOWrapper(binary, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter=";", skipinitialspace=True):
             path = must_exist(base, f"GTSRB/Final_Test/Images/{row['Filename']}", table)
             samples.append(Sample(path, f"{int(row['ClassId']):05}", "test"))
@@ -73,4 +75,4 @@ def cub200(root: Path, layout: Layout) -> Contents:
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines that hold anything."""
-    return (line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    return (line.strip() for line in text(path).splitlines() if line.strip())
