@@ -1,10 +1,13 @@
 """``python -m app …``: serve, up, keys, migrate. Settings are ``NEGMERGE_…`` variables (``app.settings``)."""
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from io import TextIOBase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
+import structlog
 import typer
 
 from app import auth
@@ -12,6 +15,28 @@ from app.auth import DEFAULT_TENANT, Scope
 from app.errors import ServiceError
 from app.record.db import Database
 from app.settings import Settings
+
+
+class Unfailing(TextIOBase):
+    """A stream that loses what cannot be written: with a full disk under the log, answers are worth more than lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As much as can be."""
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """What can be."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 keys = typer.Typer(no_args_is_help=True, help="API keys: make, list, revoke.")
@@ -26,6 +51,7 @@ def serve() -> None:
     from app.main import create_app
 
     settings = Settings()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Unfailing(sys.stdout))))
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -101,7 +127,8 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="key_…, as `keys lis
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    with suppress(OSError):  # a full disk under the log is no reason to end what runs
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 import negmerge
 from app.api import artifacts, datasets, evidence, jobs, models, problems, system
-from app.api.deps import Services, caller
+from app.api.deps import Services, caller, single_values
 from app.api.headers import HeadAsGet
 from app.api.streams import OpenStreams
 from app.api.telemetry import CountRequests, Telemetry
@@ -50,7 +50,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(CountRequests)
     app.include_router(system.router)
     for part in (datasets, models, jobs, evidence, artifacts):
-        app.include_router(part.router, dependencies=[Depends(caller)])  # no route of theirs can forget it
+        app.include_router(
+            part.router, dependencies=[Depends(caller), Depends(single_values)]
+        )  # no route can forget them
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -1,4 +1,4 @@
-"""How long a worker waits before it looks for work again: longer and longer while things go wrong."""
+"""How long a worker waits before it looks for work again: longer and longer while its machine lacks something."""
 
 MOST_SECONDS = 60.0
 

@@ -113,7 +113,7 @@ class Loop(threading.Thread):
         return False
 
     def _do(self, claim: Claim) -> bool:
-        """Do a step, whatever becomes of it. False where the next look should wait, the longer the oftener in a row."""
+        """Do a step, whatever becomes of it. False where the next look should wait."""
         try:
             self._step(claim)
         except Stopped as stopped:
@@ -141,17 +141,18 @@ class Loop(threading.Thread):
         return True
 
     def _went_wrong(self, claim: Claim, error: Exception, *, final: bool) -> bool:
-        """Fail the step, or give it back uncounted where the machine has no room. Returns whether it is over."""
-        if lacks_room(error):
-            log.error("the disk is full, so the step is given back", error=str(error))
-            self._give_back(claim)
-            final = False
-        else:
+        """Fail the step, which then waits in the record; or give it back uncounted where the machine has no room.
+
+        Returns whether to look on at once: other steps are due whatever became of this one, but not for want of room.
+        """
+        if not lacks_room(error):
             log.warning("step failed", error=str(error), final=final)
             self._fail(claim, error, final=final)
-        if not final:
-            self._backoff.failed()
-        return final
+            return True
+        log.error("the disk is full, so the step is given back", error=str(error))
+        self._give_back(claim)
+        self._backoff.failed()
+        return False
 
     def _step(self, claim: Claim) -> None:
         log.info("step begins", attempt=claim.attempt)

@@ -11,6 +11,7 @@ from app.api import schemas
 from app.api.deps import Caller, EntryId, OpenServices
 from app.api.evidence import check_succeeded
 from app.api.files import FILE_RESPONSES, file_response, zip_response
+from app.api.headers import header
 from app.api.problems import documented
 from app.errors import NotFound
 from app.record import jobs
@@ -66,6 +67,8 @@ def get_weights(
         below = Artifact.path.startswith(_UNLEARNED, autoescape=True)
         files = session.scalars(select(Artifact).where(Artifact.job_id == job_id, below).order_by(Artifact.path)).all()
     if form == "zip":
+        if header(request.headers, "if-match") not in (None, "*"):
+            raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")
         return zip_response(services.store, files, _UNLEARNED, f"{job_id}-unlearned.zip")
     weights = [file for file in files if file.path.endswith(".safetensors")]
     if len(weights) != 1:

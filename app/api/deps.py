@@ -5,6 +5,7 @@ Who is asking is found before a byte of the body is read: the framework takes no
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -18,14 +19,16 @@ from app.api import documents
 from app.api.streams import OpenStreams
 from app.auth import Principal, Scope
 from app.dispatch import Dispatcher
-from app.errors import Malformed, NotFound
+from app.errors import Invalid, Malformed, NotFound
 from app.intake.cutting import Cutter
 from app.intake.registration import Registrar
 from app.record.db import Database
 from app.settings import Settings
 from app.store.objects import Store
+from negmerge.errors import FieldError
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
+_REPEATABLE = frozenset({"state"})
 _READING = frozenset({"GET", "HEAD"})
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer nm_…`.")
 
@@ -65,6 +68,14 @@ def caller(request: Request, services: OpenServices, _key: Annotated[object, Dep
 Caller = Annotated[Principal, Depends(caller)]
 
 
+def single_values(request: Request) -> None:
+    """Raise Invalid for a parameter of the query that stands there twice: which of the two was meant?"""
+    given = Counter(name for name, _ in request.query_params.multi_items() if name not in _REPEATABLE)
+    if twice := next((name for name, times in given.items() if times > 1), None):
+        told = f"{twice[:100]} is given twice: give it once"
+        raise Invalid(told, [FieldError(f"#query/{twice[:100]}", told)])
+
+
 async def _document(request: Request, _first: Caller, services: OpenServices) -> documents.Document:
     return await documents.read(request, services.settings.max_body_bytes)
 
@@ -73,6 +84,7 @@ Body = Annotated[documents.Document, Depends(_document)]
 
 
 def _idempotency_key(
+    request: Request,
     key: Annotated[
         str | None,
         Header(
@@ -83,6 +95,8 @@ def _idempotency_key(
 ) -> str | None:
     if key is None:
         return None
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise Malformed("there are two headers Idempotency-Key: send one")
     bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
     if not 1 <= len(bare) <= 255 or not all(" " <= sign <= "~" for sign in bare):
         raise Malformed("an Idempotency-Key has 1 to 255 printable ASCII characters")

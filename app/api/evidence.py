@@ -13,7 +13,7 @@ from app import auth, errors
 from app.api import schemas
 from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, Services
 from app.api.files import file_response
-from app.api.headers import prefers
+from app.api.headers import header, prefers
 from app.api.job_schemas import Event, Point, Result
 from app.api.problems import documented
 from app.auth import Principal
@@ -76,7 +76,7 @@ async def list_events(
 ) -> schemas.Page[Event] | Response:
     """What happened to the job, oldest first. With `Accept: text/event-stream`, as it happens."""
     start = max(after, 0 if cursor is None else _number(cursor))
-    streamed = request.method == "GET" and prefers(request.headers.get("accept", ""), EVENT_STREAM, _JSON)
+    streamed = request.method == "GET" and prefers(header(request.headers, "accept") or "", EVENT_STREAM, _JSON)
     if streamed and last_event_id:
         start = max(start, _number(last_event_id))
     job, rows = await run_in_threadpool(_events, services, caller.tenant, job_id, start, limit + 1)

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.api.headers import names
+from app.api.headers import header, names
 from app.errors import PreconditionFailed, RangeNotSatisfiable
 from app.record.tables import Artifact
 from app.store.objects import Store
@@ -46,10 +46,10 @@ def file_response(request: Request, store: Store, file: Artifact) -> Response:
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    expected = request.headers.get("if-match")
+    expected = header(request.headers, "if-match")
     if expected is not None and not names(expected, etag, weak=False):
         raise PreconditionFailed(f"the file's ETag is {etag}: ask for it again")
-    if names(request.headers.get("if-none-match"), etag, weak=True):
+    if names(header(request.headers, "if-none-match"), etag, weak=True):
         return Response(status_code=304, headers=headers)
     wanted = request.headers.get("range") if request.method == "GET" else None
     if request.headers.get("if-range", etag) != etag:

@@ -2,16 +2,22 @@
 
 import re
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _WEIGHT = re.compile(r"q=(0(\.\d{0,3})?|1(\.0{0,3})?)", re.IGNORECASE)
 
 
+def header(headers: Headers, name: str) -> str | None:
+    """A header's value; of one on several lines all, with commas between them (§5.3)."""
+    return ", ".join(headers.getlist(name)) or None
+
+
 def prefers(accept: str, wanted: str, other: str) -> bool:
     """Whether ``Accept`` asks for one media type by its own name, and no less than for the other (§12.5.1)."""
     weights = _weights(accept)
-    asked = weights.get(wanted, 0.0)
-    return asked > 0 and asked >= weights.get(other, 0.0)
+    asked, whole = weights.get(wanted, 0.0), f"{other.partition('/')[0]}/*"
+    return asked > 0 and asked >= weights.get(other, weights.get(whole, 0.0))
 
 
 def names(header: str | None, etag: str, *, weak: bool) -> bool:
@@ -29,7 +35,8 @@ def _weights(accept: str) -> dict[str, float]:
         media_type, *parameters = (part.strip() for part in one.split(";"))
         given = [parameter for parameter in parameters if parameter.lower().startswith("q=")]
         match = _WEIGHT.fullmatch(given[0]) if given else None
-        found[media_type.lower()] = float(match[1]) if match else 0.0 if given else 1.0
+        weight = float(match[1]) if match else 0.0 if given else 1.0
+        found[media_type.lower()] = min(weight, found.get(media_type.lower(), 1.0))  # twice: the one that asks for less
     return found
 
 
@@ -47,18 +54,20 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
         refused = False
+        headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+        asked, as_get = dict(scope), dict(scope) | {"method": "GET", "headers": headers}
 
         async def if_taken(message: Message) -> None:
             nonlocal refused
             refused = refused or message.get("status") == 405
             if not refused:
+                scope["route"] = asked.get("route")  # for whoever counts
                 await send(message)
 
         async def without_body(message: Message) -> None:
+            scope["route"] = as_get.get("route")
             await send(message if message["type"] == "http.response.start" else dict(message) | {"body": b""})
 
-        headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
-        as_get = dict(scope) | {"method": "GET", "headers": headers}
-        await self._app(dict(scope), receive, if_taken)
+        await self._app(asked, receive, if_taken)
         if refused:
             await self._app(as_get, receive, without_body)

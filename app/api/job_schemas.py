@@ -61,6 +61,7 @@ class Job(BaseModel):
             "fraction": 0.36,
             "points": {"total": 12, "open": 7, "running": 1, "trained": 0, "folded": 4, "diverged": 0},
             "running": [{"kind": "point", "index": 4, "step": 20, "total": 60, "loss": 0.4}],
+            "waiting": [],
             "workers": 1,
         },
         points=12,

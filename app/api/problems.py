@@ -58,6 +58,10 @@ class Problem(BaseModel):
     errors: list[WrongField] = Field(description="The first 100 wrong fields; empty where no field is to blame.")
 
 
+_DATABASE_FULL = ("database or disk is full", "No space left on device", "could not extend file")
+"""How SQLite and PostgreSQL say so."""
+
+
 def response(request: Request, error: errors.ServiceError) -> JSONResponse:
     """The error as a problem response."""
     problem = Problem(
@@ -145,6 +149,8 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
 
 async def _database_error(request: Request, error: Exception) -> Response:
     log.error("the database does not answer", path=request.url.path, cause=str(error))
+    if any(word in str(error) for word in _DATABASE_FULL):
+        return response(request, errors.NoRoom("the database's disk is full: try again when there is room"))
     return response(request, errors.Unavailable("the database does not answer: try again in a moment"))
 
 

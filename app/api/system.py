@@ -1,7 +1,8 @@
 """The process and its parts: alive, ready, measured, and what it is."""
 
 import ipaddress
-import shutil
+import os
+import re
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
@@ -26,12 +27,17 @@ from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(tags=["system"])
 
-_OF_PROXIES = (
-    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server"),
-    *("x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address"),
-    *("cf-connecting-ip", "true-client-ip", "fastly-client-ip", "x-original-forwarded-for", "x-original-host"),
+_MIN_FILES = 100
+"""Files that a disk must have room for: an upload takes a handful."""
+
+_OF_PROXIES = re.compile(
+    r"forwarded|via|x-forwarded.*|x-original.*|x-real-.*|.*client-?ip.*|.*connecting-ip|.*remote-(ip|addr|user)|.*user-ip"
+    r"|x-envoy-.*|x-amzn-.*|x-cloud-trace-.*|x-azure-.*|x-vercel-.*|x-appengine-.*|cf-.*|cdn-loop|fastly-.*|fly-.*"
+    r"|x-scheme|x-request-id|traceparent|max-forwards"
 )
 """Headers that proxies add: with any of them, a request from this machine's own address may come from elsewhere."""
+_LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+"""What a request from this machine to this machine calls it. A proxy without headers of its own passes on another."""
 
 
 @router.get("/healthz", response_model=Health)
@@ -69,10 +75,10 @@ def readyz(services: OpenServices) -> Readiness | JSONResponse:
 
 @router.get("/metrics", response_class=Response, responses=documented())
 def metrics(request: Request, services: OpenServices) -> Response:
-    """Prometheus metrics. From this machine without a key, from elsewhere with one."""
+    """Prometheus metrics, of all tenants. From this machine without a key, from elsewhere with one of scope admin."""
     if not _is_local(request):
         with services.database.read() as session:
-            auth.authenticate(session, request.headers.get("authorization")).require(Scope.READ)
+            auth.authenticate(session, request.headers.get("authorization")).require(Scope.ADMIN)
     content = request.app.state.telemetry.text()
     return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -111,25 +117,33 @@ def _check_database(services: Services) -> None:
 
 
 def _check_disk(services: Services) -> None:
-    """Raise NoRoom where there is less space than NEGMERGE_MIN_FREE_BYTES for uploads, or in a local store."""
+    """Raise NoRoom where there is less space than NEGMERGE_MIN_FREE_BYTES for uploads or in a local store, or no file.
+
+    Raises OSError where a folder is gone.
+    """
     settings = services.settings
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    folders = [settings.data_dir, *filter(None, [services.store.folder])]
-    if any(shutil.disk_usage(folder).free < settings.min_free_bytes for folder in folders):
-        raise NoRoom("a disk of the service is full")
+    for folder in [settings.data_dir, *filter(None, [services.store.folder])]:
+        found = os.statvfs(folder)
+        if found.f_bavail * found.f_frsize < settings.min_free_bytes:
+            raise NoRoom("a disk of the service is full")
+        if found.f_files and found.f_favail < _MIN_FILES:  # 0 in all: a file system that does not count them
+            raise NoRoom("a disk of the service has no room for more files")
 
 
 def _outcome(check: Callable[[Services], None], services: Services) -> str:
     try:
         check(services)
-    except (SQLAlchemyError, Unavailable) as error:
+    except (SQLAlchemyError, Unavailable, OSError) as error:
         return f"not ready: {type(error).__name__}"
     return "ok"
 
 
 def _is_local(request: Request) -> bool:
     """From this machine, and not through a proxy on it."""
-    if request.client is None or any(name in request.headers for name in _OF_PROXIES):
+    if request.client is None or any(map(_OF_PROXIES.fullmatch, request.headers)):
+        return False
+    if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
         return False
     try:
         return ipaddress.ip_address(request.client.host).is_loopback

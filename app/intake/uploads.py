@@ -45,7 +45,7 @@ class Upload:
 
 def refuse_encoded(request: Request) -> None:
     """Raise UnsupportedMedia for a body that is packed for the way (RFC 9110, §8.4): limits are of what is sent."""
-    encoding = request.headers.get("content-encoding", "").strip().lower()
+    encoding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
     if encoding not in ("", "identity"):
         detail = f"the body has 'Content-Encoding: {encoding}': send it as it is, without one"
         raise UnsupportedMedia(detail, headers={"Accept-Encoding": "identity"})

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.errors import InUse, NotFound
 from app.record import jobs
 from app.record.objects import release
+from app.record.pages import cut
 from app.record.tables import Dataset, Model
 
 Entry = TypeVar("Entry", Dataset, Model)
@@ -32,11 +33,11 @@ def page(
     session: Session, kind: type[Entry], tenant: str, cursor: str | None, limit: int
 ) -> tuple[Sequence[Entry], str | None]:
     """The tenant's entries, newest first, and the next page's cursor."""
-    statement = select(kind).where(kind.tenant == tenant).order_by(kind.id.desc()).limit(limit + 1)
+    statement = select(kind).where(kind.tenant == tenant).order_by(kind.id.desc())
     if cursor is not None:
         statement = statement.where(kind.id < cursor)
-    found = session.scalars(statement).all()
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
+    found, more = cut(session, kind, statement, limit)
+    return found, found[-1].id if more else None
 
 
 def delete(session: Session, kind: type[Entry], tenant: str, entry_id: str) -> None:

@@ -18,6 +18,7 @@ from app.errors import IdempotencyMismatch, JobDeleted, JobFinished, JobNotFound
 from app.record import db, ids
 from app.record.lifecycle import lock, record_event, settle
 from app.record.objects import release_job
+from app.record.pages import cut
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
 from negmerge.spec.job import JobSpec
@@ -178,9 +179,9 @@ def page(
         wanted.append(Job.created_at > created_after)
     if created_before is not None:
         wanted.append(Job.created_at < created_before)
-    statement = select(Job).where(*wanted).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
-    found = list(session.scalars(statement))
-    return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+    statement = select(Job).where(*wanted).order_by(Job.created_at.desc(), Job.id.desc())
+    found, more = cut(session, Job, statement, limit)
+    return Page(list(found), found[-1].id if more else None)
 
 
 def request_cancel(session: Session, tenant: str, job_id: str) -> Job:

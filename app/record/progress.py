@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import add
 from typing import Any
@@ -45,6 +45,18 @@ class RunningStep(BegunStep):
         return min(1.0, self.step / self.total) if self.total else 0.0
 
 
+class WaitingStep(BaseModel):
+    """A step that failed, and that nobody tries again before a time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: StepKind
+    index: int
+    attempts: int
+    not_before: datetime
+    cause: dict[str, Any] = Field(description="`type` and `detail` of the last failure.")
+
+
 class PointCounts(BaseModel):
     """The points of a sweep, by what became of them."""
 
@@ -66,6 +78,7 @@ class Progress(BaseModel):
     fraction: float = Field(description="Of all its steps, 0 to 1.")
     points: PointCounts = Field(description="`total`, and how many are in each state.")
     running: list[RunningStep | BegunStep] = Field(description="The steps that workers do now.")
+    waiting: list[WaitingStep] = Field(description="The steps that failed and are tried again later, and when.")
     workers: int = Field(description="Living workers that could take the next step: 0 says why nothing happens.")
 
 
@@ -108,8 +121,8 @@ def progress(session: Session, jobs: Sequence[Job]) -> dict[str, Progress]:
     groups: dict[str, list[_Group]] = {job.id: [] for job in jobs}
     for job_id, *group in session.execute(_grouped(list(groups))):
         groups[job_id].append(_Group(*group))
-    living = _living_workers(session)
-    return {job.id: _progress(job, groups[job.id], living) for job in jobs}
+    living, waiting = _living_workers(session), _waiting(session, list(groups))
+    return {job.id: _progress(job, groups[job.id], waiting.get(job.id, []), living) for job in jobs}
 
 
 def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
@@ -145,7 +158,20 @@ def _is_finished(step: type[Step]) -> ColumnElement[bool]:
     return and_(step.state != StepState.OPEN, not_(_is_running(step)))
 
 
-def _progress(job: Job, groups: Sequence[_Group], living: Sequence[_Workers]) -> Progress:
+def _waiting(session: Session, job_ids: Sequence[str]) -> dict[str, list[WaitingStep]]:
+    """By job, the steps that failed and whose time has not come, in the order of kinds and indices."""
+    columns = Step.job_id, Step.kind, Step.index, Step.attempts, Step.not_before, Step.cause
+    later = Step.state == StepState.OPEN, Step.not_before > db.clock(session)
+    found: dict[str, list[WaitingStep]] = {}
+    for job_id, kind, index, attempts, not_before, cause in session.execute(
+        select(*columns).where(Step.job_id.in_(job_ids), *later).order_by(Step.kind, Step.index)
+    ):
+        step = WaitingStep(kind=kind, index=index, attempts=attempts, not_before=not_before, cause=cause or {})
+        found.setdefault(job_id, []).append(step)
+    return found
+
+
+def _progress(job: Job, groups: Sequence[_Group], waiting: list[WaitingStep], living: Sequence[_Workers]) -> Progress:
     points: Counter[str] = Counter()
     for group in groups:
         if group.kind == StepKind.POINT:
@@ -154,6 +180,7 @@ def _progress(job: Job, groups: Sequence[_Group], living: Sequence[_Workers]) ->
         fraction=1.0 if job.state == JobState.SUCCEEDED else _fraction(groups),
         points=PointCounts(total=job.points, **points),
         running=[_step(group) for group in groups if group.name == "running"],
+        waiting=waiting,
         workers=sum(workers.number for workers in living if workers.can_go_on(job)),
     )
 

@@ -261,6 +261,7 @@ def test_a_job_is_listed_as_it_is_alone(both: Api) -> None:
         "fraction": 0.2667,  # prepare and a third of a point, of five steps
         "points": {"total": 3, "open": 2, "running": 1, "trained": 0, "folded": 0, "diverged": 0},
         "running": [{"kind": "point", "index": 0, "step": 1, "total": 3, "loss": 0.25}],
+        "waiting": [],
         "workers": 0,
     }
 

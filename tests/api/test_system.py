@@ -18,7 +18,8 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from app import errors
-from app.api import job_schemas, schemas
+from app.api import job_schemas, schemas, system
+from app.auth import Scope
 from app.main import create_app
 from app.record import steps
 from app.settings import Settings
@@ -80,6 +81,20 @@ def test_ready_names_every_part(both: Api) -> None:
     assert answer.json() == {"ready": True, "parts": parts}
 
 
+def test_a_disk_without_room_for_more_files_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_MIN_FILES", 2**62)
+    assert api.client.get("/readyz").json()["parts"]["disk"] == "not ready: NoRoom"
+
+
+def test_a_store_whose_folder_is_gone_is_not_ready(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with serving(settings) as api:
+        (tmp_path / "store").rename(tmp_path / "away")
+        answer = api.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["disk"] == "not ready: FileNotFoundError"
+
+
 def test_a_disk_without_room_is_not_ready(tmp_path: Path, broker_url: str) -> None:
     with serving(Settings(data_dir=tmp_path, broker_url=broker_url, min_free_bytes=2**62)) as api:
         answer = api.client.get("/readyz")
@@ -101,11 +116,15 @@ def test_a_missing_broker_is_not_ready_and_jobs_are_taken_all_the_same(tmp_path:
         assert served.post("/v1/jobs", json=served.spec()).status_code == 202
 
 
+def admin(api: Api) -> dict[str, str]:
+    return api.key(scopes=(Scope.ADMIN,))
+
+
 def test_metrics_count_requests_by_route_and_jobs_by_state(api: Api) -> None:
     records.make_job(api.database)
     api.get("/v1/jobs/job_1")
 
-    text = api.get("/metrics").text
+    text = api.get("/metrics", headers=admin(api)).text
 
     assert 'negmerge_http_requests_total{method="GET",route="/v1/jobs/{id}",status="404"}' in text
     assert re.search(r'negmerge_jobs\{state="queued"\} [1-9]', text)
@@ -113,8 +132,10 @@ def test_metrics_count_requests_by_route_and_jobs_by_state(api: Api) -> None:
 
 
 def test_metrics_keep_nothing_that_a_client_invents(api: Api) -> None:
+    key = admin(api)
+
     def series() -> set[str]:
-        return {line.rpartition(" ")[0] for line in api.get("/metrics").text.splitlines()}
+        return {line.rpartition(" ")[0] for line in api.get("/metrics", headers=key).text.splitlines()}
 
     for method in ("BREW", "WHEN"):
         api.client.request(method, "/metrics")
@@ -128,15 +149,37 @@ def test_metrics_keep_nothing_that_a_client_invents(api: Api) -> None:
 
 
 def test_metrics_from_elsewhere_need_a_key(api: Api) -> None:
+    """One of scope admin: jobs of all tenants are counted."""
     assert_problem(api.client.get("/metrics"), 401, "unauthorized")  # this client's address is no loopback
-    assert api.get("/metrics").status_code == 200
+    assert_problem(api.get("/metrics"), 403, "forbidden")
+    assert api.get("/metrics", headers=admin(api)).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via", "CF-Connecting-IP"])
+OF_PROXIES = [
+    *("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded", "X-Real-IP", "Forwarded", "Via", "CF-Connecting-IP"),
+    *("X-Original-URI", "X-Amzn-Trace-Id", "X-Azure-ClientIP", "Fly-Client-IP", "Client-IP", "X-Remote-Addr"),
+    *("X-Request-Id", "CDN-Loop", "DO-Connecting-IP", "X-ProxyUser-Ip", "Max-Forwards"),
+]
+
+
+@pytest.mark.parametrize("header", OF_PROXIES)
 def test_what_comes_through_a_proxy_on_this_machine_comes_from_elsewhere(api: Api, header: str) -> None:
-    local = TestClient(api.client.app, client=("127.0.0.1", 50_000))
+    local = TestClient(api.client.app, "http://127.0.0.1:8000", client=("127.0.0.1", 50_000))
     assert local.get("/metrics").status_code == 200
     assert_problem(local.get("/metrics", headers={header: "127.0.0.1"}), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:80"])
+def test_this_machine_calls_itself_by_its_own_names(api: Api, host: str) -> None:
+    local = TestClient(api.client.app, client=("127.0.0.1", 50_000))
+    assert local.get("/metrics", headers={"Host": host}).status_code == 200
+    assert_problem(local.get("/metrics", headers={"Host": "negmerge.example.org"}), 401, "unauthorized")
+
+
+def test_a_head_request_is_counted_by_its_route(api: Api) -> None:
+    api.client.head("/healthz")
+    text = api.get("/metrics", headers=admin(api)).text
+    assert 'negmerge_http_requests_total{method="HEAD",route="/healthz",status="200"}' in text
 
 
 def test_head_is_answered_wherever_get_is(api: Api, document: dict[str, Any]) -> None:
@@ -202,14 +245,14 @@ def test_an_upload_without_a_key_is_refused_before_its_body_is_sent(served_port:
 
 
 def test_metrics_are_open_on_this_machine(served_port: int) -> None:
-    answer = exchange(served_port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = exchange(served_port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"negmerge_workers" in answer
 
 
 def test_metrics_through_a_proxy_on_this_machine_need_a_key(served_port: int) -> None:
-    head = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9\r\nConnection: close\r\n\r\n"
+    head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 9.9.9.9\r\nConnection: close\r\n\r\n"
 
     assert exchange(served_port, head).startswith(b"HTTP/1.1 401")
 

@@ -72,7 +72,7 @@ def slow_progress(job: Job, rows: list[Step], workers: int) -> dict[str, Any]:
             points[name] += 1
             points["total"] += 1
     fraction = 1.0 if job.state == "succeeded" else round(done / len(rows), 4)
-    return {"fraction": fraction, "points": points, "running": running, "workers": workers}
+    return {"fraction": fraction, "points": points, "running": running, "waiting": [], "workers": workers}
 
 
 # One job
@@ -216,7 +216,7 @@ def test_of_a_page_each_queued_job_has_the_place_that_it_has_alone(database: Dat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 30])
-def test_a_page_of_jobs_takes_one_statement_for_all_their_steps(database: Database, number: int) -> None:
+def test_a_page_of_jobs_takes_two_statements_for_all_their_steps(database: Database, number: int) -> None:
     for _ in range(number):
         make_job(database)
     with database.read() as session:
@@ -225,5 +225,5 @@ def test_a_page_of_jobs_takes_one_statement_for_all_their_steps(database: Databa
             progress(session, page)
             queue_positions(session, page)
     assert len(page) == number
-    assert len([statement for statement in asked if "FROM steps" in statement]) == 1
-    assert len(asked) == 4  # steps, the clock, workers, the queue
+    assert len([statement for statement in asked if "FROM steps" in statement]) == 2
+    assert len(asked) == 5  # steps, those that wait, the clock, workers, the queue

@@ -8,10 +8,13 @@ import pytest
 from app.record import db
 from app.record.db import Database
 from app.record.leases import Claim
+from app.record.progress import progress
 from app.record.retries import MOST_SECONDS, Retries
 from app.record.states import StepKind
+from app.record.tables import Job
 from app.settings import Settings
 from tests.support.records import (
+    CAUSE,
     SHORT,
     claim,
     claim_or_none,
@@ -119,3 +122,21 @@ def test_an_event_says_when_it_is_tried_again(database: Database) -> None:
     until = point(database, held).not_before
     assert until is not None
     assert datetime.fromisoformat(last_event(database, job_id, "step.reopened")["not_before"]) == until
+
+
+def test_progress_says_what_waits_until_when_and_why(database: Database) -> None:
+    job_id = make_tuning_job(database, points=2)
+    held = claim(database, make_worker())
+    fail(database, held, retries=LONG)
+    with database.read() as session:
+        [waiting] = progress(session, [session.get_one(Job, job_id)])[job_id].waiting
+    assert (waiting.kind, waiting.index, waiting.attempts) == (StepKind.POINT, 0, 1)
+    assert waiting.not_before == point(database, held).not_before
+    assert waiting.cause == CAUSE
+
+
+def test_of_a_step_that_is_tried_again_progress_says_nothing(database: Database) -> None:
+    job_id = make_tuning_job(database, points=1)
+    fail(database, claim(database, make_worker()), retries=Retries(5, 0.0))
+    with database.read() as session:
+        assert progress(session, [session.get_one(Job, job_id)])[job_id].waiting == []
