@@ -143,7 +143,7 @@ def _50_MB_of_zeros_behind_a_tar_gz(folder: Path) -> Callable[[], object]:
 @_case
 def _1500_odd_methods(folder: Path) -> Callable[[], object]:
     """Point 6: what /metrics has grown to."""
-    from starlette.testclient import TestClient
+    from fastapi.testclient import TestClient
 
     from app.auth import Scope, create_key
     from app.main import create_app

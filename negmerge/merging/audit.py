@@ -5,13 +5,14 @@ A job trains its own points in float32, from the base model itself; files come a
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from negmerge.checkpoints.tensors import Array, raw_bytes
-from negmerge.merging.rounding import deviations, digits, holds
+from negmerge.merging.rounding import ALL_DIGITS, deviations, deviations_at, digits, digits_kept, holds
 from negmerge.merging.twins import BASE, Twins, key
 from negmerge.spec.caveats import TOLERABLE
 
@@ -24,8 +25,8 @@ class Tally:
     """Sums over elements, of a piece or of the whole merge.
 
     changed: elements that are not θ₀'s. size: Σ|τ*|. lost: the part of it on elements where θ₀ came back.
-    square: Σ(τ*)². tuned_noise, base_noise: the most of it that may be due to the fine-tuned models' type, or to the
-    base model's, where one is narrower than the other; else 0.
+    square: Σ(τ*)². tuned_noise, base_noise: the most of it that may be due to the fine-tuned models' digits, or to the
+    base model's, where one has fewer than the other; else 0. both_noise: where both have few, and equally many.
     """
 
     changed: int = 0
@@ -34,6 +35,7 @@ class Tally:
     square: float = 0.0
     tuned_noise: float = 0.0
     base_noise: float = 0.0
+    both_noise: float = 0.0
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
@@ -59,18 +61,32 @@ class Look:
         self.keys = {BASE: 0}
         self._theta_0, self._dtype, self._twins = theta_0, dtype, twins
         self._models = 0
+        self._kept = digits_kept(theta_0)
         self._tuned_noise: Array | None = None
+        self._both_noise: Array | None = None
         self._rounded_base = 0
+        self._base_noise = partial(deviations, dtype=dtype)
 
     def at_model(self, theta: Array, dtype: torch.dtype) -> None:
         """A fine-tuned model's piece as float32, of the type ``dtype`` in its file."""
         self._models += 1
         if digits(dtype) < digits(self._dtype) and not holds(dtype, self._theta_0):
             # Models that differ by less than the type can tell are rounded alike, so their errors add up.
-            noise = deviations(theta, dtype)
-            self._tuned_noise = noise if self._tuned_noise is None else self._tuned_noise + noise
+            self._tuned_noise = _added(self._tuned_noise, deviations(theta, dtype))
         elif digits(self._dtype) < digits(dtype) and not holds(self._dtype, theta):
             self._rounded_base += 1
+        else:
+            self._at_digits(theta, digits_kept(theta))
+
+    def _at_digits(self, theta: Array, kept: int) -> None:
+        """The same by the digits that the values really have, whatever type they were stored in at last."""
+        if kept < self._kept:
+            self._tuned_noise = _added(self._tuned_noise, deviations_at(theta, kept))
+        elif self._kept < kept:
+            self._rounded_base += 1
+            self._base_noise = partial(deviations_at, kept=self._kept)
+        elif kept < ALL_DIGITS:
+            self._both_noise = _added(self._both_noise, deviations_at(theta, kept))
 
     def at_vector(self, tau: Array) -> None:
         """The same model's τ."""
@@ -85,15 +101,22 @@ class Look:
         square = float(np.square(sizes, out=sizes).sum())
         return Tally(same.size - int(np.count_nonzero(same)), size, lost, square, *self._noises(moved))
 
-    def _noises(self, moved: Array) -> tuple[float, float]:
-        """The squared norms of what rounding the fine-tuned models, and the base model, may have done to τ*."""
-        tuned = base = 0.0
+    def _noises(self, moved: Array) -> tuple[float, float, float]:
+        """The squared norms of what rounding the fine-tuned models, the base model, or both, may have done to τ*."""
+        tuned = base = both = 0.0
         if self._tuned_noise is not None:
             tuned = float(np.square(self._tuned_noise[moved] / self._models).sum())
         if self._rounded_base:
             share = self._rounded_base / self._models
-            base = float(np.square(share * deviations(self._theta_0[moved], self._dtype)).sum())
-        return tuned, base
+            base = float(np.square(share * self._base_noise(self._theta_0[moved])).sum())
+        if self._both_noise is not None:
+            both = float(np.square(self._both_noise[moved] / self._models).sum())
+            both += float(np.square(deviations_at(self._theta_0[moved], self._kept)).sum())
+        return tuned, base, both
+
+
+def _added(noise: Array | None, more: Array) -> Array:
+    return more if noise is None else noise + more
 
 
 def _bits(values: Tensor) -> Array:
@@ -127,16 +150,27 @@ def doubts(
         )
     noise = total.share_of_noise(total.tuned_noise)
     if noise > TOLERABLE:
+        as_they_are = f"hold numbers of fewer digits than {base_type} has"
+        told = f"are {tuned_type}, the base model is {base_type}" if tuned_type != base_type else as_they_are
         found.append(
-            f"the fine-tuned models are {tuned_type}, the base model is {base_type}: rounding them makes up to "
+            f"the fine-tuned models {told}: rounding them makes up to "
             f"{100 * min(noise, 1):.0f} % of the change (by its norm): give them in the type that they were trained in"
         )
     noise = total.share_of_noise(total.base_noise)
     if TOLERABLE < noise < _IMPOSSIBLE:
+        as_it_is = f"holds numbers of fewer digits than {tuned_type} has"
+        told = f"is {base_type}, the fine-tuned ones are wider" if tuned_type != base_type else as_it_is
         found.append(
-            f"the base model is {base_type}, the fine-tuned ones are wider: if it was rounded after they began from "
+            f"the base model {told}: if it was rounded after they began from "
             f"it, that makes up to {100 * min(noise, 1):.0f} % of the change (by its norm): give the base model that "
             "they began from"
+        )
+    noise = total.share_of_noise(total.both_noise)
+    if noise > TOLERABLE:
+        found.append(
+            "the base model and the fine-tuned ones all hold numbers of few digits: if they were rounded after "
+            f"training, that makes up to {100 * min(noise, 1):.0f} % of the change (by its norm): give all as they "
+            "were trained"
         )
     return found
 

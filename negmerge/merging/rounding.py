@@ -7,12 +7,19 @@ import torch
 
 from negmerge.checkpoints.tensors import Array
 
-_DIGITS_OF_FLOAT32 = 23
+ALL_DIGITS = 23
+"""Of float32."""
+_FRACTION = 2**ALL_DIGITS - 1
+_SAMPLE = 4096
+_FEWEST_SHARED = 8
+"""Types of few digits leave 13 and more of float32's at 0, and so many is no chance."""
+_FEWEST_DISTINCT = 32
+"""Values; a tensor with fewer has just a few numbers."""
 
 
 def digits(dtype: torch.dtype) -> int:
     """The binary digits of a type's numbers behind the first, as far as float32 keeps them: all is computed in that."""
-    return min(round(-math.log2(torch.finfo(dtype).eps)), _DIGITS_OF_FLOAT32)
+    return min(round(-math.log2(torch.finfo(dtype).eps)), ALL_DIGITS)
 
 
 def deviations(values: Array, dtype: torch.dtype) -> Array:
@@ -23,6 +30,31 @@ def deviations(values: Array, dtype: torch.dtype) -> Array:
     info = torch.finfo(dtype)
     _, exponents = np.frexp(np.maximum(np.abs(values), np.float32(info.tiny)))
     steps: Array = np.ldexp(info.eps / np.sqrt(12), exponents - 1)
+    return steps
+
+
+def digits_kept(values: Array) -> int:
+    """The binary digits behind the first that the values really use: of float32 that came out of BF16, seven.
+
+    values: float32. A few numbers that happen to be short, such as a layer of ones, say nothing: then it is all 23.
+    """
+    bits = values.reshape(-1).view(np.uint32)
+    if _shared(bits[:_SAMPLE]) >= _FEWEST_SHARED and np.unique(bits[:_SAMPLE]).size >= _FEWEST_DISTINCT:
+        return ALL_DIGITS - _shared(bits)
+    return ALL_DIGITS
+
+
+def _shared(bits: Array) -> int:
+    """How many of the last digits are 0 in all."""
+    together = int(np.bitwise_or.reduce(bits, initial=0)) & _FRACTION
+    return ALL_DIGITS if together == 0 else (together & -together).bit_length() - 1
+
+
+def deviations_at(values: Array, kept: int) -> Array:
+    """As ``deviations``, of values that have so many digits behind the first."""
+    _, exponents = np.frexp(values)
+    steps: Array = np.ldexp(2.0**-kept / np.sqrt(12), exponents - 1)
+    steps *= values != 0
     return steps
 
 

@@ -86,6 +86,43 @@ def test_a_base_model_that_was_rounded_afterwards_is_suspected(models: Models) -
     assert any("give the base model that they began from" in warning for warning in merged.warnings)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_of_a_narrower_type_are_seen_in_a_wider_one(models: Models, dtype: torch.dtype) -> None:
+    """As a checkpoint is that was loaded in BF16 and saved in float32."""
+    merged = models.merge(models.theta_0, [theta.to(dtype).float() for theta in models.tuned()])
+    noise = float((models.change() - models.mean).norm() / models.change().norm())
+    warning = only(merged)
+    assert "the fine-tuned models hold numbers of fewer digits than F32 has" in warning
+    assert int(warning.split("up to ")[1].split(" %")[0]) / 100 == pytest.approx(noise, abs=0.1)
+
+
+def test_a_base_model_of_few_digits_is_seen_in_a_wider_type(models: Models) -> None:
+    merged = models.merge(models.theta_0.bfloat16().float(), models.tuned())
+    assert "the base model holds numbers of fewer digits than F32 has: if it was rounded" in only(merged)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_models_that_were_all_rounded_are_suspected(models: Models, stored: torch.dtype) -> None:
+    def rounded(theta: Tensor) -> Tensor:
+        return theta.bfloat16().to(stored)
+
+    merged = models.merge(rounded(models.theta_0), [rounded(theta) for theta in models.tuned()])
+    assert any("all hold numbers of few digits: if they were rounded after" in told for told in merged.warnings)
+
+
+def test_a_change_that_few_digits_can_tell_is_not_suspected(tmp_path: Path) -> None:
+    """Of models that were trained in BF16, whose steps are of many units of it."""
+    models = Models(tmp_path, change=5e-2)
+    merged = models.merge(models.theta_0.bfloat16(), [theta.bfloat16() for theta in models.tuned()])
+    assert merged.warnings == ()
+
+
+def test_a_layer_of_ones_that_moved_is_no_rounded_one(tmp_path: Path) -> None:
+    models = Models(tmp_path)
+    ones = torch.ones(SIZE)
+    assert models.merge(ones, [ones + tau for tau in models.taus]).warnings == ()
+
+
 def test_a_narrower_type_that_holds_the_base_model_brings_no_noise(models: Models) -> None:
     base = models.theta_0.bfloat16().float()
     assert models.merge(base, [(base * (1 + share)).bfloat16() for share in (0.1, 0.2)]).warnings == ()

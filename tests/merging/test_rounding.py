@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from negmerge.merging.rounding import deviations, digits, holds
+from negmerge.merging.rounding import deviations, digits, digits_kept, holds
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,16 @@ def test_rounding_noise_is_as_large_as_estimated() -> None:
 def test_a_type_holds_what_rounding_to_it_leaves_as_it_was() -> None:
     assert holds(torch.bfloat16, np.array([1.0, 1.5, -0.0], np.float32))
     assert not holds(torch.bfloat16, np.array([1.0, 1.001], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"), [(torch.float32, 23), (torch.bfloat16, 7), (torch.float16, 10), (torch.float8_e4m3fn, 3)]
+)
+def test_the_digits_that_values_use_are_those_of_the_type_they_were_in(dtype: torch.dtype, kept: int) -> None:
+    values = torch.randn(10_000, generator=torch.Generator().manual_seed(0)).to(dtype).float().numpy()
+    assert digits_kept(values) == kept
+
+
+def test_a_few_short_numbers_say_nothing_of_a_type() -> None:
+    assert digits_kept(np.ones(10_000, np.float32)) == 23
+    assert digits_kept(np.array([0.5, 1.5], np.float32)) == 23
