@@ -322,3 +322,16 @@ def test_of_a_very_long_list_only_the_first_wrong_item_is_told() -> None:
     with pytest.raises(SpecError) as raised:
         parse(document)
     assert [error.pointer for error in raised.value.errors] == ["/forget/select/ids/0"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("/retain/uri", {"uri": "file:///" + 2048 * "a/"}),
+        ("/retain/dataset", {"dataset": 4097 * "d"}),
+        ("/retain/root", {"torchvision": "MNIST", "root": "/" + 4096 * "a"}),
+    ],
+)
+def test_a_place_is_no_longer_than_a_path_may_be(place: str, value: dict[str, Any]) -> None:
+    """Resolving a path takes time as the square of its parts: a body of 4 MB kept the API busy for minutes."""
+    assert pointers(changed("/retain", value)) == [place]
