@@ -252,11 +252,14 @@ def _webdataset(names: Collection[str], labels: Mapping[str, str | None], unread
     """Samples of a WebDataset: an image and its label share a key, the path up to the first dot of the file's name."""
     images = sorted(name for name in names if suffix(name) in IMAGE_SUFFIXES)
     key = _key_of(images, labels)
-    classes: dict[str, str] = {}
-    for ending in (".txt", ".json", ".cls"):  # of several labels the last counts: .cls is the plainest
-        classes |= {key(name): label for name, label in labels.items() if suffix(name) == ending and label}
-    if not any(suffix(name) in (".json", ".cls") for name in labels):
-        _check_no_captions(classes.values())
+    of_ending = {
+        ending: {key(name): label for name, label in labels.items() if suffix(name) == ending and label}
+        for ending in (".txt", ".json", ".cls")
+    }
+    plainer = of_ending[".json"] | of_ending[".cls"]
+    # A .json without a label beside it, as img2dataset writes it, leaves the .txt to be judged.
+    _check_no_captions([label for sample, label in of_ending[".txt"].items() if sample not in plainer])
+    classes = of_ending[".txt"] | plainer  # of several labels .cls counts, then .json: it is the plainest
     shown_by = {key(name) for name in (*images, *unreadable)}
     for name in sorted(labels):
         if suffix(name) == ".cls" and key(name) not in shown_by:

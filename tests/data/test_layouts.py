@@ -219,6 +219,20 @@ def test_captions_are_not_taken_for_classes(tmp_path: Path) -> None:
         index_archive(write_tar(tmp_path / "a", labelled("txt", **captions)))
 
 
+def test_captions_are_none_beside_a_json_without_a_label_either(tmp_path: Path) -> None:
+    """As img2dataset writes them."""
+    files = labelled("txt", **{f"k{number}": f"a photo of {number} dogs" for number in range(5)})
+    files |= {f"k{number}.json": b'{"caption": "a photo", "url": "https://x.org/1.png"}' for number in range(5)}
+    with pytest.raises(ArchiveError, match=r"5 of 5 \.txt files have what no other has.*put the classes in \.cls"):
+        index_archive(write_tar(tmp_path / "a", files))
+
+
+def test_captions_beside_a_json_with_the_class_are_none_of_our_business(tmp_path: Path) -> None:
+    files = labelled("txt", **{f"k{number}": f"a photo of {number} dogs" for number in range(5)})
+    files |= {f"k{number}.json": b'{"label": %d}' % (number % 2) for number in range(5)}
+    assert index_archive(write_tar(tmp_path / "a", files)).classes == ("0", "1")
+
+
 def test_classes_in_txt_files_are_classes(tmp_path: Path) -> None:
     classes = {f"k{number}": ("traffic light", "stop sign")[number % 2] for number in range(6)}
     assert len(index_archive(write_tar(tmp_path / "a", labelled("txt", **classes))).classes) == 2
