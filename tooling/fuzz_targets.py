@@ -23,7 +23,7 @@ from negmerge.data.gunzip import Gunzipped
 from negmerge.data.images import check_image
 from negmerge.data.layout import label_of
 from negmerge.data.members import Limits, safe_name
-from negmerge.data.tables import classes_of
+from negmerge.data.tables import rows_of
 from negmerge.errors import NegmergeError
 from negmerge.formats import strict_json
 from negmerge.formats.families import family_of
@@ -207,12 +207,12 @@ TARGETS: dict[str, Target] = {
         _JSON_WORDS,
     ),
     "csv": Target(
-        lambda content: classes_of("metadata.csv", content),
+        lambda content: rows_of("metadata.csv", content),
         [b'file_name,label\na.png,cat\n"b,c.png",dog\n'],
         [b'"', b"\r", b",", b"\n", b"\xef\xbb\xbf"],
     ),
     "jsonl": Target(
-        lambda content: classes_of("metadata.jsonl", content),
+        lambda content: rows_of("metadata.jsonl", content),
         [b'{"file_name": "a.png", "label": 3}\n\n{"label": "cat", "file_name": "b.png"}'],
         [*_JSON_WORDS, b"\n"],
     ),

@@ -16,9 +16,10 @@ from typing import Any, Self
 from negmerge.data.classes import check_classes
 from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS, DamagedImage, check_image
 from negmerge.data.kinds import no_archive
-from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out, suffix, told_of_format
-from negmerge.data.members import Limits, Member, Meter, ignored, safe_name
-from negmerge.data.tables import MAX_BYTES, classes_of, is_table
+from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out
+from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, suffix
+from negmerge.data.seeming import told_of_format
+from negmerge.data.tables import MAX_BYTES, Rows, is_table, rows_of
 from negmerge.data.tars import begins_a_tar, tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
@@ -86,14 +87,14 @@ def index_archive(
     """
     names: set[str] = set()
     labels: dict[str, str | None] = {}
-    tables: dict[str, dict[str, str] | None] = {}
+    tables: dict[str, Rows | None] = {}
     unreadable: dict[str, str] = {}
     for member in _members(path, limits):
         if member.name in names:
             raise ArchiveError(f"{shown(member.name)} is in the archive twice: remove one of them")
         names.add(member.name)
         if is_table(member.name):
-            tables[member.name] = classes_of(member.name, _start(member, MAX_BYTES + 1))
+            tables[member.name] = rows_of(member.name, _start(member, MAX_BYTES + 1))
         elif suffix(member.name) in LABEL_SUFFIXES:
             labels[member.name] = label_of(member.name, _start(member, MAX_LABEL_BYTES + 1))
         elif verify and (told := _why_unreadable(member, limits)):

@@ -7,7 +7,7 @@ from negmerge.naming import NAME_RULE, alike, is_name, one_form, shown
 
 
 def check_classes(names: Iterable[str]) -> None:
-    """Raise ArchiveError for a name that cannot be seen, or two that nobody can tell apart."""
+    """Raise ArchiveError for a name that cannot be seen or is in spaces, or two that nobody can tell apart."""
     first: dict[str, str] = {}
     for name in sorted(set(names)):
         if not is_name(name):
@@ -18,6 +18,9 @@ def check_classes(names: Iterable[str]) -> None:
                 f"the classes {shown(other)} and {shown(name)} differ only in case, spaces or the form of a letter: "
                 "give them one name, or two that a person can tell apart"
             )
+    for name in first.values():
+        if name != name.strip():
+            raise ArchiveError(f"the class {shown(name)} begins or ends with a space: take it out of the folder's name")
 
 
 def called(name: str, classes: Mapping[str, object] | Iterable[str]) -> str:

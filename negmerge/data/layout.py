@@ -5,47 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 
-from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS
-from negmerge.data.tables import is_table
+from negmerge.data.class_folders import Row, rows_of_folders
+from negmerge.data.images import IMAGE_SUFFIXES
+from negmerge.data.listed import rows_of_tables
+from negmerge.data.members import suffix
+from negmerge.data.parts import part_called, split_part
+from negmerge.data.seeming import check_no_lists, refused, why_no_images
+from negmerge.data.tables import Rows, is_table
 from negmerge.errors import ArchiveError
 from negmerge.naming import NAME_RULE, is_name, one_form, shown
 
 LABEL_SUFFIXES = frozenset({".cls", ".json", ".txt"})
 """Endings of the members that carry a WebDataset sample's class."""
 
-PART_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""Names of folders (in any case) that say the part, as people, Roboflow and others call them."""
-
 MAX_LABEL_BYTES = 2**20
 """Most bytes of a WebDataset's label: its JSON may say much else of an image."""
-
-_SETS = {
-    ".parquet": "Parquet: write its images into a folder for each class, such as with datasets' `imagefolder`",
-    ".arrow": "Arrow: write its images into a folder for each class",
-    ".tfrecord": "TFRecord: write its images into a folder for each class",
-    ".lmdb": "LMDB: write its images into a folder for each class",
-    ".npy": "numpy: write its images into a folder for each class",
-    ".npz": "numpy: write its images into a folder for each class",
-    ".h5": "HDF5: write its images into a folder for each class",
-    ".hdf5": "HDF5: write its images into a folder for each class",
-    ".mat": "MATLAB: write its images into a folder for each class",
-    ".tar": "tars: give one of them, or register the folder in which they alone lie",
-    ".zip": "zips: unpack them first",
-}
-"""Files that hold images in ways that are told by their names: what each is, and what to do."""
-
-Row = tuple[str, str, str | None]
-"""A sample's id, class and part."""
-
-
-def suffix(name: str) -> str:
-    """The last ending of a name in lower case, with its dot; "" where there is none."""
-    base = name.rsplit("/", 1)[-1]
-    return "." + base.rsplit(".", 1)[1].lower() if "." in base else ""
 
 
 def label_of(name: str, content: bytes) -> str | None:
@@ -83,96 +57,87 @@ def _class_name(text: str) -> str | None:
 def lay_out(
     names: Collection[str],
     labels: Mapping[str, str | None],
-    tables: Mapping[str, Mapping[str, str] | None] = MappingProxyType({}),
+    tables: Mapping[str, Rows | None] = MappingProxyType({}),
     unreadable: Collection[str] = (),
 ) -> tuple[str, list[Row]]:
-    """The folder around everything, and the samples without it in their ids.
+    """The folders around everything, and the samples without them in their ids.
 
     names: all files, checked; labels: the class in each file that has a label's ending; tables: what each table says of
-    files beside it (``tables.classes_of``); unreadable: files that are left out.
-    Raises ArchiveError where the files are not images in a folder per class, nor a WebDataset.
+    files beside it (``tables.rows_of``); unreadable: files that are left out.
+    Raises ArchiveError where the files are not images in a folder per class, nor a WebDataset, and for a class without
+    training samples beside others that have them.
     """
     if not any(suffix(name) in IMAGE_SUFFIXES for name in names):
-        raise ArchiveError(_why_no_images(names))
-    root = _root(names)
-    prefix = f"{root}/" if root else ""
-    inner = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
-    keyed = {name: labels[full] for name, full in inner.items() if full in labels}
-    told = {name: tables[full] for name, full in inner.items() if full in tables}
-    left_out = {name.removeprefix(prefix) for name in unreadable}
-    if listed := _listed(inner, told, left_out):
-        rows = iter(listed)
-    else:
-        rows = _webdataset(inner, keyed, left_out) if _is_webdataset(inner, keyed) else _folders(inner)
-    return root, [(sample, one_form(class_name), part) for sample, class_name, part in rows]
+        raise ArchiveError(why_no_images(names))
+    said = {name: rows for name, rows in tables.items() if rows}
+    with_classes = {name: rows for name, rows in said.items() if any(row.class_name for row in rows.values())}
+    root = _root(names, with_classes)
+    rows, missing = rows_of_tables(
+        _inside(root, names),
+        {_within(root, name): rows for name, rows in with_classes.items()},
+        _inside(root, unreadable),
+    )
+    if not rows:
+        root = _root(names, ())
+        rows = _by_names(root, names, labels, unreadable, missing)
+        _check_no_parts_are_lost(rows, said)
+    rows = [(sample, one_form(class_name), part) for sample, class_name, part in rows]
+    _check_all_are_trained(rows)
+    return root, rows
 
 
-def _why_no_images(names: Collection[str]) -> str:
-    for name in sorted(names):
-        if suffix(name) in _SETS:
-            return f"the data set holds no images, but {shown(name)}, which is {_SETS[suffix(name)]}"
-        if suffix(name) in OTHER_FORMATS:
-            return f"the data set holds no images, but {told_of_format(name)}"
-    first = f", only files such as {shown(min(names))}" if names else ""
-    return f"the data set holds no images{first}: put images in a folder for each class"
-
-
-def told_of_format(name: str) -> str:
-    """What is said of a picture in a format of ``OTHER_FORMATS``."""
-    return f"{shown(name)} is {OTHER_FORMATS[suffix(name)]}, which is not read here: save it as JPEG or PNG"
-
-
-def _listed(
-    names: Collection[str], tables: Mapping[str, Mapping[str, str] | None], unreadable: Collection[str]
+def _by_names(
+    root: str,
+    names: Collection[str],
+    labels: Mapping[str, str | None],
+    unreadable: Collection[str],
+    missing: str,
 ) -> list[Row]:
-    """Samples whose classes stand in tables; none where no table names an image.
+    """Samples whose classes stand in their folders, or in files beside them.
 
-    Raises ArchiveError for an image that no table names, a row without its image, and where two tables, or a table and
-    the folders, differ in a class.
+    missing: what is wrong with a table that names no image; told where there are no two classes without it.
     """
-    images = {name for name in names if suffix(name) in IMAGE_SUFFIXES}
-    known = {one_form(name): name for name in (*unreadable, *images)}
-    classes: dict[str, str] = {}
-    missing = ""
-    for table, rows in sorted(tables.items()):
-        folder = table.rpartition("/")[0]
-        for file, class_name in (rows or {}).items():
-            path = f"{folder}/{file.removeprefix('./')}" if folder else file.removeprefix("./")
-            name = known.get(one_form(path), "")
-            if not name:
-                missing = (
-                    missing or f"{shown(table)} names {shown(file)}, which is not there: add it, or remove the row"
-                )
-            elif classes.setdefault(name, class_name) != class_name:
-                raise ArchiveError(f"{shown(name)} has two classes, in {shown(table)} and in another table: keep one")
-    if not classes:
-        return []
-    if missing:
+    check_no_lists(names)
+    inner = _inside(root, names)
+    keyed = {_within(root, name): label for name, label in labels.items() if _within(root, name) in inner}
+    try:
+        if _is_webdataset(inner, keyed):
+            rows = list(_webdataset(inner, keyed, _inside(root, unreadable)))
+        else:
+            rows = rows_of_folders(inner, names)
+    except ArchiveError:
+        if missing:
+            raise ArchiveError(missing) from None
+        raise
+    if missing and len({class_name for _, class_name, _ in rows}) < 2:
         raise ArchiveError(missing)
-    for name in sorted(images - classes.keys()):
-        raise ArchiveError(f"{shown(name)} is in none of the tables, such as {shown(min(tables))}: add its row")
-    _check_folders(images, classes)
-    return [(name, classes[name], _split_part(name)[0]) for name in images]
+    return rows
 
 
-def _check_folders(images: Collection[str], classes: Mapping[str, str]) -> None:
-    """Raise ArchiveError where images lie in folders for classes, as it seems, and a table says others."""
-    folders = {name: path[0] for name in images if len(path := _split_part(name)[1]) > 1}
-    if len(set(folders.values())) < 2:
-        return
-    for name, folder in sorted(folders.items()):
-        if one_form(folder) != one_form(classes[name]):
-            raise ArchiveError(
-                f"{shown(name)} lies in the folder {shown(folder)}, and a table says {shown(classes[name])}: take away "
-                "the table, or put all images into one folder"
-            )
+def _within(root: str, name: str) -> str:
+    return name.removeprefix(f"{root}/") if root else name
 
 
-def _root(names: Collection[str]) -> str:
+def _inside(root: str, names: Collection[str]) -> set[str]:
+    """The files below the root, without it in their names."""
+    return {_within(root, name) for name in names if not root or name.startswith(f"{root}/")}
+
+
+def _root(names: Collection[str], tables: Collection[str]) -> str:
+    """The folders around all images, one in the other, that are no part and no class, and hold all tables too."""
+    root = ""
+    while top := _top(_inside(root, names)):
+        if not all(_within(root, table).startswith(f"{top}/") for table in tables):
+            break
+        root = f"{root}/{top}" if root else top
+    return root
+
+
+def _top(names: Collection[str]) -> str:
     """The single folder around all images, unless it is a part itself, or the folder of one class."""
     images = [name for name in names if suffix(name) in IMAGE_SUFFIXES]
     tops = {name.split("/", 1)[0] for name in images}
-    if len(tops) > 1 or (top := tops.pop()).lower() in PART_FOLDERS:
+    if len(tops) > 1 or part_called(top := tops.pop()):
         return ""
     holds_folders = any(name.count("/") > 1 for name in images)
     inside = [name for name in names if name.startswith(f"{top}/")]
@@ -180,72 +145,35 @@ def _root(names: Collection[str]) -> str:
     return top if holds_folders or holds_labels else ""
 
 
+def _check_no_parts_are_lost(rows: Collection[Row], tables: Mapping[str, Rows]) -> None:
+    """Raise ArchiveError where a table says parts and no classes, and no folder says the parts."""
+    if any(part for _, _, part in rows):
+        return
+    for table, told in sorted(tables.items()):
+        if any(row.part and row.class_name is None for row in told.values()):
+            raise ArchiveError(
+                f"{shown(table)} says parts and no classes: add a column label to it, or put the images into folders "
+                "train, val and test"
+            )
+
+
+def _check_all_are_trained(rows: Collection[Row]) -> None:
+    """Raise ArchiveError for a class that is in validation or test alone, where other classes are in train."""
+    trained = {class_name for _, class_name, part in rows if part in (None, "train")}
+    for sample, class_name, part in sorted(rows, key=lambda row: row[0]):
+        if trained and class_name not in trained:
+            raise ArchiveError(
+                f"the class {shown(class_name)} is in {part} ({shown(sample)}) and not in train: if it is a class, put "
+                "images of it into train too, or take it out; if it is none, put its images where their classes are"
+            )
+
+
 def _is_webdataset(names: Collection[str], labels: Mapping[str, str | None]) -> bool:
     """Labelled by files beside the images: some end in .cls, or no image lies in a class folder."""
     if any(suffix(name) == ".cls" for name in labels):
         return True
     images = (name for name in names if suffix(name) in IMAGE_SUFFIXES)
-    return bool(labels) and all(len(_split_part(name)[1]) == 1 for name in images)
-
-
-def _split_part(name: str) -> tuple[str | None, list[str]]:
-    """The part that the first folder says, and the rest of the path."""
-    first, *rest = name.split("/")
-    return (PART_FOLDERS[first.lower()], rest) if rest and first.lower() in PART_FOLDERS else (None, [first, *rest])
-
-
-def _folders(names: Collection[str]) -> Iterator[Row]:
-    """Samples of a folder per class. Files outside any class folder (a README) are not samples."""
-    images = [name for name in names if suffix(name) in IMAGE_SUFFIXES]
-    split = [_split_part(name) for name in images]
-    strays = [name for name, (part, _) in zip(images, split, strict=True) if part is None and "/" in name]
-    # Among other classes, a folder named "train" that holds images and no folders is a class like them.
-    parted = any(part and (len(path) > 1 or not strays) for part, path in split)
-    if parted and strays:
-        raise ArchiveError(f"{shown(min(strays))} lies beside train, val and test: move it into one of them")
-    if not parted:
-        _check_no_sets(images)
-    for name in names:
-        part, path = _split_part(name) if parted else (None, name.split("/"))
-        is_image = suffix(name) in IMAGE_SUFFIXES
-        if len(path) > 1 and is_image:
-            yield name, path[0], part
-        elif is_image:
-            told = f"{shown(name)} is in no class folder{_what_they_seem(names)}"
-            raise ArchiveError(f"{told}: put each image in its class's folder")
-        elif len(path) > 1:
-            raise ArchiveError(f"{shown(name)} is not an image{_what_they_seem([name])}: remove it")
-
-
-def _check_no_sets(images: Collection[str]) -> None:
-    """Raise ArchiveError where two top folders seem to be parts by other names: both hold the same classes' folders."""
-    below: dict[str, set[str]] = {}
-    for name in images:
-        top, *folders = name.split("/")[:-1] or [""]
-        below.setdefault(top, set()).update(folders[:1])
-    holders: dict[str, list[str]] = {}
-    for top in sorted(below):
-        for inner in below[top]:
-            holders.setdefault(inner, []).append(top)
-    shared = Counter(tuple(tops[:2]) for tops in holders.values() if len(tops) > 1)
-    for tops, count in sorted(shared.items()):
-        if count > 1:
-            raise ArchiveError(
-                f"the folders {shown(tops[0])} and {shown(tops[1])} hold folders of the same names: if they are parts, "
-                "call them train, val and test; if they are classes, put their images right into them"
-            )
-
-
-def _what_they_seem(names: Collection[str]) -> str:
-    """What files beside the images tell of their layout, and what to do about it; nothing where there are none."""
-    for name in sorted(names):
-        base = name.rsplit("/", 1)[-1].lower()
-        if base.endswith(".json") and ("coco" in base or base.startswith(("instances_", "captions_", "annotations"))):
-            return f", and {shown(name)} looks like COCO's, in which an image has boxes and no class: cut them out"
-        if base.endswith((".csv", ".jsonl", ".tsv", ".xlsx")):
-            wanted = "it needs columns file_name and label, and to be called metadata.csv or metadata.jsonl"
-            return f", and no class is read of {shown(name)}: {wanted}"
-    return ""
+    return bool(labels) and all(len(split_part(name)[1]) == 1 for name in images)
 
 
 def _webdataset(names: Collection[str], labels: Mapping[str, str | None], unreadable: Collection[str]) -> Iterator[Row]:
@@ -270,8 +198,8 @@ def _webdataset(names: Collection[str], labels: Mapping[str, str | None], unread
             raise ArchiveError(f"{shown(name)} and {shown(other)} are one sample: keep one image of it")
         if key(name) not in classes:
             wanted = f"put {shown(key(name) + '.cls')} with its class beside it, {NAME_RULE}"
-            raise ArchiveError(f"{shown(name)} has no label{_what_they_seem(labels)}: {wanted}")
-        yield name, classes[key(name)], _split_part(name)[0]
+            raise refused(f"{shown(name)} has no label", labels, wanted)
+        yield name, classes[key(name)], split_part(name)[0]
 
 
 def _key_of(images: Collection[str], labels: Collection[str]) -> Callable[[str], str]:

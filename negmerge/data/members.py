@@ -131,3 +131,9 @@ _LEFT_FILES = (
     *("readme", "license", "licence", "copying", "notice", "citation", "changelog"),
 )
 _NOTES = re.compile(r"(readme|licen[cs]e|copying|notice|citation|changelog)([._-][a-z]+)*\.(txt|md|rst|html|pdf|cff)")
+
+
+def suffix(name: str) -> str:
+    """The last ending of a name in lower case, with its dot; "" where there is none."""
+    base = name.rsplit("/", 1)[-1]
+    return "." + base.rsplit(".", 1)[1].lower() if "." in base else ""

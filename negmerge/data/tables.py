@@ -1,13 +1,16 @@
-"""Tables that say images' classes: ``metadata.csv`` and ``metadata.jsonl``, as Hugging Face's imagefolder has them.
+"""Tables that say images' classes and parts: ``metadata.csv`` and ``metadata.jsonl``, as Hugging Face has them.
 
-No torch. A row names a file, relative to the table's own folder, and its class.
+No torch. A row names a file, relative to the table's own folder, its class, and maybe its part.
 """
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
+from negmerge.data.parts import part_called
 from negmerge.errors import ArchiveError
 from negmerge.formats.headers import unique
 from negmerge.naming import NAME_RULE, is_name, shown
@@ -20,34 +23,121 @@ MAX_BYTES = 64 * 2**20
 
 _FILE_COLUMNS = ("file_name", "filename", "file", "image", "path")
 _CLASS_COLUMNS = ("label", "class", "class_name", "category")
+_PART_COLUMNS = ("split", "subset", "partition", "set", "fold")
+_PARTS_ALONE = ("split", "subset", "partition")
+"""Those of them that say nothing else."""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def is_table(name: str) -> bool:
     return name.rsplit("/", 1)[-1].lower() in NAMES
 
 
-def classes_of(name: str, content: bytes) -> dict[str, str] | None:
-    """File → class, by the table's rows; None where it has no such columns. Raises ArchiveError, with the row."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a row says of its file: its class (None in a table of parts alone) and its part (None where it has none)."""
+
+    class_name: str | None
+    part: str | None = None
+
+
+Rows = Mapping[str, Told]
+"""File → what its row says, by a table."""
+
+Cells = tuple[str | None, ...]
+
+
+def rows_of(name: str, content: bytes) -> Rows | None:
+    """What the rows say of each file; None where there are no such columns. Raises ArchiveError, with the row."""
     if len(content) > MAX_BYTES:
         raise ArchiveError(f"{shown(name)} is larger than {MAX_BYTES} bytes: split the data set")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ArchiveError(f"{shown(name)} is not UTF-8: save it as that") from None
-    found: dict[str, str] = {}
+    found: dict[str, tuple[Cells, Cells]] = {}
+    kinds: dict[tuple[Cells, Cells], tuple[Cells, Cells]] = {}  # many rows say the same, which is kept once
     for number, row in _rows(name, text):
         columns = {key.strip().lower(): value for key, value in row.items()}
         in_file = next((key for key in _FILE_COLUMNS if key in columns), None)
-        in_class = next((key for key in _CLASS_COLUMNS if key in columns), None)
-        if in_file is None or in_class is None:
+        if in_file is None or not columns.keys() & {*_CLASS_COLUMNS, *_PART_COLUMNS}:
             return None
-        file, label = columns[in_file], columns[in_class]
-        if not isinstance(file, str) or not _is_label(label):
+        file, labels = columns[in_file], _labels(columns)
+        if not isinstance(file, str) or not file or labels is None:
             raise ArchiveError(f"row {number} of {shown(name)} has no file or no class: a class has {NAME_RULE}")
         if file in found:
             raise ArchiveError(f"{shown(name)} has {shown(file)} twice: an image has one class")
-        found[file] = str(label).strip()
-    return found or None
+        said = labels, tuple(_text(columns.get(column)) for column in _PART_COLUMNS)
+        found[file] = kinds.setdefault(said, said)
+    told = _told(name, kinds)
+    return {file: told[said] for file, said in found.items()} if told else None
+
+
+def _labels(columns: Mapping[str, object]) -> Cells | None:
+    """The classes in the columns for them; None for a row that has none, or something else where one should be."""
+    given = [column for column in _CLASS_COLUMNS if column in columns]
+    labels = tuple(_text(columns[key]) if _is_label(columns.get(key)) else None for key in _CLASS_COLUMNS)
+    wrong = given and columns[given[0]] not in (None, "") and not _is_label(columns[given[0]])
+    return None if wrong or (given and not any(labels)) else labels
+
+
+def _text(value: object) -> str | None:
+    """What a cell says, without spaces around it; None where it says nothing."""
+    return str(value).strip() or None if isinstance(value, str | int) else None
+
+
+def _told(name: str, kinds: Collection[tuple[Cells, Cells]]) -> dict[tuple[Cells, Cells], Told]:
+    """What each kind of row says; nothing where none says a class or a part."""
+    of_class = _class_column(name, {labels for labels, _ in kinds})
+    of_part = _part_column(name, {parts for _, parts in kinds}, of_class is not None)
+    if of_class is None and of_part is None:
+        return {}
+    return {
+        (labels, parts): Told(
+            None if of_class is None else labels[of_class],
+            None if of_part is None else part_called(parts[of_part] or ""),
+        )
+        for labels, parts in kinds
+    }
+
+
+def _class_column(name: str, rows: Collection[Cells]) -> int | None:
+    """Which column has the classes: of several that say the same, one with names rather than numbers."""
+    filled = [place for place in range(len(_CLASS_COLUMNS)) if any(row[place] for row in rows)]
+    for other in filled[1:]:
+        first = filled[0]
+        pairs = {(row[first], row[other]) for row in rows}
+        same = len(pairs) == len({pair[0] for pair in pairs}) == len({pair[1] for pair in pairs})
+        if not same or any(None in pair for pair in pairs):
+            raise ArchiveError(
+                f"{shown(name)} has classes in two columns, {shown(_CLASS_COLUMNS[first])} and "
+                f"{shown(_CLASS_COLUMNS[other])}, that do not say the same: take away the one that is not the class"
+            )
+    words = [place for place in filled if not all(_NUMBER.fullmatch(row[place] or "") for row in rows)]
+    return next(iter([*words, *filled]), None)
+
+
+def _part_column(name: str, rows: Collection[Cells], has_classes: bool) -> int | None:
+    """Which column has the parts. Raises ArchiveError for one that should, and has something else in a row.
+
+    A ``set`` or a ``fold`` may be a number, or the name of another thing altogether.
+    """
+    of_parts = []
+    for place, column in enumerate(_PART_COLUMNS):
+        others = [row[place] for row in rows if part_called(row[place] or "") is None]
+        if not others:
+            of_parts.append(place)
+        elif has_classes and any(row[place] for row in rows) and (column in _PARTS_ALONE or len(others) < len(rows)):
+            told = shown(next((other for other in others if other), ""))
+            raise ArchiveError(
+                f"{shown(name)} has {told} in its column {shown(column)}: call each part train, val or test, or take "
+                "the column away"
+            )
+    for other in of_parts[1:]:
+        if any(part_called(row[of_parts[0]] or "") != part_called(row[other] or "") for row in rows):
+            both = f"{shown(_PART_COLUMNS[of_parts[0]])} and {shown(_PART_COLUMNS[other])}"
+            raise ArchiveError(f"{shown(name)} says other parts in its columns {both}: take one of them away")
+    return of_parts[0] if of_parts else None
 
 
 def _is_label(label: object) -> bool:
@@ -62,7 +152,9 @@ def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, object]]]:
             columns = [(column or "").strip().lower() for column in reader.fieldnames or ()]
             if len(set(columns)) < len(columns):
                 raise ValueError("a column is there twice")
-            yield from enumerate(({key: value for key, value in row.items() if key} for row in reader), start=1)
+            for number, cells in enumerate(reader, start=1):
+                if any(cells.values()):  # a spreadsheet ends in rows of commas alone
+                    yield number, {key: value for key, value in cells.items() if key}
             return
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():

@@ -45,11 +45,14 @@ def test_samples_are_read_back_to_the_byte(write: Callable[[Path, Files], Path],
 
 
 def test_the_folders_train_val_and_test_are_the_parts(tmp_path: Path) -> None:
-    index = index_archive(write_zip(tmp_path / "a", folders("train/x/1.png", "Val/y/1.png", "test/x/1.png")))
+    index = index_archive(
+        write_zip(tmp_path / "a", folders("train/x/1.png", "train/y/1.png", "Val/y/1.png", "test/x/1.png"))
+    )
     assert [(s.class_name, s.part) for s in index.samples] == [
         ("y", "validation"),
         ("x", "test"),
         ("x", "train"),
+        ("y", "train"),
     ]
 
 
@@ -104,7 +107,7 @@ def test_unmarked_utf8_names_of_a_zip_are_read_as_such(tmp_path: Path) -> None:
 
 
 def test_an_index_survives_json(tmp_path: Path) -> None:
-    index = index_archive(write_zip(tmp_path / "a", folders("w/train/x/1.png", "w/test/y/1.png")))
+    index = index_archive(write_zip(tmp_path / "a", folders("w/train/x/1.png", "w/train/y/2.png", "w/test/y/1.png")))
     assert Index.from_json(json.loads(json.dumps(index.as_json()))) == index
 
 
@@ -136,8 +139,13 @@ def test_a_webdataset_names_the_class_beside_the_image(ending: str, content: byt
 
 def test_a_webdataset_may_have_parts_and_other_members(tmp_path: Path) -> None:
     files = {"train/1.png": png(), "train/1.cls": b"a", "train/1.npy": b"?", "test/2.jpg": png(), "test/2.cls": b"b"}
+    files |= {"train/3.png": png(), "train/3.cls": b"b"}
     index = index_archive(write_tar(tmp_path / "a.tar", files))
-    assert [(s.id, s.part) for s in index.samples] == [("test/2.jpg", "test"), ("train/1.png", "train")]
+    assert [(s.id, s.part) for s in index.samples] == [
+        ("test/2.jpg", "test"),
+        ("train/1.png", "train"),
+        ("train/3.png", "train"),
+    ]
 
 
 def test_a_webdataset_sample_without_a_label_is_named(tmp_path: Path) -> None:

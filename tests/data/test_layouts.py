@@ -315,6 +315,14 @@ def test_names_that_nobody_can_tell_apart_are_both_named(tmp_path: Path, pair: t
     assert all(f"'{name}'" in str(caught.value) for name in pair)
 
 
+@pytest.mark.parametrize("name", [" ice cream", "ice cream "])
+def test_a_class_whose_name_begins_or_ends_with_a_space_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        ArchiveError, match=f"the class '{name}' begins or ends with a space: take it out of the folder"
+    ):
+        indexed(tmp_path, folders("hot dog/1.png", f"{name}/2.png"))
+
+
 @pytest.mark.parametrize("name", ["a\u202eb", "a\u200bb", "x" * 201], ids=ascii)
 def test_a_class_whose_name_cannot_be_seen_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArchiveError, match="needs another name: at most 200 characters that can all be seen"):

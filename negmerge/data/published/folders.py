@@ -6,8 +6,7 @@ from pathlib import Path
 
 from negmerge.data.archives import Sample
 from negmerge.data.images import IMAGE_SUFFIXES
-from negmerge.data.layout import suffix
-from negmerge.data.members import ignored
+from negmerge.data.members import ignored, suffix
 from negmerge.data.published.contents import Contents, checked, must_exist, of_files
 from negmerge.data.published.opening import text
 from negmerge.errors import DataError
