@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from negmerge.data.classes import check_classes
-from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS, DamagedImage, check_image
+from negmerge.data.image_kinds import OTHER_FORMATS, told_of_ending
+from negmerge.data.images import IMAGE_SUFFIXES, DamagedImage, check_image
 from negmerge.data.kinds import no_archive
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out
 from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, suffix
-from negmerge.data.seeming import told_of_format
 from negmerge.data.tables import MAX_BYTES, Rows, is_table, rows_of
 from negmerge.data.tars import begins_a_tar, tar_members
 from negmerge.data.zips import zip_members
@@ -117,7 +117,7 @@ def _why_unreadable(member: Member, limits: Limits) -> str:
     """Why a picture cannot be read, and what to do; nothing for one that can be, and for what is no picture."""
     content, ending = member.read(), suffix(member.name)
     if ending in OTHER_FORMATS:
-        return told_of_format(member.name)
+        return told_of_ending(shown(member.name), ending)
     if ending in IMAGE_SUFFIXES:
         try:
             check_image(member.name, content, limits.pixels)

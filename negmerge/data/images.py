@@ -5,7 +5,9 @@ import struct
 import zlib
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from negmerge.data.image_kinds import told_of_content
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
 
@@ -17,22 +19,13 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Lower-case endings of names that are images."""
 
-OTHER_FORMATS = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
-    **dict.fromkeys((".jxl",), "JPEG XL"),
-    **dict.fromkeys((".svg", ".svgz"), "SVG"),
-    **dict.fromkeys((".psd", ".psb"), "Photoshop's"),
-    **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "a camera's raw format"),
-    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
-    **dict.fromkeys((".exr", ".hdr"), "a format of high range"),
-    **dict.fromkeys((".tga", ".pcx"), "a format of old"),
-}
-"""Endings of pictures that are told by their names: what each is."""
-
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "MPO")
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 """Modes that Pillow turns into 8-bit RGB without loss of range; 16-bit grey, for one, would become white."""
 
+_NO_RULE = "for which there is no one rule to make 8 bits of them: save it with 8 bits a channel"
+_BITS_PER_SAMPLE = 258
+"""TIFF's tag."""
 _SMALLER = "save it smaller, or remove it"
 
 DAMAGE = (
@@ -63,33 +56,46 @@ def open_image(name: str, content: bytes, pixels: int) -> Image.Image:
         # Beyond twice Pillow's own limit, which is the default of ours, it does not tell how many there are.
         raise ArchiveError(f"{shown(name)} has more than {pixels} pixels: {_SMALLER}") from None
     except DAMAGE:
-        told = f"{shown(name)} {_what_it_is(content)}: remove it or save it again"
+        told = f"{shown(name)} {told_of_content(content)}: remove it or save it again"
         raise DamagedImage(told) from None
     # The size in the header is what decoding would allocate.
     if image.width * image.height > pixels:
         told = f"{shown(name)} has {image.width} × {image.height} pixels, more than {pixels}"
         raise ArchiveError(f"{told}: {_SMALLER}")
     if image.mode not in _MODES:
-        raise ArchiveError(
-            f"{shown(name)} has pixels of type {image.mode}, for which there is no one rule to make 8 bits of them: "
-            "save it with 8 bits a channel"
-        )
+        raise ArchiveError(f"{shown(name)} has pixels of type {image.mode}, {_NO_RULE}")
+    _check_depth(name, image, content)
     return image
 
 
-def _what_it_is(content: bytes) -> str:
-    """What bytes that no reader takes for an image seem to be."""
-    if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"heim"):
-        return "is HEIC, which is not read here"
-    if content[:2] == b"\xff\x0a" or content[4:8] == b"JXL ":
-        return "is JPEG XL, which is not read here"
-    if content.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml"):
-        return "is a web page or SVG, no image"
-    if content.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the image: fetch it with `git lfs pull`, then pack again; or"
-    if not content:
-        return "is empty"
-    return "is not an image that can be read"
+def _check_depth(name: str, image: Image.Image, content: bytes) -> None:
+    """Raise ArchiveError for more than 8 bits a channel, which Pillow cuts in silence in colour."""
+    bits = _bits(image, content)
+    if bits > 8:
+        raise ArchiveError(f"{shown(name)} has {bits} bits a channel, {_NO_RULE}")
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Bits a channel in the file, of the formats that may have more than 8 of them."""
+    if isinstance(image, TiffImageFile):
+        return max(map(int, image.tag_v2.get(_BITS_PER_SAMPLE, (1,))))
+    if image.format == "JPEG2000":
+        return _bits_of_jpeg_2000(content)
+    arguments = [tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in getattr(image, "tile", [])]
+    if image.format == "PNG":  # the raw mode, such as RGB;16B
+        return max((16 if ";16" in str(raw[0]) else 8 for raw in arguments), default=8)
+    if image.format == "PPM":  # the raw mode and the largest value
+        return max((int(raw[1]).bit_length() for raw in arguments if len(raw) == 2), default=8)
+    return 8
+
+
+def _bits_of_jpeg_2000(content: bytes) -> int:
+    """The most bits of any component, as the codestream's SIZ says (ISO/IEC 15444-1, A.5.1)."""
+    start = content.find(b"\xff\x4f\xff\x51")
+    if start < 0:
+        return 8
+    count = int.from_bytes(content[start + 40 : start + 42])
+    return max(((size & 0x7F) + 1 for size in content[start + 42 : start + 42 + 3 * count : 3]), default=8)
 
 
 def check_image(name: str, content: bytes, pixels: int) -> None:

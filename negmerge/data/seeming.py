@@ -3,7 +3,8 @@
 import re
 from collections.abc import Collection
 
-from negmerge.data.images import IMAGE_SUFFIXES, OTHER_FORMATS
+from negmerge.data.image_kinds import OTHER_FORMATS, told_of_ending
+from negmerge.data.images import IMAGE_SUFFIXES
 from negmerge.data.members import suffix
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
@@ -42,14 +43,9 @@ def why_no_images(names: Collection[str]) -> str:
             if re.search(f"({ending})$", f"/{name.lower()}"):
                 return f"the data set holds no images, but {shown(name)}, which is {kind}: {remedy}"
         if suffix(name) in OTHER_FORMATS:
-            return f"the data set holds no images, but {told_of_format(name)}"
+            return f"the data set holds no images, but {told_of_ending(shown(name), suffix(name))}"
     first = f", only files such as {shown(min(names))}" if names else ""
     return f"the data set holds no images{first}: put images in a folder for each class"
-
-
-def told_of_format(name: str) -> str:
-    """What is said of a picture in a format of ``OTHER_FORMATS``."""
-    return f"{shown(name)} is {OTHER_FORMATS[suffix(name)]}, which is not read here: save it as JPEG or PNG"
 
 
 def refused(told: str, names: Collection[str], remedy: str) -> ArchiveError:
