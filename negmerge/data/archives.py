@@ -2,12 +2,12 @@
 
 Read here: zip, tar, tar.gz and plain folders, with a folder per class at the root or below ``train/``, ``val/``,
 ``test/``, or a table beside the images; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or
-``KEY.json``), alone or many in a folder. A single folder around everything is stripped. All is read as a stream,
-nothing is extracted, no link is followed.
+``KEY.json``), alone or many in a folder, whose names may say the parts. Single folders around everything are stripped. All is read
+as a stream, nothing is extracted, no link is followed.
 """
 
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from negmerge.data.images import IMAGE_SUFFIXES, DamagedImage, check_image
 from negmerge.data.kinds import no_archive
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out
 from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, suffix
+from negmerge.data.shards import members_of_shards, shards_of
 from negmerge.data.tables import MAX_BYTES, Rows, is_table, rows_of
 from negmerge.data.tars import begins_a_tar, tar_members
 from negmerge.data.zips import zip_members
@@ -28,7 +29,6 @@ from negmerge.naming import shown
 _CHUNK = 256 * 2**10
 _TOLD = 100
 """Most images that are named after the first that cannot be read."""
-_SHARDS = (".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Sample:
 class Index:
     """What a data set holds: samples sorted by id, class names sorted, both by code point.
 
-    root: the single folder around everything, which the ids go without ("" where there is none). left_out: the ids of
+    root: the single folders around everything, which the ids go without ("" where there is none). left_out: the ids of
     images that could not be read.
     most_cut: most samples that may be cut from train for another part, over all classes; None sets no bound. Only
     published data sets have one, which are never stored, so it is no part of the JSON.
@@ -170,25 +170,9 @@ def read_samples(
 def _members(path: Path, limits: Limits) -> Iterator[Member]:
     """Each file that counts, of an archive or a folder."""
     if path.is_dir():
-        shards = _shards(path)
-        return _shards_members(shards, limits) if shards else _folder_members(path, limits)
+        shards = shards_of(path)
+        return members_of_shards(shards, limits) if shards else _folder_members(path, limits)
     return (member for member in archive_members(path, limits) if not ignored(member.name))
-
-
-def _shards(folder: Path) -> list[Path]:
-    """The tars of a folder without pictures and folders, as a WebDataset of many samples is kept; none of any other."""
-    entries = [entry for entry in sorted(folder.iterdir()) if not ignored(entry.name)]
-    files = all(stat.S_ISREG(entry.lstat().st_mode) for entry in entries)
-    if not files or any(suffix(entry.name) in IMAGE_SUFFIXES for entry in entries):
-        return []
-    return [entry for entry in entries if entry.name.endswith(_SHARDS)]
-
-
-def _shards_members(shards: Sequence[Path], limits: Limits) -> Iterator[Member]:
-    """Each file that counts, of all of them; the limits are of all together."""
-    meter = Meter(limits)
-    for shard in shards:
-        yield from (member for member in tar_members(shard, limits, meter) if not ignored(member.name))
 
 
 def archive_members(path: Path, limits: Limits) -> Iterator[Member]:
