@@ -2,8 +2,8 @@
 
 Read here: zip, tar, tar.gz and plain folders, with a folder per class at the root or below ``train/``, ``val/``,
 ``test/``, or a table beside the images; and WebDataset tars (``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` or
-``KEY.json``), alone or many in a folder, whose names may say the parts. Single folders around everything are stripped. All is read
-as a stream, nothing is extracted, no link is followed.
+``KEY.json``), alone or many in a folder, whose names may say the parts. Single folders around everything are
+stripped. All is read as a stream, nothing is extracted, no link is followed.
 """
 
 import stat

@@ -10,7 +10,7 @@ from negmerge.data.images import IMAGE_SUFFIXES
 from negmerge.data.listed import rows_of_tables
 from negmerge.data.members import suffix
 from negmerge.data.parts import part_called, split_part
-from negmerge.data.seeming import check_no_lists, refused, why_no_images
+from negmerge.data.seeming import check_no_boxes, check_no_lists, refused, why_no_images
 from negmerge.data.tables import Rows, is_table
 from negmerge.errors import ArchiveError
 from negmerge.naming import NAME_RULE, is_name, one_form, shown
@@ -185,6 +185,7 @@ def _webdataset(names: Collection[str], labels: Mapping[str, str | None], unread
         for ending in (".txt", ".json", ".cls")
     }
     plainer = of_ending[".json"] | of_ending[".cls"]
+    check_no_boxes({name: label for name, label in labels.items() if suffix(name) == ".txt" and label})
     # A .json without a label beside it, as img2dataset writes it, leaves the .txt to be judged.
     _check_no_captions([label for sample, label in of_ending[".txt"].items() if sample not in plainer])
     classes = of_ending[".txt"] | plainer  # of several labels .cls counts, then .json: it is the plainest

@@ -1,7 +1,7 @@
 """What a layout that is not read seems to be, so that it is called by its name with what to do. No files, no torch."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from negmerge.data.image_kinds import OTHER_FORMATS, told_of_ending
 from negmerge.data.images import IMAGE_SUFFIXES
@@ -54,6 +54,13 @@ def refused(told: str, names: Collection[str], remedy: str) -> ArchiveError:
         if seems := _what_it_seems(name):
             return ArchiveError(seems if told.startswith(shown(name)) else f"{told}, and {seems}")
     return ArchiveError(f"{told}: {remedy}")
+
+
+def check_no_boxes(labels: Mapping[str, str]) -> None:
+    """Raise ArchiveError where most texts (by file) are a class's number and four figures, as YOLO's boxes are."""
+    boxes = [name for name, label in labels.items() if re.fullmatch(r"\d+( \d*\.\d+| [01]){4}", label)]
+    if boxes and 2 * len(boxes) > len(labels):
+        raise ArchiveError(f"{shown(min(boxes))} looks like YOLO's, {_CUT_OUT}")
 
 
 def check_no_lists(names: Collection[str]) -> None:

@@ -55,7 +55,8 @@ def members_of_shards(shards: Sequence[Shard], limits: Limits) -> Iterator[Membe
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files and whatever else is in it that count, by name."""
-    files, others = [], []
+    files: list[Path] = []
+    others: list[Path] = []
     for entry in sorted(folder.iterdir()):
         if not ignored(entry.name):
             (files if stat.S_ISREG(entry.lstat().st_mode) else others).append(entry)

@@ -17,6 +17,10 @@ SEEMS: dict[str, tuple[Files, str]] = {
         {**folders("images/train/1.jpg"), "labels/train/1.txt": b"0 .5 .5 .1 .1"},
         f"'train/1.jpg' is in no class folder, and 'labels/train/1.txt' looks like YOLO's, {CUT_OUT}",
     ),
+    "YOLO, beside": (
+        {**folders("1.jpg", "2.jpg"), "1.txt": b"0 0.5 .5 0.1 1", "2.txt": b"0 0.5 .5 0.1 1"},
+        f"'1.txt' looks like YOLO's, {CUT_OUT}",
+    ),
     "Pascal VOC": (
         {**folders("VOC/JPEGImages/1.jpg"), "VOC/Annotations/1.xml": b"<x/>"},
         f"'Annotations/1.xml' looks like Pascal VOC's, {CUT_OUT}",
