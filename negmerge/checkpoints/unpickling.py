@@ -8,6 +8,7 @@ import pickle
 import re
 import struct
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ MAPPINGS = (
 )
 """The same of what is filled key by key, which torch's reader does with dictionaries alone."""
 
+LEGACY_MARK = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number with which torch.save's files began before they were zips, as a pickle has it."""
+
 _UNREADABLE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
     *(ValueError, struct.error),
@@ -83,10 +87,20 @@ class InertMapping:
 def unpickled(file: Path) -> Any:
     """What the file holds. Raises CheckpointError, which names what is not loaded; nothing in the file is run."""
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning), safe_globals(_inert()):
-            return torch.load(file, map_location="cpu", weights_only=True)
+        # opened here, as torch.load takes a file by the ending of its name
+        with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),
+            safe_globals(_inert()),
+            file.open("rb") as opened,
+        ):
+            return torch.load(opened, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if not found and (protocol := _protocol(file)) > _READ:
+            raise CheckpointError(
+                f"{file} is written with pickle protocol {protocol}, which is not read: "
+                "save it with torch.save's default protocol"
+            ) from None
         what = found[1].rstrip(".") if found else "what no state dict holds"
         raise CheckpointError(
             f"{file} holds {what}, which is not loaded, as a pickle may run code: save model.state_dict() alone"
@@ -99,6 +113,23 @@ def unpickled(file: Path) -> Any:
         raise CheckpointError(
             f"{file} is cut off, or nothing that torch.save writes of a state dict: save model.state_dict() again"
         ) from None
+
+
+_READ = 3
+"""The highest protocol that torch's restricted reader knows all of; torch.save's own is 2."""
+
+
+def _protocol(file: Path) -> int:
+    """The protocol of the file's pickle; 0 where it does not say."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            inner = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            with archive.open(inner) as pickled:
+                start = pickled.read(2)
+    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
+        with file.open("rb") as opened:
+            start = opened.read(2)
+    return start[1] if start[:1] == pickle.PROTO and len(start) == 2 else 0
 
 
 _SAVE_SCRIPT = "where you trust it, load it with torch.jit.load, and torch.save its state_dict()"

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from negmerge.checkpoints.files import file_digest
-from negmerge.checkpoints.foreign import NESTS, read_state
+from negmerge.checkpoints.foreign import read_state
+from negmerge.checkpoints.nests import NESTS
 from negmerge.errors import CheckpointError, ModelError, TensorError
 from negmerge.models.convert import convert, convert_plain
 from negmerge.models.fitting import fitted
