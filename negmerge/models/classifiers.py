@@ -31,6 +31,8 @@ from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
 
 _AVX2_CHANNELS = 8
 """How many float32 numbers oneDNN's kernels for AVX2 work on at once."""
+_OF_VOLUMES = 5
+"""Dimensions of what a three-dimensional convolution works on."""
 
 
 class Classifier(Network):
@@ -77,8 +79,11 @@ def memory_format(module: torch.nn.Module) -> torch.memory_format:
     """How the module's tensors are to lie in memory: channels last, with which convolutions are half as fast again.
 
     Not where a strided 1 × 1 convolution takes fewer than eight channels: laid out so, oneDNN's kernel for AVX2 writes
-    beyond its buffer in the backward pass (torch 2.14.1, found with valgrind), and the process aborts or worse.
+    beyond its buffer in the backward pass (torch 2.14.1, found with valgrind), and the process aborts or worse. Nor
+    where a tensor has five dimensions, as a LambdaNetwork's: torch would lay it out so too, and fails.
     """
+    if any(tensor.ndim == _OF_VOLUMES for tensor in (*module.parameters(), *module.buffers())):
+        return torch.contiguous_format
     for part in module.modules():
         if (
             isinstance(part, torch.nn.Conv2d)

@@ -272,3 +272,19 @@ def test_a_narrow_strided_convolution_is_trained_without_damage_to_memory() -> N
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_tensor_of_five_dimensions_keeps_all_as_it_lies() -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), torch.nn.Conv3d(1, 1, (1, 3, 3)))
+    assert memory_format(module) == torch.contiguous_format
+
+
+@pytest.mark.slow
+def test_a_lambda_network_gives_timms_own_logits(tmp_path: Path) -> None:
+    config = pico_timm.config("lambda_resnet26t", size=64)
+    with torch.random.fork_rng(devices=[]):
+        reference = pico_timm.module(config).eval()
+    model = load_model(pico_timm.write_folder(tmp_path / "model", config))
+    images = images_for(model)
+    with torch.no_grad():
+        torch.testing.assert_close(logits(model, images), reference(model.pixels(images)), atol=1e-4, rtol=1e-4)
