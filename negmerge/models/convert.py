@@ -10,10 +10,11 @@ from torch import Tensor
 
 from negmerge.checkpoints.files import save_tensors, writing
 from negmerge.checkpoints.foreign import read_state
+from negmerge.checkpoints.reparametrised import unmasked
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.formats.families import family_of
 from negmerge.models import loading as models
-from negmerge.models.fitting import fitted, prefix_of, under
+from negmerge.models.fitting import check_nearest, fitted, prefix_of, under
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def convert(
     state = _under(read_state(file, key), prefix, file)
     state, done = fitted(state, expected)
     _check_prefix(state, expected)
+    check_nearest(state, expected)
     model = models.of_tensors(config, state, folder=config_file.parent)
     unfinished = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
@@ -53,8 +55,12 @@ def convert(
 
 
 def convert_plain(file: Path, out: Path, *, key: str | None = None, prefix: str | None = None) -> Converted:
-    """Write the tensors of ``file`` as one safetensors file, names and types as they are. Raises as ``read_state``."""
-    return Converted(save_tensors(_under(read_state(file, key), prefix, file), out), ())
+    """Write the tensors of ``file`` as one safetensors file, names and types as they are; masks of pruning are applied.
+
+    Raises as ``read_state``.
+    """
+    state, done = unmasked(_under(read_state(file, key), prefix, file))
+    return Converted(save_tensors(state, out), tuple(done))
 
 
 def _under(state: dict[str, Tensor], prefix: str | None, file: Path) -> dict[str, Tensor]:
