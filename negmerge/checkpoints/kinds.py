@@ -52,6 +52,12 @@ def recognised(path: Path) -> Path:
     return file
 
 
+def weights_in(folder: Path) -> list[Path]:
+    """The files of a folder that may hold a model's weights, by their names, sorted."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return _weights_among(files, (*_PICKLED, ".pkl", ".safetensors"))
+
+
 def is_safetensors(file: Path) -> bool:
     """Whether the file is read as safetensors: it begins so, or is called so and torch.save did not write it."""
     start = _start_of(file)

@@ -1,5 +1,6 @@
 """Models in: from a folder of either family, or by the tag of a registry."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from negmerge.checkpoints.files import load_tensors
+from negmerge.checkpoints.kinds import weights_in
 from negmerge.errors import ModelError
 from negmerge.formats import open_clip_config, strict_json, timm_config
-from negmerge.formats.families import TIMM, family_of
+from negmerge.formats.families import OPEN_CLIP, TIMM, Family, family_of
 from negmerge.models import classifiers, zero_shot
 from negmerge.models.building import black_image, filled, skeleton, try_out
 from negmerge.models.classifiers import Classifier
@@ -17,6 +19,7 @@ from negmerge.models.linearised import LinearisedModel
 from negmerge.models.network import Network
 from negmerge.models.tokenizers import files_beside
 from negmerge.models.zero_shot import ZeroShotModel
+from negmerge.naming import shown
 from negmerge.spec.job import JobSpec, OpenClipModel
 
 
@@ -30,7 +33,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> Network:
     if (folder / open_clip_config.CONFIG_FILE).exists() or not (folder / timm_config.CONFIG_FILE).exists():
         return load_zero_shot(folder, device)
     config = read_config(folder / timm_config.CONFIG_FILE, timm_config.check_config)
-    return _classifier(config, _weights(folder / timm_config.WEIGHTS_FILE), device)
+    return _classifier(config, _weights(folder, TIMM), device)
 
 
 def of_tensors(
@@ -56,7 +59,7 @@ def tensors_of(config: dict[str, Any]) -> dict[str, Tensor]:
 def load_zero_shot(folder: Path, device: str = "cpu") -> ZeroShotModel:
     """Load a folder in open_clip's local-dir format. Raises as ``load_model``."""
     config = read_config(folder / open_clip_config.CONFIG_FILE, open_clip_config.check_config)
-    return _zero_shot(config, _weights(folder / open_clip_config.WEIGHTS_FILE), device, folder)
+    return _zero_shot(config, _weights(folder, OPEN_CLIP), device, folder)
 
 
 def load_tag(family: str, architecture: str, tag: str, device: str = "cpu") -> Network:
@@ -105,11 +108,18 @@ def read_config(path: Path, check: Callable[[Any], object]) -> dict[str, Any]:
     return config
 
 
-def _weights(file: Path) -> dict[str, Tensor]:
-    """The file's tensors as they are stored."""
-    if not file.is_file():
-        raise ModelError(f"{file.parent} has no {file.name}: weights are safetensors under that name")
-    return load_tensors(file)
+def _weights(folder: Path, family: Family) -> dict[str, Tensor]:
+    """The folder's tensors as they are stored. Raises ModelError, with the command that makes use of another file."""
+    file = folder / family.weights_file
+    if file.is_file():
+        return load_tensors(file)
+    others = weights_in(folder)
+    if not others:
+        raise ModelError(f"{folder} has no {file.name}: weights are safetensors under that name")
+    made = folder.with_name(f"{folder.name}-converted")
+    command = ["negmerge", "convert", others[0], "--config", folder / family.config_file, "--out", made]
+    told = f"`{shlex.join(map(str, command))}` makes a folder with it"
+    raise ModelError(f"{folder} has no {file.name}, but {shown(others[0].name)}: {told}")
 
 
 def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:

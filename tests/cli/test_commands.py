@@ -1,6 +1,8 @@
 """``inspect``, ``convert``, ``evaluate`` and ``--version``: exit status and what they print."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.models import save_for_hf
 
 from negmerge import __version__
 from negmerge.checkpoints.files import file_digest
+from negmerge.errors import ModelError
+from negmerge.models.loading import load_model
 from tests.support import pico_timm
 from tests.support.command_line import Command, Done, assert_refused
 
@@ -54,6 +59,27 @@ def test_convert_writes_a_folder_and_prints_its_digest(negmerge: Command, checkp
     done = negmerge("convert", "checkpoint.pth", "--config", "config.json", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{file_digest(checkpoint / 'out' / 'model.safetensors')}  out\n"
+
+
+def test_a_folder_with_a_pickle_is_told_the_command_that_makes_a_folder_of_it(
+    negmerge: Command, tmp_path: Path
+) -> None:
+    """As timm's ``save_for_hf`` writes it where nobody asks for safetensors."""
+    module = pico_timm.module(pico_timm.config("test_resnet", size=160))
+    save_for_hf(module, str(tmp_path / "a model"), safe_serialization=False)
+    with pytest.raises(ModelError, match=r"has no model\.safetensors, but 'pytorch_model\.bin'") as told:
+        load_model(tmp_path / "a model")
+    found = re.search("`negmerge (.*)`", str(told.value))
+    assert found is not None
+    done = negmerge(*shlex.split(found[1]))
+    assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "a model-converted").original.keys() == module.state_dict().keys()
+
+
+def test_convert_reads_what_torch_save_wrote_under_the_name_of_safetensors(negmerge: Command, checkpoint: Path) -> None:
+    (checkpoint / "checkpoint.pth").rename(checkpoint / "x.safetensors")
+    done = negmerge("convert", "x.safetensors", "--config", "config.json", "--out", "out")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
