@@ -68,6 +68,7 @@ class TensorError(CheckpointError):
 
     def __init__(self, tensor: str, detail: str) -> None:
         self.tensor = tensor
+        self.detail = detail
         super().__init__(f"tensor {tensor[:200]!r}: {detail}")
 
 

@@ -12,8 +12,9 @@ from negmerge.checkpoints.files import save_tensors, writing
 from negmerge.checkpoints.foreign import read_state
 from negmerge.checkpoints.reparametrised import unmasked
 from negmerge.errors import CheckpointError, TensorError
-from negmerge.formats.families import family_of
+from negmerge.formats.families import OPEN_CLIP, family_of
 from negmerge.models import loading as models
+from negmerge.models.clip_states import fitted_clip
 from negmerge.models.fitting import check_nearest, fitted, prefix_of, under
 
 
@@ -41,6 +42,9 @@ def convert(
     expected = models.tensors_of(config)
     state = _under(read_state(file, key), prefix, file)
     state, done = fitted(state, expected)
+    if family_of(config) is OPEN_CLIP:
+        state, moved = fitted_clip(state, expected)
+        done += moved
     _check_prefix(state, expected)
     check_nearest(state, expected)
     model = models.of_tensors(config, state, folder=config_file.parent)

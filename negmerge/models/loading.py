@@ -9,10 +9,10 @@ from torch import Tensor
 
 from negmerge.checkpoints.files import load_tensors
 from negmerge.checkpoints.kinds import weights_in
-from negmerge.errors import ModelError
+from negmerge.errors import ModelError, TensorError
 from negmerge.formats import open_clip_config, strict_json, timm_config
 from negmerge.formats.families import OPEN_CLIP, TIMM, Family, family_of
-from negmerge.models import classifiers, zero_shot
+from negmerge.models import classifiers, clip_states, zero_shot
 from negmerge.models.building import black_image, filled, skeleton, try_out
 from negmerge.models.classifiers import Classifier
 from negmerge.models.linearised import LinearisedModel
@@ -131,7 +131,11 @@ def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: s
 def _zero_shot(
     config: dict[str, Any], tensors: Mapping[str, Tensor], device: str, folder: Path | None
 ) -> ZeroShotModel:
-    module = filled(tensors, lambda: zero_shot.build(config["model_cfg"]))
+    tensors = clip_states.as_open_clip_loads(tensors, config["model_cfg"])
+    try:
+        module = filled(tensors, lambda: zero_shot.build(config["model_cfg"]))
+    except TensorError as error:
+        raise clip_states.with_remedy(error, tensors, tensors_of(config), config["model_cfg"]) from None
     model = ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
     _look(model)
     try_out(lambda: model.logits(black_image(model), model.head(["word"], ["{}"])), "compare an image with a prompt")
