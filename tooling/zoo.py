@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from types import ModuleType
 
@@ -21,7 +22,7 @@ _NOT_OF_A_CONFIG = {"self", "args", "kwargs", "cfg", "device", "dtype"}
 """Parameters of constructors that no JSON says."""
 
 _OF_BUILDERS = ("bn_eps", "bn_momentum")
-"""What timm's builder of EfficientNets and their like takes out of the arguments, so that no constructor names it."""
+"""What timm's builder of EfficientNets and their like takes out of the arguments, so that no function names it."""
 
 
 def main() -> None:
@@ -38,6 +39,9 @@ def arguments_text() -> str:
         for name, parameter in inspect.signature(constructor).parameters.items():
             kinds.setdefault(name, set()).update(_kinds(parameter))
     kinds |= {name: {"float"} for name in _OF_BUILDERS}
+    for builder in (made for module in modules for made in _builders(module)):
+        for name, parameter in inspect.signature(builder).parameters.items():
+            kinds.setdefault(name, set()).update({type(parameter.default).__name__} & {"int", "float"})
     known = {name: sorted(kinds[name]) for name in sorted(kinds) if kinds[name] and name not in _NOT_OF_A_CONFIG}
     lines = [f"  {json.dumps(name)}: {json.dumps(found)}" for name, found in known.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -46,6 +50,8 @@ def arguments_text() -> str:
 def _kinds(parameter: inspect.Parameter) -> set[str]:
     """What JSON may say as this parameter. A layer is called by its name."""
     annotated = str(parameter.annotation)
+    if "Dict[" in annotated:  # of words, where it is no list of them, which timm's own builders make
+        return {"dict"} if re.fullmatch(r"typing\.Optional\[typing\.Dict\[str, typing\.Any]]", annotated) else set()
     kinds = set(re.findall(r"\b(bool|int|float|str)\b", annotated))
     if re.search(r"Callable|Module|Any|Literal", annotated):
         kinds.add("str")
@@ -57,6 +63,11 @@ def _classifiers(module: ModuleType) -> list[type[torch.nn.Module]]:
     own = (made for made in vars(module).values() if isinstance(made, type) and made.__module__ == module.__name__)
     modules = [made for made in own if issubclass(made, torch.nn.Module)]
     return [made for made in modules if "num_classes" in inspect.signature(made).parameters]
+
+
+def _builders(module: ModuleType) -> list[Callable[..., object]]:
+    """The functions of a module of timm's that make one of its models' arguments, such as widths from a multiplier."""
+    return [made for name, made in vars(module).items() if name.startswith("_gen_") and inspect.isfunction(made)]
 
 
 def text() -> str:

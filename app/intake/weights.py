@@ -19,6 +19,7 @@ from negmerge.errors import ArchiveError, CheckpointError, ModelError
 from negmerge.formats import strict_json
 from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
 from negmerge.formats.headers import Header, check_finite, read_header
+from negmerge.formats.timm_config import architecture_of
 from negmerge.formats.tokenizer_files import MAX_BYTES, check_there, has_files
 from negmerge.naming import shown
 
@@ -81,7 +82,7 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     if family is OPEN_CLIP:
         check_sizes(document["model_cfg"], header)
     else:
-        zoo.check_architecture("timm", document["architecture"])
+        zoo.check_architecture("timm", architecture_of(document))
         check_head(document["num_classes"], header)
     check_finite(weights)
     wanted = beside if has_files(document) else {}

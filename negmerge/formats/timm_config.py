@@ -40,12 +40,13 @@ _BASES = ("rope_theta", "rope_temperature")
 _MAX_BASE = 10**6
 _MAX_VALUES = 64  # of one argument, all its lists together
 _CHANNELS = 3
-_CALLED = {"bool": "true or false", "int": "whole numbers", "float": "numbers", "str": "a word"}
+_CALLED = {"bool": "true or false", "int": "whole numbers", "float": "numbers", "str": "a word", "dict": "an object"}
 _WORD = re.compile(r"\w{0,40}", re.ASCII)
 PREPROCESS = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
 """What timm's ``pretrained_cfg`` says of how images are prepared."""
+_TAG = re.compile(r"[\w-]{1,60}", re.ASCII)
 _CHOICES = {
-    "interpolation": ("bicubic", "bilinear", "nearest"),
+    "interpolation": ("bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"),
     "crop_mode": ("center", "squash", "border"),
 }
 
@@ -65,7 +66,7 @@ def check_config(config: Any) -> None:
         raise ModelError(f'"num_classes" must be a whole number from 1 to {MAX_CLASSES}: how many outputs the head has')
     if config.get("stem") not in (None, CIFAR_STEM):
         raise ModelError(f'"stem" must be {CIFAR_STEM!r} where it is given: the 3×3 stem of a ResNet for small images')
-    if config["architecture"] in CIFAR_RESNETS and (config.get("model_args") or config.get("stem")):
+    if architecture_of(config) in CIFAR_RESNETS and (config.get("model_args") or config.get("stem")):
         raise ModelError(f'"{config["architecture"]}" is built one way: leave "model_args" and "stem" out')
     for key in ("model_args", "pretrained_cfg"):
         if not isinstance(config.get(key, {}), dict):
@@ -79,10 +80,20 @@ def check_config(config: Any) -> None:
 
 
 def check_name(architecture: Any) -> None:
-    """Raise ModelError unless this is a plain name such as ``resnet18``, no address of a hub or a folder."""
-    named = isinstance(architecture, str) and len(architecture) <= MAX_NAME
-    if not (named and architecture.isascii() and architecture.isidentifier()):
+    """Raise ModelError unless this is a plain name such as ``resnet18``, no address of a hub or a folder.
+
+    A tag may follow after a dot, as in ``resnet18.a1_in1k``; which weights there are says the folder.
+    """
+    name, dot, tag = architecture.partition(".") if isinstance(architecture, str) else ("", "", "")
+    named = len(name) <= MAX_NAME and name.isascii() and name.isidentifier()
+    if not named or (dot and not _TAG.fullmatch(tag)):
         raise ModelError('"architecture" must be a plain name of timm such as resnet18, not an address')
+
+
+def architecture_of(config: Mapping[str, Any]) -> str:
+    """The architecture's name, without a tag."""
+    name: str = config["architecture"].partition(".")[0]
+    return name
 
 
 def preprocess_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -160,6 +171,20 @@ def _check_argument(key: str, value: Any, classes: Any) -> None:
     for one in values:
         if what := _wanted(key, one):
             raise ModelError(f'"model_args" needs {what} as {key!r}')
+        if isinstance(one, dict):
+            _check_object(key, one)
+
+
+def _check_object(key: str, arguments: Mapping[str, Any]) -> None:
+    """An argument that is arguments of a part, such as a ResNet's blocks: each as at the top, and no object."""
+    for name, value in arguments.items():
+        values = _flat(value)
+        if len(values) + len(arguments) > _MAX_VALUES or any(isinstance(one, dict) for one in values):
+            raise ModelError(f'"model_args" has more in {key!r} than is taken: {_MAX_VALUES} values, without objects')
+        try:
+            _check_argument(name, value, None)
+        except ModelError as error:
+            raise ModelError(f"in {key!r}: {error}") from None
 
 
 def _wanted(key: str, value: Any) -> str:
@@ -215,6 +240,10 @@ def _check_preprocess(preprocess: Mapping[str, Any]) -> None:
     crop = preprocess.get("crop_pct", 1.0)
     if type(crop) not in (int, float) or not 0.1 <= crop <= 1.25:
         raise ModelError('"crop_pct" must be a number from 0.1 to 1.25')
+    if preprocess.get("interpolation") == "random":
+        raise ModelError(
+            '"interpolation" is "random", which is for training: name the one of evaluation, such as bicubic'
+        )
     for key, known in _CHOICES.items():
         if preprocess.get(key, known[0]) not in known:
             raise ModelError(f'"{key}" must be one of {", ".join(known)}')

@@ -21,6 +21,7 @@ from negmerge.formats.timm_config import (
     CONFIG_FILE,
     PREPROCESS,
     WEIGHTS_FILE,
+    architecture_of,
     check_config,
     label_names,
     outputs_of,
@@ -123,7 +124,7 @@ def load_tag(architecture: str, tag: str, device: str = "cpu") -> Classifier:
 
 def build(config: Mapping[str, Any]) -> torch.nn.Module:
     """The module with random weights, as ``timm.create_model`` makes it. Raises ModelError."""
-    architecture = config["architecture"]
+    architecture = architecture_of(config)
     if architecture in CIFAR_RESNETS:
         with torch.random.fork_rng(devices=[]):
             return cifar_resnets.build(architecture, config["num_classes"])
@@ -143,6 +144,8 @@ def build(config: Mapping[str, Any]) -> torch.nn.Module:
 
 def _as_python(value: Any) -> Any:
     """Lists as tuples, at any depth, as timm has its arguments."""
+    if isinstance(value, dict):
+        return {key: _as_python(one) for key, one in value.items()}
     return tuple(_as_python(one) for one in value) if isinstance(value, list) else value
 
 

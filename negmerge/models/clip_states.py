@@ -17,7 +17,7 @@ _POSITIONS = {
     "visual.positional_embedding": "visual.conv1.weight",
     "visual.attnpool.positional_embedding": "",
 }
-"""An image tower's embeddings of places, and the convolution whose side is a patch's. No key says a timm tower's size."""
+"""An image tower's embeddings of places, and the convolution as wide as a patch. No key says a timm tower's size."""
 _RESNET_PATCH = 32
 """Pixels a side for each place of a ResNet's last layer."""
 _IMAGE_SIZE, _CONTEXT_LENGTH = 224, 77

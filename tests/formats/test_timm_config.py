@@ -7,7 +7,7 @@ import pytest
 
 from negmerge.errors import ModelError
 from negmerge.formats.families import family_of
-from negmerge.formats.timm_config import check_config
+from negmerge.formats.timm_config import architecture_of, check_config
 from tests.support import pico_timm
 
 
@@ -29,6 +29,10 @@ def config_with(path: str, value: Any) -> dict[str, Any]:
         ("architecture", "hf-hub:timm/resnet18.a1_in1k", "plain name"),
         ("architecture", "local-dir:/etc", "plain name"),
         ("architecture", "r" * 101, "plain name"),
+        ("architecture", "timm/resnet18.a1_in1k", "plain name"),
+        ("architecture", "resnet18.", "plain name"),
+        ("architecture", "resnet18.a/../b", "plain name"),
+        ("architecture", "resnet18.a.b", "plain name"),
         ("architecture", None, "plain name"),
         ("num_classes", 0, "num_classes"),
         ("num_classes", 10**6, "num_classes"),
@@ -60,7 +64,17 @@ def config_with(path: str, value: Any) -> dict[str, Any]:
         ("model_args.channels", [[8] * 9] * 9, "at most 64"),
         ("model_args.layers", [10**9], "layers"),
         ("model_args.channels", [8.5], "channels"),
+        ("model_args.channel_multiplier", 65.0, "from 0 to 64"),
+        ("model_args.block_args", "se", "needs an object"),
+        ("model_args.block_args", [[1]], "needs an object"),
+        ("model_args.block_args", {"attn_layer": "os.system"}, "in 'block_args': .* needs a plain word"),
+        ("model_args.block_args", {"checkpoint_path": "x"}, "in 'block_args': .*'checkpoint_path'"),
+        ("model_args.block_args", {"cardinality": 10**9}, "in 'block_args': .* from 0 to"),
+        ("model_args.block_args", {"block_args": {"attn_layer": "se"}}, "without objects"),
+        ("model_args.block_args", {"channels": [1] * 64}, "without objects"),
+        ("model_args.channels", {"attn_layer": "se"}, "needs whole numbers"),
         ("pretrained_cfg", 3, "pretrained_cfg"),
+        ("pretrained_cfg.interpolation", "random", "is for training: name the one of evaluation"),
         ("pretrained_cfg.input_size", [1, 16, 16], "three channels"),
         ("pretrained_cfg.input_size", [3, 16, 32], "square"),
         ("pretrained_cfg.input_size", [3, 10**6, 10**6], "input_size"),
@@ -96,10 +110,19 @@ def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
         ("bn_momentum", 0.01),
         ("init_values", None),
         ("out_features", None),
+        ("block_args", {"attn_layer": "se"}),
+        ("channel_multiplier", 0.5),
+        ("depth_multiplier", 1.2),
     ],
 )
 def test_what_timm_says_of_its_models_is_taken(name: str, value: Any) -> None:
     check_config(config_with(f"model_args.{name}", value))
+
+
+def test_a_tag_after_the_architecture_is_no_part_of_its_name() -> None:
+    config = config_with("architecture", "resnet18.a1_in1k")
+    check_config(config)
+    assert architecture_of(config) == "resnet18"
 
 
 def test_a_config_of_transformers_is_called_by_its_name() -> None:

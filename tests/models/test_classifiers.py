@@ -124,9 +124,12 @@ def test_the_trained_classifier_knows_the_digits(trained: Path) -> None:
         {"crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center"},
         {"crop_pct": 0.9, "interpolation": "bilinear", "crop_mode": "squash"},
         {"crop_pct": 1.0, "interpolation": "nearest", "crop_mode": "border"},
+        {"crop_pct": 0.9, "interpolation": "lanczos"},
+        {"crop_pct": 0.9, "interpolation": "box"},
+        {"crop_pct": 0.9, "interpolation": "hamming"},
         {"mean": [0.1, 0.2, 0.3], "std": [0.9, 0.8, 0.7]},
     ],
-    ids=["center", "squash", "border", "colours"],
+    ids=["center", "squash", "border", "lanczos", "box", "hamming", "colours"],
 )
 @pytest.mark.parametrize("flat", [False, True], ids=["pretrained_cfg", "as older folders have it"])
 def test_images_become_pixels_as_timm_makes_them(tmp_path: Path, preprocess: dict[str, Any], flat: bool) -> None:
