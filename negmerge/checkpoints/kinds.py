@@ -148,11 +148,15 @@ def _members_of_zip(file: Path) -> list[str]:
 
 
 def _members_of_tar(file: Path) -> list[str]:
+    """The members' names, up to where the file is cut off."""
+    names = []
     try:
         with tarfile.open(file, "r:") as archive:
-            return archive.getnames()
+            for member in archive:
+                names.append(member.name)
     except (OSError, ValueError, tarfile.TarError):
-        return []
+        pass
+    return names
 
 
 def _start_of(file: Path) -> bytes:

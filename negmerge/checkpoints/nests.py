@@ -20,6 +20,8 @@ NESTS = (
 
 _OF_TRAINING = ("optim", "sched", "scaler", "amp", "rng", "random", "loss", "criterion", "metric", "callback", "hook")
 """Words in the keys of what is no model's weights."""
+_OF_OPTIMIZERS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg"}
+"""What optimizers keep for each parameter."""
 _FEW, _SHORT = 4, 1000
 """The most tensors, and elements of one, of what is taken for numbers beside the weights, such as means of pixels."""
 _DEEPEST = 4
@@ -85,7 +87,9 @@ def _may_be_weights(name: Any, value: Any) -> bool:
     """Whether tensors by name lie here that are no optimizer's nor what else goes on with a training."""
     if not isinstance(name, str) or any(word in name.lower() for word in _OF_TRAINING):
         return False
-    tensors = [item for key, item in value.items() if isinstance(key, str)] if isinstance(value, Mapping) else []
+    if not isinstance(value, Mapping) or _OF_OPTIMIZERS & value.keys():
+        return False
+    tensors = [item for key, item in value.items() if isinstance(key, str)]
     return any(isinstance(item, Tensor) and item.ndim for item in tensors)
 
 

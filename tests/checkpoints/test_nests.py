@@ -60,15 +60,12 @@ def test_weights_that_are_not_under_a_usual_key_are_told_where_they_lie(
 
 
 def test_an_optimizer_is_not_told_as_weights(tmp_path: Path) -> None:
-    optimizer = torch.optim.AdamW([torch.zeros(3, requires_grad=True)])
-    torch.autograd.backward([torch.zeros(3, requires_grad=True).sum()])
-    document = {
-        "mine": state(),
-        "optimizer_g": {"state": {"0": {"exp_avg": torch.zeros(3)}}},
-        "o": optimizer.state_dict(),
-    }
-    with pytest.raises(CheckpointError, match=r"where it lies: mine$"):
-        read_state(saved(tmp_path, document))
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    torch.autograd.backward([layer(torch.ones(2)).sum()])
+    optimizer.step()
+    with pytest.raises(CheckpointError, match=r"where it lies: 0$"):
+        read_state(saved(tmp_path, (state(), optimizer.state_dict())))
 
 
 def test_means_and_deviations_of_pixels_are_no_weights(tmp_path: Path) -> None:

@@ -89,14 +89,13 @@ def test_a_folder_with_custom_text_under_a_config_without_is_told_to_say_so(tmp_
 )
 @pytest.mark.parametrize("kind", [{}, {"vision_cfg": RESNET}], ids=["vit", "resnet"])
 def test_a_folder_of_open_clip_with_another_size_than_its_config_says_is_told_it(
-    tmp_path: Path, forced: dict[str, int], told: str, kind: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, forced: dict[str, int], told: str, kind: dict[str, Any]
 ) -> None:
-    name = f"pico-{tmp_path.name}"
-    (tmp_path / f"{name}.json").write_text(json.dumps(config_with(**kind)["model_cfg"]))
-    open_clip.add_model_config(tmp_path / f"{name}.json")
-    model = open_clip.create_model(name, **forced)
+    model_cfg = config_with(**kind)["model_cfg"]
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "pico", model_cfg)
+    model = open_clip.create_model("pico", **forced)
     tokenizer: Any = SimpleNamespace(save_pretrained=lambda _: None)  # open_clip's own has nothing to save
-    save_for_hf(model, tokenizer, open_clip.get_model_config(name), str(tmp_path / "model"), safe_serialization=True)
+    save_for_hf(model, tokenizer, model_cfg, str(tmp_path / "model"), safe_serialization=True)
     with pytest.raises(TensorError, match=rf"has the shape .*\. Where these are the weights meant, {told}"):
         load_zero_shot(tmp_path / "model")
 
