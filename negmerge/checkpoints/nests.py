@@ -1,6 +1,6 @@
 """Where in a checkpoint the weights lie: under one of the keys that trainers use, or under the one that is told."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,15 @@ _OF_OPTIMIZERS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg"}
 """What optimizers keep for each parameter."""
 _FEW, _SHORT = 4, 1000
 """The most tensors, and elements of one, of what is taken for numbers beside the weights, such as means of pixels."""
-_DEEPEST = 4
+_DEEPEST = 8
+"""Levels that are looked into: a pickle may hold itself."""
 _MOST_TOLD = 20
 
 
 def found(document: Any, file: Path) -> Any:
     """The weights in a checkpoint, wherever its trainer put them. Raises CheckpointError where it has several."""
     path: list[str] = []
-    while isinstance(document, Mapping):
+    while isinstance(document, Mapping) and len(path) < _DEEPEST:
         nests = [name for name in NESTS if _holds_tensors(document.get(name))]
         beside = [name for name, value in document.items() if name not in nests and _may_be_weights(name, value)]
         weights = [name for name in (*nests, *beside) if not _is_small(document[name])] or nests
@@ -62,14 +63,21 @@ def at(document: Any, key: str, file: Path) -> Any:
     return place
 
 
-def places(document: Any, deepest: int = _DEEPEST) -> list[str]:
-    """The dotted keys, as ``at`` takes them, under which there may be weights."""
-    keys = []
-    for name, value in _inside(document).items():
-        if _may_be_weights(name, value) and not _is_small(value):
-            keys.append(name)
-        elif deepest and not any(word in name.lower() for word in _OF_TRAINING):
-            keys += [f"{name}.{below}" for below in places(value, deepest - 1)]
+def places(document: Any) -> list[str]:
+    """The dotted keys, as ``at`` takes them, under which there may be weights; the first that are found."""
+    keys: list[str] = []
+    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), document)])
+    seen = {id(document)}
+    while waiting and len(keys) < _MOST_TOLD:
+        path, place = waiting.popleft()
+        for name, value in _inside(place).items():
+            if id(value) in seen or len(path) == _DEEPEST or any(word in name.lower() for word in _OF_TRAINING):
+                continue
+            if _may_be_weights(name, value) and not _is_small(value):
+                keys.append(".".join([*path, name]))
+            elif isinstance(value, Mapping | list | tuple):
+                seen.add(id(value))
+                waiting.append(((*path, name), value))
     return keys[:_MOST_TOLD]
 
 
@@ -108,12 +116,16 @@ def _are_copies(values: Iterator[Any]) -> bool:
 
 
 def _tensors_in(value: Any) -> Iterator[tuple[str, Tensor]]:
-    """All tensors at any depth of mappings, by their own names."""
-    for name, item in value.items() if isinstance(value, Mapping) else ():
-        if isinstance(item, Tensor):
-            yield str(name), item
-        else:
-            yield from _tensors_in(item)
+    """All tensors in mappings in mappings, by their own names; what is there twice counts once."""
+    waiting, seen = deque([(value, 0)]), {id(value)}
+    while waiting:
+        place, depth = waiting.popleft()
+        for name, item in place.items() if isinstance(place, Mapping) else ():
+            if isinstance(item, Tensor):
+                yield str(name), item
+            elif id(item) not in seen and depth < _DEEPEST:
+                seen.add(id(item))
+                waiting.append((item, depth + 1))
 
 
 def _holds_tensors(value: Any) -> bool:

@@ -92,3 +92,27 @@ def test_copies_of_one_model_are_not_to_be_joined(tmp_path: Path) -> None:
     average = {"n_averaged": torch.tensor(3)} | {f"module.{name}": tensor for name, tensor in state().items()}
     with pytest.raises(CheckpointError, match=r"under state_dict, swa_state_dict: say which with --key$"):
         read_state(saved(tmp_path, {"state_dict": state(), "swa_state_dict": average}))
+
+
+def test_a_checkpoint_that_holds_itself_comes_to_an_end(tmp_path: Path) -> None:
+    document: dict[str, Any] = {"w": torch.zeros(2, 2)}
+    document["model"] = document
+    with pytest.raises(CheckpointError, match="something of type dict as 'model'"):
+        read_state(saved(tmp_path, document))
+
+
+def test_what_is_there_many_times_is_looked_at_once(tmp_path: Path) -> None:
+    """Ten names for each of nine levels: a thousand million ways to the tensors."""
+    document: dict[str, Any] = state()
+    for _ in range(9):
+        document = dict.fromkeys("abcdefghij", document)
+    with pytest.raises(CheckpointError, match=r"say with --key where it lies"):
+        read_state(saved(tmp_path, document))
+
+
+def test_what_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    document: dict[str, Any] = state()
+    for _ in range(300):
+        document = {"model": document}
+    with pytest.raises(CheckpointError, match="something of type dict as 'model'"):
+        read_state(saved(tmp_path, document))
