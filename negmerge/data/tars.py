@@ -24,8 +24,14 @@ _MAX_EXTENSION = 64 * 2**10
 
 _CUT_OFF = "the archive is cut off or damaged: pack or send it again"
 _NO_ARCHIVE = "the file is not an archive that can be read: pack the folder as zip, tar or tar.gz"
-_OF_ONE_MEMBER = frozenset({b"path", b"linkpath", b"size", b"hdrcharset"})
+_OF_ONE_MEMBER = frozenset({b"path", b"size", b"hdrcharset"})
+_OTHER_KINDS = (b"GNU.sparse", b"SUN.holesdata", b"SCHILY.realsize", b"SCHILY.offset")
+"""How pax records of one member begin that make it a sparse file, or a part of one, to the tars that know them."""
+_OTHER_TYPES = (b"SCHILY.filetype", b"SCHILY.tarfiletype", b"linkpath")
+"""Those that make a link, or whatever, of a plain file."""
 _DIRECTORIES = (tarfile.DIRTYPE, b"D")
+_NUMBER = re.compile(rb" *[0-7]*[ \0]*|[\x80\xff].*", re.DOTALL)
+"""A field of a header (POSIX.1-1988), or GNU's for large ones; ``tarfile`` takes what ``int(…, 8)`` does, as 0o7."""
 
 
 def begins_a_tar(start: bytes) -> bool:
@@ -57,6 +63,7 @@ def tar_members(path: Path, limits: Limits, meter: Meter | None = None) -> Itera
                 _add(said, [(b"path", stream.extension(header.size).split(b"\0", 1)[0])])
             else:
                 if b"path" in said:
+                    _check_is_one_kind(header, stream, said[b"path"])
                     header.name = said[b"path"].decode(errors="surrogateescape")
                 if b"size" in said:
                     header.size = int(said[b"size"])
@@ -77,12 +84,24 @@ def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
             raise ArchiveError(f"{shown(name)} is a folder of {header.size} bytes: pack it again")
     elif header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
         raise ArchiveError(f"{shown(name)} is a link, a device or a sparse file: pack plain files only")
+    elif header.name.endswith("/"):
+        raise ArchiveError(_two_kinds(name))
     elif not name:
         raise ArchiveError("the archive holds a file without a name: pack it again")
     else:
         stream.open_data(header.size)
         yield Member(name, partial(stream.data, name))
         stream.close_data()
+
+
+def _check_is_one_kind(header: tarfile.TarInfo, stream: "_Stream", path: bytes) -> None:
+    """Raise ArchiveError where the header's own name makes a folder of it, and the one in the header before a file."""
+    if stream.type == tarfile.AREGTYPE and header.isdir() and not path.endswith(b"/"):
+        raise ArchiveError(_two_kinds(safe_name(path.decode(errors="surrogateescape"))))
+
+
+def _two_kinds(name: str) -> str:
+    return f"{shown(name)} is a file to some readers and a folder to others: pack it again"
 
 
 class _Stream:
@@ -92,7 +111,8 @@ class _Stream:
         self.meter = meter
         self._file = file
         self._source: Gunzipped | BinaryIO = Gunzipped(file) if packed else file
-        self._packed = packed
+        self.type = b""
+        """The last header's, as it stands there; ``tarfile`` makes a folder of an old one whose name ends so."""
         self._begun = False
         self._left = 0  # data of the current member that was not read yet
         self._padding = 0
@@ -103,11 +123,14 @@ class _Stream:
         if block.count(0) == _BLOCK:
             return None
         try:
-            return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError):
             raise ArchiveError(_CUT_OFF if self._begun else _NO_ARCHIVE) from None
-        finally:
-            self._begun = True
+        self._begun = True
+        self.type = block[156:157]
+        if not (_NUMBER.fullmatch(block, 124, 136) and _NUMBER.fullmatch(block, 148, 156)):  # size and checksum
+            raise ArchiveError("the archive has a number that readers of tars read differently: pack it again")
+        return header
 
     def extension(self, size: int) -> bytes:
         """The content of an extended header."""
@@ -163,8 +186,8 @@ class _Stream:
         except (EOFError, OSError, zlib.error) as error:
             raise_if_system_failed(error)
             raise ArchiveError(_CUT_OFF) from None
-        if self._packed:
-            self.meter.packed = self.meter.packed_before + self._file.tell()
+        # What is not packed counts as well: of several tars that are one data set some may be.
+        self.meter.packed = self.meter.packed_before + self._file.tell()
         self.meter.count_bytes(len(chunk))
         return chunk
 
@@ -172,8 +195,11 @@ class _Stream:
 def _of_next(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The path and size among the pax records of the next member. Others, such as times, are passed over."""
     for key, value in _records(data):
-        if key.startswith(b"GNU.sparse"):
+        if key.startswith(_OTHER_KINDS):
             raise ArchiveError("the archive holds a sparse file: pack it without --sparse")
+        if key in _OTHER_TYPES:
+            told = shown(key.decode())
+            raise ArchiveError(f"the archive has a header that makes a link of a file ({told}): pack it again")
         if key == b"hdrcharset":
             raise ArchiveError(
                 "the archive says its names' encoding in a header of its own: pack it with names in UTF-8"
@@ -204,7 +230,7 @@ def _check_global(data: bytes) -> None:
     Some readers obey such a header and some do not, so no two need to find the same files.
     """
     for key, _ in _records(data):
-        if key in _OF_ONE_MEMBER or key.startswith(b"GNU.sparse"):
+        if key in _OF_ONE_MEMBER or key in _OTHER_TYPES or key.startswith(_OTHER_KINDS):
             told = shown(key.decode(errors="replace"))
             raise ArchiveError(f"the archive has a header that gives all its files one {told}: pack it again")
 

@@ -21,6 +21,8 @@ _FILE_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
 _CHUNK = 256 * 2**10
 _WINDOWS = 0
 """Of ``create_system`` (APPNOTE 4.4.2.2): MS-DOS, and whatever packs as it did."""
+_PACKED_NOTHING = 5
+"""Most bytes that deflate makes of none."""
 _MAX_RECORD = 4 * 2**10
 """Largest name, extra field and comment of one entry, together."""
 
@@ -49,17 +51,19 @@ def zip_members(path: Path, limits: Limits) -> Iterator[Member]:
         with archive:
             meter = Meter(limits)
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
-            _check_apart(entries, archive.start_dir)
-            for entry in entries:
+            ends = [entry.header_offset for entry in entries[1:]] + [archive.start_dir]
+            _check_apart(entries, ends)
+            for entry, end in zip(entries, ends, strict=False):
                 meter.count_member()
                 name = _checked(entry)
-                if not entry.is_dir():
-                    yield Member(name, partial(_pieces, archive, entry, name, meter))
+                if not _is_folder(entry):
+                    yield Member(name, partial(_pieces, archive, entry, name, meter, end))
 
 
 def _checked(entry: zipfile.ZipInfo) -> str:
     """The entry's name, if it is a plain file or a folder that can be read."""
-    name = safe_name(_decoded_name(entry))
+    raw = _decoded_name(entry)
+    name = safe_name(raw)
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise ArchiveError(f"{shown(name)} is a link or a device: pack plain files only")
@@ -67,9 +71,19 @@ def _checked(entry: zipfile.ZipInfo) -> str:
         raise ArchiveError(f"{shown(name)} is encrypted: pack it without a password")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ArchiveError(f"{shown(name)} is packed in a way that is not read here: use deflate or store")
-    if not name and not entry.is_dir():
+    is_folder = _is_folder(entry)
+    if raw.endswith("/") != is_folder or (kind == stat.S_IFDIR and not is_folder):
+        raise ArchiveError(f"{shown(name)} is a file to some readers and a folder to others: pack it again")
+    if is_folder and (entry.file_size or entry.compress_size > _PACKED_NOTHING):
+        raise ArchiveError(f"{shown(name)} is a folder of {entry.file_size} bytes: pack it again")
+    if not name and not is_folder:
         raise ArchiveError("the archive holds a file without a name: pack it again")
     return name
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    """By its name, as all readers tell it; ``is_dir`` of zipfile falls over an empty one."""
+    return entry.orig_filename.endswith("/")
 
 
 def _decoded_name(entry: zipfile.ZipInfo) -> str:
@@ -107,11 +121,12 @@ def _unicode_extra(extra: bytes, packed: bytes) -> str | None:
     return None
 
 
-def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter) -> Iterator[bytes]:
-    """The entry's content. Its size and CRC must be what the directory says."""
+def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: Meter, end: int) -> Iterator[bytes]:
+    """The entry's content, which ends before ``end``. Its size and CRC must be what the directory says."""
     meter.packed = (meter.packed or 0) + entry.compress_size
     size = 0
     try:
+        _check_header(archive, entry, end)
         with archive.open(entry) as content:
             while chunk := content.read(_CHUNK):
                 size += len(chunk)
@@ -125,12 +140,31 @@ def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, meter: 
         raise ArchiveError(f"{shown(name)} is damaged in the archive: pack or send it again")
 
 
-def _check_apart(entries: list[zipfile.ZipInfo], end: int) -> None:
-    """Each entry's bytes end before the next entry (or the directory) begins: no two unpack the same bytes."""
-    starts = [entry.header_offset for entry in entries[1:]] + [end]
-    for entry, start in zip(entries, starts, strict=False):
-        if entry.header_offset + _FILE_HEADER + entry.compress_size > start:
-            raise ArchiveError(f"{shown(entry.filename)} overlaps another file in the archive: pack it again")
+def _check_apart(entries: list[zipfile.ZipInfo], ends: list[int]) -> None:
+    """Each entry's bytes end before the next entry (or the directory) begins: no two unpack the same bytes.
+
+    By what the directory says; how long an entry's own header is, ``_check_header`` sees when the entry is read.
+    """
+    for entry, end in zip(entries, ends, strict=False):
+        if entry.header_offset + _FILE_HEADER + entry.compress_size > end:
+            raise ArchiveError(_overlaps(entry))
+
+
+def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, end: int) -> None:
+    """Raise ArchiveError where the entry, behind its own header's name and extra field, reaches beyond ``end``.
+
+    Read just before the content is, since a pass over all headers beforehand would be one seek for each file.
+    """
+    assert archive.fp is not None  # it is open
+    archive.fp.seek(entry.header_offset)
+    header = archive.fp.read(_FILE_HEADER)
+    name_size, extra_size = struct.unpack("<HH", header[26:])
+    if entry.header_offset + _FILE_HEADER + name_size + extra_size + entry.compress_size > end:
+        raise ArchiveError(_overlaps(entry))
+
+
+def _overlaps(entry: zipfile.ZipInfo) -> str:
+    return f"{shown(entry.filename)} overlaps another file in the archive: pack it again"
 
 
 def _check_directory(file: BinaryIO, limits: Limits) -> None:

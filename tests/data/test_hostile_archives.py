@@ -199,6 +199,56 @@ def test_zip_entries_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     assert "overlaps" in refusal(path)
 
 
+def by_hand(path: Path, *entries: tuple[bytes, bytes, int, int]) -> Path:
+    """A zip of stored entries: name, content, bytes of extra field in the local header, and how far on the next one is.
+
+    0 is right behind the content, as all writers put it.
+    """
+    files, directory = b"", b""
+    for name, content, extra, on in entries:
+        common = struct.pack(
+            "<HHHHHLLLH", 20, 0x800, 0, 0, 0, zlib.crc32(content), len(content), len(content), len(name)
+        )
+        record = struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, len(files))
+        directory += b"PK\x01\x02\x14\x03" + common + struct.pack("<H", 0) + record + name
+        file = b"PK\x03\x04" + common + struct.pack("<H", extra) + name
+        files += file[:on] if on else file + bytes(extra) + content
+    end = struct.pack("<4H2LH", 0, 0, len(entries), len(entries), len(directory), len(files), 0)
+    path.write_bytes(files + directory + b"PK\x05\x06" + end)
+    return path
+
+
+CAT, DOG = ((name.encode(), content, 0, 0) for name, content in PAIR.items())
+
+
+def test_a_zip_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    assert "holds a file without a name: pack it again" in refusal(by_hand(tmp_path / "a", CAT, DOG, (b"", b"", 0, 0)))
+
+
+def test_a_zip_entry_that_is_called_a_folder_and_has_content_is_refused(tmp_path: Path) -> None:
+    told = refusal(by_hand(tmp_path / "a", CAT, DOG, (b"dog/2.png/", png(), 0, 0)))
+    assert f"'dog/2.png' is a folder of {len(png())} bytes: pack it again" in told
+
+
+def test_empty_folders_in_a_zip_are_none_of_its_files(tmp_path: Path) -> None:
+    assert len(index_archive(by_hand(tmp_path / "a", CAT, (b"dog/", b"", 0, 0), DOG)).samples) == 2
+
+
+def test_a_folder_by_its_type_that_is_a_file_by_its_name_is_refused(tmp_path: Path) -> None:
+    path = by_hand(tmp_path / "a", CAT, DOG)
+    patched(path, struct.pack("<L", 0o100644 << 16), struct.pack("<L", 0o040755 << 16), last=True)
+    assert "'dog/1.png' is a file to some readers and a folder to others" in refusal(path)
+
+
+def test_zip_entries_that_share_their_bytes_behind_long_headers_are_refused(tmp_path: Path) -> None:
+    """By the directory's sizes they lie apart; each has an extra field that reaches as far as the same content."""
+    content = PAIR["cat/1.png"]
+    second = 30 + len(content) + 50
+    first = second + 30 + len(b"dog/1.png") + 20 - 30 - len(b"cat/1.png")
+    path = by_hand(tmp_path / "a", (b"cat/1.png", content, first, second), (b"dog/1.png", content, 20, 0))
+    assert "'cat/1.png' overlaps another file" in refusal(path)
+
+
 def test_an_entry_that_vanished_since_indexing_is_named(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a", PAIR)
     with pytest.raises(ArchiveError, match=r"'cat/9\.png' is not in the archive any more"):

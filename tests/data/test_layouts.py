@@ -1,6 +1,7 @@
 """Data sets as people lay them out: what is served, and what is refused by its name with what to do."""
 
 import io
+import random
 import struct
 import tarfile
 import zipfile
@@ -294,6 +295,16 @@ def test_the_limits_are_of_all_shards_together(tmp_path: Path, limits: Limits) -
     index_archive(shards(tmp_path, 1), limits)
     with pytest.raises(ArchiveError, match="split it"):
         index_archive(shards(tmp_path / "more", 4), limits)
+
+
+def test_a_packed_shard_beside_plain_ones_is_no_bomb(tmp_path: Path) -> None:
+    """The plain one's bytes came from as many: they count for the ratio too."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    ballast = random.Random(0).randbytes(17 * 2**20)  # more than any ratio is allowed for
+    write_tar(folder / "b.tar", {"1.png": png(), "1.cls": b"cat", "1.bin": ballast})
+    write_tar(folder / "a.tar.gz", {"2.png": png(1), "2.cls": b"dog"}, "w:gz")
+    assert len(index_archive(folder).samples) == 2
 
 
 # Classes' names.

@@ -98,6 +98,12 @@ TWICE = "headers that give one file two '{}'s, or an empty one"
         ([pax(b"GNU.sparse.major=1")], "sparse file"),
         ([pax(b"GNU.sparse.map=0,1")], "sparse file"),
         ([pax(b"GNU.sparse.size=9")], "sparse file"),
+        ([pax(b"SUN.holesdata= 0 10 100")], "sparse file"),
+        ([pax(b"SCHILY.realsize=100000")], "sparse file"),
+        ([pax(b"SCHILY.filetype=hardlink")], r"makes a link of a file \('SCHILY\.filetype'\): pack it again"),
+        ([pax(b"linkpath=cat/1.png")], r"makes a link of a file \('linkpath'\): pack it again"),
+        ([pax(b"path=dog/a.png/")], "'dog/a.png' is a file to some readers and a folder to others: pack it again"),
+        ([(tarfile.GNUTYPE_LONGNAME, b"dog/a.png/\0")], "is a file to some readers and a folder to others"),
         ([(tarfile.GNUTYPE_LONGLINK, b"a\0")], "is a link, a device or a sparse file"),
         ([(tarfile.GNUTYPE_SPARSE, b"")], "is a link, a device or a sparse file"),
     ],
@@ -118,6 +124,44 @@ def test_a_header_for_a_member_that_does_not_come_is_refused(tmp_path: Path, hea
 @pytest.mark.parametrize("header", [pax(b"mtime=1.5", b"comment=x"), pax(b"path=dog/a.png", SIZE), LONG])
 def test_what_readers_agree_in_is_read(tmp_path: Path, header: tuple[bytes, bytes]) -> None:
     assert len(index_archive(with_headers(tmp_path / "a.tar", header)).samples) == 3
+
+
+def with_field(path: Path, place: int, field: bytes, kind: bytes = tarfile.REGTYPE) -> Path:
+    """A tar of two classes, the first file's header with these bytes there, of this type, and with the right sum."""
+    write_tar(path, PAIR)
+    content = path.read_bytes()
+    header = bytearray(content[:512])
+    header[place : place + len(field)] = field
+    header[156:157] = kind
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path.write_bytes(header + content[512:])
+    return path
+
+
+IN_OCTAL = b"%o" % len(PAIR["cat/1.png"])
+
+
+@pytest.mark.parametrize("size", [IN_OCTAL[:1] + b"_" + IN_OCTAL[1:], b"+" + IN_OCTAL, b"0o" + IN_OCTAL])
+def test_a_size_that_only_python_reads_is_refused(tmp_path: Path, size: bytes) -> None:
+    with pytest.raises(ArchiveError, match="a number that readers of tars read differently: pack it again"):
+        index_archive(with_field(tmp_path / "a.tar", 124, size.ljust(12, b"\0")))
+
+
+@pytest.mark.parametrize("size", [b"  " + IN_OCTAL, IN_OCTAL + b" ", b"\x80" + len(png()).to_bytes(11, "big")])
+def test_a_size_as_any_tar_writes_it_is_read(tmp_path: Path, size: bytes) -> None:
+    assert len(index_archive(with_field(tmp_path / "a.tar", 124, size.ljust(12, b"\0"))).samples) == 2
+
+
+def test_an_old_folder_whose_long_name_is_a_files_is_refused(tmp_path: Path) -> None:
+    """``tarfile`` goes by the short name's slash, and GNU tar by the long one's."""
+    path = with_field(tmp_path / "a.tar", 0, b"cat/\0", tarfile.AREGTYPE)
+    kind, name = LONG
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, len(name)
+    path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + name.ljust(512, b"\0") + path.read_bytes())
+    with pytest.raises(ArchiveError, match=r"'dog/long\.png' is a file to some readers and a folder to others"):
+        index_archive(path)
 
 
 def test_a_folder_with_a_size_is_refused(tmp_path: Path) -> None:
