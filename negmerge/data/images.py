@@ -8,6 +8,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from negmerge.data.image_kinds import told_of_content
+from negmerge.data.costs import check_costs
+from negmerge.data.image_parts import check_parts
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
 
@@ -49,7 +51,11 @@ class DamagedImage(ArchiveError):
 
 
 def open_image(name: str, content: bytes, pixels: int) -> Image.Image:
-    """The image, with its pixels not yet decoded. Raises ArchiveError: not an image, too large, 16 bits deep."""
+    """The image, with its pixels not yet decoded.
+
+    Raises ArchiveError: not an image, too large, of too many parts, too dear to decode, 16 bits deep.
+    """
+    check_parts(name, content)
     try:
         image = Image.open(io.BytesIO(content), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -62,6 +68,7 @@ def open_image(name: str, content: bytes, pixels: int) -> Image.Image:
     if image.width * image.height > pixels:
         told = f"{shown(name)} has {image.width} × {image.height} pixels, more than {pixels}"
         raise ArchiveError(f"{told}: {_SMALLER}")
+    check_costs(name, image, pixels)
     if image.mode not in _MODES:
         raise ArchiveError(f"{shown(name)} has pixels of type {image.mode}, {_NO_RULE}")
     _check_depth(name, image, content)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from negmerge.data.archives import Index, Sample, index_archive, read_samples
+from negmerge.data.costs import decoding_bytes, packed_bytes
 from negmerge.data.images import DAMAGE, open_image
 from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES, check_templates, class_words
@@ -162,10 +162,11 @@ def _batches(images: Iterator[Named], preprocess: Preprocess) -> Iterator[list[N
 
 
 def _bytes_of(image: Image.Image, preprocess: Preprocess) -> int:
-    """What decoding takes: the file, four bytes for each pixel as it comes, as RGB, and on the way to its size."""
-    file = getattr(image, "fp", None)  # an image that was made of an array has none
-    packed = file.getbuffer().nbytes if isinstance(file, BytesIO) else 0
-    return packed + 4 * (2 * image.width * image.height + preprocess.pixels_on_the_way(*image.size))
+    """What decoding takes: the file, and a copy where its library makes one; the pixels, also on the way to their size.
+
+    Four bytes for each of those on the way.
+    """
+    return 2 * packed_bytes(image).nbytes + decoding_bytes(image) + 4 * preprocess.pixels_on_the_way(*image.size)
 
 
 def _to_pixels(preprocess: Preprocess) -> Callable[[Named], np.ndarray]:
