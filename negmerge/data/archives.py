@@ -20,11 +20,11 @@ from negmerge.data.kinds import no_archive
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out
 from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, suffix
 from negmerge.data.shards import members_of_shards, shards_of
-from negmerge.data.tables import MAX_BYTES, Rows, is_table, rows_of
+from negmerge.data.tables import MAX_BYTES, MAX_ROWS, Rows, is_table, rows_of
 from negmerge.data.tars import begins_a_tar, tar_members
 from negmerge.data.zips import zip_members
 from negmerge.errors import ArchiveError
-from negmerge.naming import shown
+from negmerge.naming import one_form, shown
 
 _CHUNK = 256 * 2**10
 _TOLD = 100
@@ -85,23 +85,27 @@ def index_archive(
     Raises ArchiveError, naming the file and what to do: cut off, damaged, unsafe, over a limit, encrypted, not
     images, the same name twice, classes that nobody can tell apart, one class only, or nothing at all.
     """
-    names: set[str] = set()
+    names: dict[str, str] = {}  # by the one form of each
+    rows = MAX_ROWS
     labels: dict[str, str | None] = {}
     tables: dict[str, Rows | None] = {}
     unreadable: dict[str, str] = {}
     for member in _members(path, limits):
-        if member.name in names:
-            raise ArchiveError(f"{shown(member.name)} is in the archive twice: remove one of them")
-        names.add(member.name)
+        form = one_form(member.name)
+        if form in names:
+            raise ArchiveError(_there_twice(names[form], member.name))
+        names[form] = member.name
         if is_table(member.name):
-            tables[member.name] = rows_of(member.name, _start(member, MAX_BYTES + 1))
+            table = rows_of(member.name, _start(member, MAX_BYTES + 1), rows)
+            rows -= len(table or ())
+            tables[member.name] = table
         elif suffix(member.name) in LABEL_SUFFIXES:
             labels[member.name] = label_of(member.name, _start(member, MAX_LABEL_BYTES + 1))
         elif verify and (told := _why_unreadable(member, limits)):
             unreadable[member.name] = told
     if unreadable and not leave_out:
         raise ArchiveError(_told_of(unreadable))
-    root, found = lay_out(names - unreadable.keys(), labels, tables, unreadable)
+    root, found = lay_out(set(names.values()) - unreadable.keys(), labels, tables, unreadable)
     samples = tuple(Sample(*row) for row in sorted(found))
     classes = tuple(sorted({sample.class_name for sample in samples}))
     check_classes(classes)
@@ -111,6 +115,12 @@ def index_archive(
         )
     prefix = f"{root}/" if root else ""
     return Index(samples, classes, root, left_out=tuple(sorted(name.removeprefix(prefix) for name in unreadable)))
+
+
+def _there_twice(first: str, second: str) -> str:
+    if first == second:
+        return f"{shown(first)} is in the archive twice: remove one of them"
+    return f"{first!a} and {second!a} look the same and differ in Unicode's form only: remove or rename one"
 
 
 def _why_unreadable(member: Member, limits: Limits) -> str:

@@ -43,10 +43,10 @@ def label_of(name: str, content: bytes) -> str | None:
 
 
 def _labelled_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """The object, unless it has two labels: readers differ in which of them counts."""
+    """The object, or none of its keys where it has two labels: readers differ in which of them counts."""
     keys = [key for key, _ in pairs]
     if keys.count("label") > 1 or keys.count("class") > 1:
-        raise ValueError("a label is there twice")
+        return {}  # inside another it matters to nobody
     return dict(pairs)
 
 
@@ -199,6 +199,8 @@ def _webdataset(names: Collection[str], labels: Mapping[str, str | None], unread
             raise ArchiveError(f"{shown(name)} and {shown(other)} are one sample: keep one image of it")
         if key(name) not in classes:
             wanted = f"put {shown(key(name) + '.cls')} with its class beside it, {NAME_RULE}"
+            if (said := key(name) + ".json") in labels:
+                wanted += f", or into {shown(said)} as one text or whole number, label, that is there once"
             raise refused(f"{shown(name)} has no label", labels, wanted)
         yield name, classes[key(name)], split_part(name)[0]
 

@@ -13,19 +13,24 @@ from dataclasses import dataclass
 from negmerge.data.parts import part_called
 from negmerge.errors import ArchiveError
 from negmerge.formats.headers import unique
-from negmerge.naming import NAME_RULE, is_name, shown
+from negmerge.naming import NAME_RULE, is_name, one_form, shown
 
 NAMES = frozenset({"metadata.csv", "metadata.jsonl", "labels.csv", "_classes.csv"})
 """What a table is called, in lower case."""
 
 MAX_BYTES = 64 * 2**20
-"""Of one table: half a million rows and more."""
+"""Of one table."""
+MAX_ROWS = 2_000_000
+"""Of all tables of a data set together: more than ImageNet's (1,281,167 for training)."""
+MAX_ROW = 2**20
+"""Characters of one row, so that neither its columns nor its values can be many."""
 
 _FILE_COLUMNS = ("file_name", "filename", "file", "image", "path")
 _CLASS_COLUMNS = ("label", "class", "class_name", "category")
 _PART_COLUMNS = ("split", "subset", "partition", "set", "fold")
 _PARTS_ALONE = ("split", "subset", "partition")
 """Those of them that say nothing else."""
+_COLUMNS = frozenset({*_FILE_COLUMNS, *_CLASS_COLUMNS, *_PART_COLUMNS})
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -47,17 +52,19 @@ Rows = Mapping[str, Told]
 Cells = tuple[str | None, ...]
 
 
-def rows_of(name: str, content: bytes) -> Rows | None:
-    """What the rows say of each file; None where there are no such columns. Raises ArchiveError, with the row."""
+def rows_of(name: str, content: bytes, most: int = MAX_ROWS) -> Rows | None:
+    """What the rows say of each file; None where there are no such columns. Raises ArchiveError, with the row.
+
+    Files are in Unicode's composed form and without a leading ``./``. most: rows that are taken; they are counted
+    before any is read, and a row's length before what it holds.
+    """
     if len(content) > MAX_BYTES:
         raise ArchiveError(f"{shown(name)} is larger than {MAX_BYTES} bytes: split the data set")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ArchiveError(f"{shown(name)} is not UTF-8: save it as that") from None
+    if max(content.count(b"\n"), content.count(b"\r")) > most:
+        raise ArchiveError(f"{shown(name)} brings the tables to more than {MAX_ROWS} rows: split the data set")
     found: dict[str, tuple[Cells, Cells]] = {}
     kinds: dict[tuple[Cells, Cells], tuple[Cells, Cells]] = {}  # many rows say the same, which is kept once
-    for number, row in _rows(name, text):
+    for number, row in _rows(name, content):
         columns = {key.strip().lower(): value for key, value in row.items()}
         in_file = next((key for key in _FILE_COLUMNS if key in columns), None)
         if in_file is None or not columns.keys() & {*_CLASS_COLUMNS, *_PART_COLUMNS}:
@@ -65,10 +72,11 @@ def rows_of(name: str, content: bytes) -> Rows | None:
         file, labels = columns[in_file], _labels(columns)
         if not isinstance(file, str) or not file or labels is None:
             raise ArchiveError(f"row {number} of {shown(name)} has no file or no class: a class has {NAME_RULE}")
-        if file in found:
+        path = one_form(file.removeprefix("./"))
+        if path in found:
             raise ArchiveError(f"{shown(name)} has {shown(file)} twice: an image has one class")
         said = labels, tuple(_text(columns.get(column)) for column in _PART_COLUMNS)
-        found[file] = kinds.setdefault(said, said)
+        found[path] = kinds.setdefault(said, said)
     told = _told(name, kinds)
     return {file: told[said] for file, said in found.items()} if told else None
 
@@ -144,23 +152,60 @@ def _is_label(label: object) -> bool:
     return (isinstance(label, str) and is_name(label.strip())) or type(label) is int
 
 
-def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, object]]]:
+def _rows(name: str, content: bytes) -> Iterator[tuple[int, dict[str, object]]]:
     """The rows by their columns, numbered from 1. Raises ArchiveError for what is no table."""
+    read = _csv_rows if name.lower().endswith(".csv") else _json_rows
     try:
-        if name.lower().endswith(".csv"):
-            reader = csv.DictReader(io.StringIO(text), strict=True)
-            columns = [(column or "").strip().lower() for column in reader.fieldnames or ()]
-            if len(set(columns)) < len(columns):
-                raise ValueError("a column is there twice")
-            for number, cells in enumerate(reader, start=1):
-                if any(cells.values()):  # a spreadsheet ends in rows of commas alone
-                    yield number, {key: value for key, value in cells.items() if key}
-            return
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                row = json.loads(line, object_pairs_hook=unique)
-                if not isinstance(row, dict):
-                    raise ArchiveError(f"line {number} of {shown(name)} is no JSON object")
-                yield number, row
+        yield from read(name, content)
+    except UnicodeDecodeError:
+        raise ArchiveError(f"{shown(name)} is not UTF-8: save it as that") from None
     except (csv.Error, ValueError, RecursionError) as error:
         raise ArchiveError(f"{shown(name)} cannot be read as a table ({error}): write it again") from None
+
+
+def _csv_rows(name: str, content: bytes) -> Iterator[tuple[int, dict[str, object]]]:
+    length = 0  # of the row so far, which quotes may spread over several lines
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for line in _lines(name, content, newline=""):
+            length += len(line)
+            if length > MAX_ROW:
+                raise ArchiveError(_too_long(name))
+            yield line
+
+    reader = csv.reader(lines(), strict=True)
+    columns = next(reader, [])
+    called = [column.strip().lower() for column in columns]
+    if len(set(called)) < len(called):
+        raise ValueError("a column is there twice")
+    places = {column: place for place, column in enumerate(columns) if called[place] in _COLUMNS}
+    length = number = 0
+    for row in reader:
+        length = 0
+        if row:
+            number += 1
+        if any(row):  # a spreadsheet ends in rows of commas alone
+            yield number, {column: row[place] if place < len(row) else None for column, place in places.items()}
+
+
+def _json_rows(name: str, content: bytes) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, line in enumerate(_lines(name, content, newline="\n"), start=1):
+        if line.strip():
+            row = json.loads(line, object_pairs_hook=unique)
+            if not isinstance(row, dict):
+                raise ArchiveError(f"line {number} of {shown(name)} is no JSON object")
+            yield number, row
+
+
+def _lines(name: str, content: bytes, newline: str) -> Iterator[str]:
+    """Line by line, since the whole as text would take four times its bytes."""
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=newline)
+    while line := text.readline(MAX_ROW + 1):
+        if len(line) > MAX_ROW:
+            raise ArchiveError(_too_long(name))
+        yield line
+
+
+def _too_long(name: str) -> str:
+    return f"{shown(name)} has a row of more than {MAX_ROW} characters: leave out the columns that say no class"

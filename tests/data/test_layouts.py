@@ -12,6 +12,7 @@ import pytest
 
 from negmerge.data.archives import Index, index_archive
 from negmerge.data.members import Limits
+from negmerge.data.tables import classes_of
 from negmerge.errors import ArchiveError
 from tests.support.archive_files import Files, folders, png, write_folder, write_tar, write_zip
 
@@ -177,6 +178,57 @@ def test_a_table_that_does_not_fit_is_refused_with_its_row(tmp_path: Path, text:
         indexed(tmp_path, {**folders("1.png", "2.png"), "metadata.csv": text.encode()})
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("1.png", "./1.png"), ("./1.png", "1.png"), ("caf\u00e9.png", "cafe\u0301.png")], ids=ascii
+)
+def test_an_image_that_one_table_names_in_two_ways_is_told_of_that_table(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    table = f"file_name,label\n{first},a\n{second},b\n2.png,b\n"
+    with pytest.raises(ArchiveError, match=f"'metadata.csv' has '{second}' twice: an image has one class"):
+        indexed(tmp_path, {**folders(first.removeprefix("./"), "2.png"), "metadata.csv": table.encode()})
+
+
+HEAD = b"file_name,label\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.csv", (2**20 + 1) * b","),
+        ("metadata.csv", HEAD + b"1.png,cat" + 2**20 * b","),
+        ("metadata.csv", HEAD + b'1.png,"' + 2**15 * (31 * b"," + b"\n")),
+        ("metadata.csv", HEAD + b"1.png," + 2**18 * b'"\n",'),
+        ("metadata.jsonl", b'{"file_name": "1.png", "label": "cat", "a": [' + 2**19 * b"{}" + b"]}"),
+    ],
+    ids=["columns", "cells", "a cell of lines", "cells of lines", "values"],
+)
+def test_a_row_of_more_than_can_be_of_use_is_refused_before_it_is_read(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    with pytest.raises(ArchiveError, match=r"a row of more than 1048576 characters|field larger than field limit"):
+        indexed(tmp_path, {**folders("1.png", "2.png"), name: content})
+
+
+def test_rows_are_counted_over_all_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = HEAD + b"1.png,a\n2.png,b\n"
+    files = folders("train/1.png", "train/2.png", "test/1.png", "test/2.png")
+    files |= {"train/metadata.csv": table, "test/metadata.csv": table}
+    monkeypatch.setattr("negmerge.data.archives.MAX_ROWS", 5)
+    assert len(indexed(tmp_path, files).samples) == 4
+    monkeypatch.setattr("negmerge.data.archives.MAX_ROWS", 4)
+    with pytest.raises(
+        ArchiveError, match=r"'test/metadata\.csv' brings the tables to more than \d+ rows: split the data"
+    ):
+        indexed(tmp_path, files)
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r"])
+def test_rows_are_counted_before_any_is_read(ends: bytes) -> None:
+    with pytest.raises(ArchiveError, match="brings the tables to more than 2000000 rows: split the data set"):
+        classes_of("metadata.csv", 2_000_001 * ends)
+
+
 def test_an_image_that_was_left_out_may_have_a_row(tmp_path: Path) -> None:
     table = b"file_name,label\n1.png,a\n2.png,b\n3.png,b\n"
     files = {**folders("1.png", "2.png"), "3.png": b"", "metadata.csv": table}
@@ -257,6 +309,18 @@ def test_a_json_label_that_says_no_one_class_is_none(tmp_path: Path, text: str) 
         index_archive(write_tar(tmp_path / "a", files))
 
 
+def test_only_the_label_of_the_whole_object_is_judged(tmp_path: Path) -> None:
+    boxes = b'{"label": "a", "boxes": [{"label": 1, "label": 2}], "class": {"class": 1, "class": 2}}'
+    files = {"1.png": png(), "1.json": boxes, "2.png": png(), "2.json": b'{"label": "b"}'}
+    assert index_archive(write_tar(tmp_path / "a", files)).classes == ("a", "b")
+
+
+def test_what_a_json_label_should_be_is_said(tmp_path: Path) -> None:
+    files = {"1.png": png(), "1.json": b'{"label": "a", "label": "c"}', "2.png": png(), "2.json": b'{"label": "b"}'}
+    with pytest.raises(ArchiveError, match=r"or into '1\.json' as one text or whole number, label, that is there once"):
+        index_archive(write_tar(tmp_path / "a", files))
+
+
 def test_a_json_label_may_be_a_number_and_null_leaves_it_to_the_class(tmp_path: Path) -> None:
     files = {"1.png": png(), "1.json": b'{"label": null, "class": "cat"}', "2.png": png(), "2.json": b'{"label": 7}'}
     assert index_archive(write_tar(tmp_path / "a", files)).classes == ("7", "cat")
@@ -310,6 +374,13 @@ def test_a_packed_shard_beside_plain_ones_is_no_bomb(tmp_path: Path) -> None:
 # Classes' names.
 
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def test_two_files_whose_names_differ_in_unicodes_form_only_are_both_named(tmp_path: Path) -> None:
+    files = folders(f"cat/{COMPOSED}.png", f"cat/{DECOMPOSED}.png", "dog/1.png")
+    with pytest.raises(ArchiveError, match="differ in Unicode's form only: remove or rename one") as caught:
+        indexed(tmp_path, files)
+    assert all(ascii(f"cat/{name}.png") in str(caught.value) for name in (COMPOSED, DECOMPOSED))
 
 
 def test_one_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> None:
