@@ -80,7 +80,7 @@ def run(
     show(result_table(document))
     for warning in document.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
-    typer.echo(f"Weights, report and result are in {out}")
+    typer.echo(f"Weights, report and result are in {_seen(out)}")
 
 
 @app.command()
@@ -97,7 +97,9 @@ def merge(
     """Merge fine-tuned models' task vectors and subtract them, streaming: in one pass, for TIES in four."""
     for given in (base, *tuned):
         if _lies_in(out, given):
-            raise CheckpointError(f"--out {out} would take the place of {given}, which is read: name another --out")
+            raise CheckpointError(
+                f"--out {_seen(out)} would take the place of {_seen(given)}, which is read: name another --out"
+            )
     _check_parent(out)
 
     from negmerge.merging.files import merge_files
@@ -112,7 +114,7 @@ def merge(
         typer.echo(f"{100 * merged.rounded_away:.2f} % of the change is lost in rounding")
     for warning in merged.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
-    typer.echo(f"{merged.digest}  {out}")
+    typer.echo(f"{merged.digest}  {_seen(out)}")
 
 
 @app.command()
@@ -125,7 +127,7 @@ def evaluate(
 ) -> None:
     """Measure a model on a job's splits; prints JSON: part → side → accuracy, per class too."""
     if not model.is_dir():
-        raise ModelError(f"{model} is no folder: give a model's folder in open_clip's or timm's format")
+        raise ModelError(f"{_seen(model)} is no folder: give a model's folder in open_clip's or timm's format")
 
     from negmerge.evaluation.figures import recorded
     from negmerge.models.devices import device_of
@@ -173,8 +175,8 @@ def convert(
     else:
         converted = to.convert(file, config, out, key=key, prefix=prefix)
     for done in converted.done:
-        typer.echo(done, err=True)
-    typer.echo(f"{converted.digest}  {out}")
+        typer.echo(visible(done), err=True)
+    typer.echo(f"{converted.digest}  {_seen(out)}")
 
 
 @app.command()
@@ -214,7 +216,7 @@ def main() -> None:
     except NegmergeError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a folder that may not be written to
-        _fail(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
+        _fail(f"{visible(str(error.filename or 'a file'))} cannot be read or written: {error.strerror}")
     if status == 130:
         typer.echo("negmerge: stopped", err=True)
     raise SystemExit(status)
@@ -223,6 +225,11 @@ def main() -> None:
 def _fail(message: str) -> NoReturn:
     typer.echo(f"negmerge: {visible(' '.join(message.split()))}", err=True)
     raise SystemExit(2) from None
+
+
+def _seen(path: Path) -> str:
+    """A path for a terminal, in one line whatever its name."""
+    return visible(str(path))
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -248,15 +255,15 @@ def _spread(arguments: Sequence[str]) -> list[str]:
 
 def _check_new(out: Path) -> None:
     if os.path.lexists(out):
-        raise CheckpointError(f"{out} exists: choose another --out, or remove it first")
+        raise CheckpointError(f"{_seen(out)} exists: choose another --out, or remove it first")
     _check_parent(out)
 
 
 def _check_parent(out: Path) -> None:
     if not out.parent.is_dir():
-        raise CheckpointError(f"there is no folder {out.parent}: make it first, or choose another --out")
+        raise CheckpointError(f"there is no folder {_seen(out.parent)}: make it first, or choose another --out")
     if not os.access(out.parent, os.W_OK):
-        raise CheckpointError(f"the folder {out.parent} may not be written to: choose another --out")
+        raise CheckpointError(f"the folder {_seen(out.parent)} may not be written to: choose another --out")
 
 
 def _lies_in(out: Path, given: Path) -> bool:
@@ -264,7 +271,7 @@ def _lies_in(out: Path, given: Path) -> bool:
     try:
         return out.resolve().is_relative_to(given.resolve())
     except RuntimeError:  # so does Python 3.11 call a link that leads to itself
-        raise CheckpointError(f"{out} or {given} is a link that leads to itself: name a file") from None
+        raise CheckpointError(f"{_seen(out)} or {_seen(given)} is a link that leads to itself: name a file") from None
 
 
 def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str] | None]:
@@ -280,8 +287,8 @@ def _read(path: Path, shape: type[T], example: str) -> T:
     try:
         return TypeAdapter(shape).validate_python(strict_json.loads(path.read_bytes()))
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        raise DataError(f"{_seen(path)} cannot be read: {error.strerror}") from None
     except strict_json.NotStrict as error:
-        raise DataError(f"{path} should hold JSON such as {example}: {error}") from None
+        raise DataError(f"{_seen(path)} should hold JSON such as {example}: {error}") from None
     except ValidationError as error:
-        raise DataError(f"{path} should hold JSON such as {example}: {error.errors()[0]['msg']}") from None
+        raise DataError(f"{_seen(path)} should hold JSON such as {example}: {error.errors()[0]['msg']}") from None

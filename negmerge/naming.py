@@ -9,8 +9,20 @@ NAME_RULE = f"at most {MAX_NAME} characters that can all be seen"
 
 _UNSEEN_KINDS = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 """Control and format characters (right-to-left marks, zero-width ones), what has no meaning, what breaks a line."""
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-"""Characters of other kinds that show nothing (Unicode, Default_Ignorable_Code_Point), and the blank Braille cell."""
+_UNSEEN = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, 0xFFA0),
+            *(*range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)),
+            *(0x2800, 0x1107F, 0x16FE4, 0x1D159),
+        ),
+    )
+)
+"""Characters of other kinds that show nothing: Unicode's Default_Ignorable_Code_Point, and a few blank ones.
+
+The variation selectors among them, U+FE0F behind an emoji too: with it and without, two names look the same.
+"""
 
 
 def is_seen(text: str) -> bool:
@@ -29,8 +41,8 @@ def visible(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A name for a message: quoted, with what cannot be seen escaped."""
-    return f"'{visible(name)}'"
+    """A name for a message: quoted, with what cannot be seen escaped, and spaces that only look like U+0020."""
+    return f"'{''.join(ascii(char)[1:-1] if _is_other_space(char) else char for char in visible(name))}'"
 
 
 def one_form(name: str) -> str:
@@ -47,3 +59,7 @@ def _is_unseen(char: str) -> bool:
     if char.isascii():
         return not " " <= char <= "~"
     return char in _UNSEEN or unicodedata.category(char) in _UNSEEN_KINDS
+
+
+def _is_other_space(char: str) -> bool:
+    return char != " " and unicodedata.category(char) == "Zs"

@@ -137,3 +137,38 @@ def test_a_link_that_leads_to_itself_is_refused_in_words(negmerge: Command, mode
     (models / "loop").symlink_to(models / "loop")
     for out in (models / "loop", models / "loop" / "x"):
         assert_refused(negmerge(*merge_command(models, "--out", out)), "is a link that leads to itself")
+
+
+UNSEEN = "bad\n\u202ename"
+
+
+def test_a_path_is_printed_in_one_line_whatever_its_name(negmerge: Command, models: Path) -> None:
+    out = models / f"{UNSEEN}.safetensors"
+    base, a = models / "base.safetensors", models / "a.safetensors"
+    done = negmerge("merge", "--base", base, "--tuned", a, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(r"bad\n\u202ename.safetensors")
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["merge", "--base", "{}", "--tuned", "a", "--out", "{}"],
+        ["merge", "--base", "a", "--tuned", "b", "--out", "{}/{}"],
+        ["convert", "a", "--out", "{}/{}.safetensors"],
+        ["evaluate", "{}", "spec.json"],
+        ["inspect", "{}"],
+        ["convert", "{}", "--out", "new.safetensors"],
+        ["run", "{}", "--out", "new"],
+    ],
+    ids=["takes the place", "no folder", "convert", "evaluate", "inspect", "file", "spec"],
+)
+def test_a_path_in_an_error_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, negmerge: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = negmerge(*(argument.replace("{}", UNSEEN) for argument in arguments))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert r"\u202ename" in done.stderr
