@@ -73,8 +73,8 @@ def check_costs(name: str, image: Image.Image, pixels: int) -> None:
         )
     if (taken := decoding_bytes(image)) > MOST_BYTES:
         raise ArchiveError(
-            f"{shown(name)} has {size} as {image.format}, which take {taken / 1e9:.1f} GB while they are decoded, more "
-            f"than {MOST_BYTES / 1e9:g}: save it smaller, or as PNG"
+            f"{shown(name)} has {size} as {image.format}, which take {taken // 10**6 + 1} MB while they are decoded, "
+            f"more than {MOST_BYTES // 10**6}: save it smaller, or as PNG"
         )
 
 
