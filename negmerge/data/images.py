@@ -7,8 +7,8 @@ import zlib
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from negmerge.data.image_kinds import told_of_content
 from negmerge.data.costs import check_costs
+from negmerge.data.image_kinds import told_of_content
 from negmerge.data.image_parts import check_parts
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown

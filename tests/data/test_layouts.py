@@ -12,7 +12,7 @@ import pytest
 
 from negmerge.data.archives import Index, index_archive
 from negmerge.data.members import Limits
-from negmerge.data.tables import classes_of
+from negmerge.data.tables import rows_of
 from negmerge.errors import ArchiveError
 from tests.support.archive_files import Files, folders, png, write_folder, write_tar, write_zip
 
@@ -226,7 +226,7 @@ def test_rows_are_counted_over_all_tables(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize("ends", [b"\n", b"\r"])
 def test_rows_are_counted_before_any_is_read(ends: bytes) -> None:
     with pytest.raises(ArchiveError, match="brings the tables to more than 2000000 rows: split the data set"):
-        classes_of("metadata.csv", 2_000_001 * ends)
+        rows_of("metadata.csv", 2_000_001 * ends)
 
 
 def test_an_image_that_was_left_out_may_have_a_row(tmp_path: Path) -> None:
