@@ -1,6 +1,6 @@
 """The config of an open_clip model, judged before anything is built from it. No torch, for the API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from negmerge.errors import ModelError
@@ -20,6 +20,8 @@ MAX_SIDE = 1024
 """Pixels a side; the most of open_clip's is 384."""
 MAX_WIDTH = 16_384
 """Channels, heads, features; the most of open_clip's is 1,792."""
+MAX_PLACES = 2**23
+"""Places of an image times the width, in a table of sines by numpy; 384 pixels of a ViT-gopt make 0.9 million."""
 MAX_VOCABULARY = 2**20
 """The most of open_clip's is 901,629."""
 MAX_RATIO = 64
@@ -48,8 +50,8 @@ def check_config(config: Any) -> None:
     vision, text = model_cfg.get("vision_cfg"), model_cfg.get("text_cfg")
     if not isinstance(vision, dict) or not isinstance(text, dict):
         raise ModelError('"model_cfg" needs "embed_dim", and objects as "vision_cfg" and "text_cfg"')
-    if not _whole(model_cfg.get("embed_dim"), 1, MAX_WIDTH):
-        raise ModelError(f'"model_cfg" needs "embed_dim", a whole number from 1 to {MAX_WIDTH}')
+    if not _whole(model_cfg.get("embed_dim"), 2, MAX_WIDTH):  # of one, a normalised feature is 1 or -1
+        raise ModelError(f'"model_cfg" needs "embed_dim", a whole number from 2 to {MAX_WIDTH}')
     _check_towers(vision, text)
     _check_text(text)
     towers: dict[str, Mapping[str, Any]] = {"vision_cfg": vision, "text_cfg": text}
@@ -129,10 +131,22 @@ def _check_sizes(tower: Mapping[str, Any], name: str) -> None:
         raise ModelError(f"{name}.mlp_ratio must be a number above 0, at most {MAX_RATIO}")
     if (initial := tower.get("ls_init_value")) is not None and not (_number(initial) and 0 <= initial <= MAX_RATIO):
         raise ModelError(f"{name}.ls_init_value must be a number from 0 to {MAX_RATIO}")
+    _check_places(tower, name, sides)
     _check_arguments(tower, name)
     for key in _DROPPED:
         if (share := tower.get(key)) is not None and not (_number(share) and 0 <= share < 1):
             raise ModelError(f"{name}.{key} must be a share from 0 to below 1")
+
+
+def _check_places(tower: Mapping[str, Any], name: str, sides: Sequence[int]) -> None:
+    """Raise ModelError for a table of sines of more places than a real tower has."""
+    patch, width = tower.get("patch_size") or 16, tower.get("width") or 768
+    places = (sides[0] // patch) * (sides[1] // patch)
+    if tower.get("pos_embed_type") == "sin_cos_2d" and places * width > MAX_PLACES:
+        raise ModelError(
+            f"{name} asks for sines of {places} places in {width} channels, at most {MAX_PLACES} in all: "
+            "look at its image_size, patch_size and width"
+        )
 
 
 def _check_arguments(tower: Mapping[str, Any], name: str) -> None:

@@ -29,13 +29,16 @@ MAX_SIDE = 1024
 """Pixels a side; no model of timm's takes more."""
 MAX_BLOCKS = 256
 """Building a model takes a while for each block; no real one has more."""
+MAX_WINDOW = 32
+"""Places a side that look at each other; the most of timm's is 32 (tiny_vit_21m_512)."""
 MAX_WIDTH = 16_384
 """Channels, heads, steps: the most of timm's is 10,240."""
 MAX_RATIO = 64
 """Of one width to another, and of all other fractions but the bases of rotary embeddings."""
 ARGUMENTS_FILE = Path(__file__).with_name("timm_arguments.json")
 
-_DEPTHS = ("depth", "depths", "layers")
+_DEPTHS = ("depth", "depths", "layers", "cls_attn_layers", "num_rnn_layers")
+_WINDOWS = ("window_size", "window_sizes", "pretrained_window_sizes", "focal_windows")
 _BASES = ("rope_theta", "rope_temperature")
 _MAX_BASE = 10**6
 _MAX_VALUES = 64  # of one argument, all its lists together
@@ -168,6 +171,8 @@ def _check_argument(key: str, value: Any, classes: Any) -> None:
     values = _flat(value)
     if len(values) > _MAX_VALUES:
         raise ModelError(f'"model_args" has {len(values)} values as {key!r}: at most {_MAX_VALUES} are taken')
+    if key in _DEPTHS and values and not any(value != 0 for value in values):  # some stages of a model may have none
+        raise ModelError(f'"model_args" needs a block as {key!r}: a model without any means nothing')
     for one in values:
         if what := _wanted(key, one):
             raise ModelError(f'"model_args" needs {what} as {key!r}')
@@ -213,6 +218,8 @@ def _most(key: str) -> int:
     """The largest whole number that an argument may be."""
     if "float" in known_arguments()[key]:
         return _largest_ratio(key)
+    if key in _WINDOWS:
+        return MAX_WINDOW
     return MAX_BLOCKS if key in _DEPTHS else MAX_SIDE if key == "img_size" else MAX_WIDTH
 
 

@@ -57,12 +57,29 @@ def test_a_size_that_no_real_tower_has_is_refused_by_its_name(tower: str, key: s
         check_config(document)
 
 
-@pytest.mark.parametrize("dimension", [None, 0, 10**6, "wide", True])
+@pytest.mark.parametrize("dimension", [None, 0, 1, 10**6, "wide", True])
 def test_an_embedding_that_no_real_model_has_is_refused(dimension: Any) -> None:
     document = config()
     document["model_cfg"]["embed_dim"] = dimension
     with pytest.raises(ModelError, match="embed_dim"):
         check_config(document)
+
+
+def sines(**vision: Any) -> dict[str, Any]:
+    document = config()
+    document["model_cfg"]["vision_cfg"] |= {"pos_embed_type": "sin_cos_2d"} | vision
+    return document
+
+
+def test_sines_of_more_places_than_a_real_tower_has_are_refused() -> None:
+    with pytest.raises(
+        ModelError, match=r"^vision_cfg asks for sines of 65536 places in 4096 channels, at most 8388608"
+    ):
+        check_config(sines(image_size=1024, patch_size=4, width=4096))
+
+
+def test_sines_as_real_towers_have_them_are_taken() -> None:
+    check_config(sines(image_size=[378, 384], patch_size=14, width=1664))
 
 
 def test_null_leaves_a_part_out_as_open_clip_means_it() -> None:
