@@ -2,28 +2,41 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_module_registration_hook
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from negmerge.errors import ModelError
 from negmerge.models.network import UNBUILDABLE, Network, check_fit
 
-MAX_BESIDE = 256 * 2**20
-"""Bytes of what a model has beside its weights; ViT-B/32 has 24 KB, the most of timm's is 82 MB (swinv2_large)."""
+MAX_TABLES = 256
+"""MiB of what a model has beside its weights: masks, tables of places. ViT-B/32 has 24 KB, and the most of timm's is
+193 MiB (beit_large_patch16_512)."""
 MAX_MODULES = 10_000
 """Each takes a while to build. The most of timm's is 2,541 (resnetrs420), and ViT-B/32 has 263."""
+MAX_PARAMETERS = 10_000
+"""The most of timm's is 1,853 (mvitv2_huge_cls). One LSTM of many layers is one module, and looks through all for each."""
 
 
-def filled(tensors: Mapping[str, Tensor], build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def filled(
+    tensors: Mapping[str, Tensor],
+    build: Callable[[], torch.nn.Module],
+    judge: Callable[[torch.nn.Module], object] = lambda shape: None,
+) -> torch.nn.Module:
     """The module that ``build`` makes, with these weights.
 
-    Raises ModelError where the module would be out of all proportion, TensorError as ``check_fit``.
+    judge: raises ModelError if the module, which has no memory yet, is not to be had. Raises ModelError where the
+    module would be out of all proportion too, TensorError as ``check_fit``.
     """
     shape = skeleton(build)
     check_fit(tensors, shape.state_dict())
-    _check_beside(shape)
+    judge(shape)
     module = build()
     module.load_state_dict(tensors)
     return module
@@ -31,7 +44,7 @@ def filled(tensors: Mapping[str, Tensor], build: Callable[[], torch.nn.Module]) 
 
 def skeleton(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     """The module that ``build`` makes, with shapes and no memory behind them. Raises ModelError."""
-    with torch.device("meta"), _few_modules():
+    with torch.device("meta"), _bounded():
         shape = build()
     _check_elements(shape)
     return shape
@@ -56,21 +69,41 @@ def black_image(model: Network) -> Tensor:
 
 
 @contextmanager
-def _few_modules() -> Iterator[None]:
-    """Raise ModelError once more modules are made in here than a real model has."""
-    made = 0
+def _bounded() -> Iterator[None]:
+    """Raise ModelError once more is made in here than a real model has.
 
-    def count(*_: object) -> None:
-        nonlocal made
-        made += 1
-        if made > MAX_MODULES:
-            raise ModelError(f"the config asks for more than {MAX_MODULES} modules: look at its depths")
-
-    hook = register_module_module_registration_hook(count)
+    Tables are counted when their shape is known, because some are filled in Python then, number by number.
+    """
+    tables = _at_most(MAX_TABLES * 2**20, f"{MAX_TABLES} MiB of tables and masks: look at its windows", _bytes)
+    modules = _at_most(MAX_MODULES, f"{MAX_MODULES} modules: look at its depths")
+    parameters = _at_most(MAX_PARAMETERS, f"{MAX_PARAMETERS} tensors: look at its layers")
+    hooks = [
+        register_module_buffer_registration_hook(tables),
+        register_module_module_registration_hook(modules),
+        register_module_parameter_registration_hook(parameters),
+    ]
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+
+
+def _at_most(most: int, what: str, size: Callable[[Any], int] = lambda part: 1) -> Callable[..., None]:
+    """A hook for what modules register. Raises ModelError for the part with which it becomes too much."""
+    made = 0
+
+    def count(module: torch.nn.Module, name: str, part: Any) -> None:
+        nonlocal made
+        made += size(part)
+        if made > most:
+            raise ModelError(f"the config asks for more than {what}")
+
+    return count
+
+
+def _bytes(table: Tensor | None) -> int:
+    return 0 if table is None else table.nbytes
 
 
 def _check_elements(shape: torch.nn.Module) -> None:
@@ -80,13 +113,3 @@ def _check_elements(shape: torch.nn.Module) -> None:
             raise ModelError(
                 f"the config leaves the tensor {name!r} without elements, {list(parameter.shape)}: look at its sizes"
             )
-
-
-def _check_beside(shape: torch.nn.Module) -> None:
-    """Raise ModelError where the config asks for more memory than the weights account for: masks, tables of places."""
-    stored = shape.state_dict().keys()
-    beside = {name: tensor.nbytes for name, tensor in shape.named_buffers() if name not in stored}
-    if (total := sum(beside.values())) > MAX_BESIDE:
-        largest = max(beside, key=beside.__getitem__)
-        told = f"{total / 2**20:,.0f} MiB of tensors that no weights file holds, {largest!r} above all"
-        raise ModelError(f"the config asks for {told}: at most {MAX_BESIDE // 2**20} MiB are built")
