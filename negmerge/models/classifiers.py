@@ -13,7 +13,7 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor
 
-from negmerge.decoding.preprocess import of_timm
+from negmerge.decoding.preprocess import Preprocess, of_timm
 from negmerge.errors import ModelError
 from negmerge.formats.timm_config import (
     CIFAR_RESNETS,
@@ -51,7 +51,7 @@ class Classifier(Network):
             config = config | {"pretrained_cfg": {key: config[key] for key in PREPROCESS if key in config}}
         self._memory_format = memory_format(module)
         module = module.to(memory_format=self._memory_format)
-        super().__init__(module, config, original, of_timm(_data_config(module, config)), device)
+        super().__init__(module, config, original, preprocess(module, config), device)
 
     def moves(self, name: str) -> bool:
         return True
@@ -156,6 +156,11 @@ def _give_cifar_stem(module: Any) -> None:
         raise ModelError(f'"stem": {CIFAR_STEM!r} is for ResNets with a plain stem: leave it out')
     module.conv1 = torch.nn.Conv2d(3, stem.out_channels, kernel_size=3, padding=1, bias=False)
     module.maxpool = torch.nn.Identity()
+
+
+def preprocess(module: torch.nn.Module, config: Mapping[str, Any]) -> Preprocess:
+    """How images become pixels for the module of a config. Raises ModelError."""
+    return of_timm(_data_config(module, config))
 
 
 def _data_config(module: Any, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from negmerge.checkpoints.files import load_tensors
@@ -15,6 +16,7 @@ from negmerge.formats.families import OPEN_CLIP, TIMM, Family, family_of
 from negmerge.models import classifiers, clip_states, zero_shot
 from negmerge.models.building import black_image, filled, skeleton, try_out
 from negmerge.models.classifiers import Classifier
+from negmerge.models.costs import IMAGE, PROMPT, check_cost
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.network import Network
 from negmerge.models.tokenizers import files_beside
@@ -123,7 +125,11 @@ def _weights(folder: Path, family: Family) -> dict[str, Tensor]:
 
 
 def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:
-    model = Classifier(filled(tensors, lambda: classifiers.build(config)), config, tensors, device)
+    def judge(shape: Any) -> None:
+        size = classifiers.preprocess(shape, config).size
+        check_cost(shape, lambda: shape(_pixels(size)), IMAGE, _looking(size))
+
+    model = Classifier(filled(tensors, lambda: classifiers.build(config), judge), config, tensors, device)
     _look(model)
     return model
 
@@ -131,9 +137,14 @@ def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: s
 def _zero_shot(
     config: dict[str, Any], tensors: Mapping[str, Tensor], device: str, folder: Path | None
 ) -> ZeroShotModel:
+    def judge(shape: Any) -> None:
+        size, length = zero_shot.image_size(shape), config["model_cfg"]["text_cfg"].get("context_length", 77)
+        check_cost(shape, lambda: shape.encode_image(_pixels(size)), IMAGE, _looking(size))
+        check_cost(shape, lambda: shape.encode_text(torch.zeros(1, length).long()), PROMPT, f"read {length} tokens")
+
     tensors = clip_states.as_open_clip_loads(tensors, config["model_cfg"])
     try:
-        module = filled(tensors, lambda: zero_shot.build(config["model_cfg"]))
+        module = filled(tensors, lambda: zero_shot.build(config["model_cfg"]), judge)
     except TensorError as error:
         raise clip_states.with_remedy(error, tensors, tensors_of(config), config["model_cfg"]) from None
     model = ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
@@ -142,9 +153,13 @@ def _zero_shot(
     return model
 
 
+def _pixels(size: int) -> Tensor:
+    return torch.empty(1, 3, size, size)
+
+
 def _look(model: Network) -> None:
-    size = model.preprocess.size
-    try_out(
-        lambda: model.features(black_image(model)),
-        f"look at an image of {size} × {size} pixels, as its config has them",
-    )
+    try_out(lambda: model.features(black_image(model)), _looking(model.preprocess.size))
+
+
+def _looking(size: int) -> str:
+    return f"look at an image of {size} × {size} pixels, as its config has them"

@@ -49,7 +49,7 @@ class ZeroShotModel(Network):
     ) -> None:
         """beside: the tokenizer's files, where the config names one that is not open_clip's own. Raises ModelError."""
         cfg = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
-        preprocess = of_open_clip(PreprocessCfg(**cfg | {"size": _image_size(module)}))
+        preprocess = of_open_clip(PreprocessCfg(**cfg | {"size": image_size(module)}))
         super().__init__(module, config, original, preprocess, device, beside)
         self._tokenize = tokenizer_of(config, self.beside)
 
@@ -159,13 +159,14 @@ def build(model_cfg: Mapping[str, Any]) -> torch.nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             module: torch.nn.Module = kind(**arguments)
-            _image_size(module)
+            image_size(module)
     except UNBUILDABLE as error:
         raise ModelError(f"no model can be built from model_cfg: {error}") from error
     return module
 
 
-def _image_size(module: Any) -> int:
+def image_size(module: Any) -> int:
+    """Pixels a side, as the module's image tower has them. Raises ModelError where it takes no square images."""
     size = module.visual.image_size
     height, width = size if isinstance(size, tuple | list) else (size, size)
     if height != width:
