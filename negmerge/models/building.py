@@ -21,7 +21,7 @@ MAX_TABLES = 256
 MAX_MODULES = 10_000
 """Each takes a while to build. The most of timm's is 2,541 (resnetrs420), and ViT-B/32 has 263."""
 MAX_PARAMETERS = 10_000
-"""The most of timm's is 1,853 (mvitv2_huge_cls). One LSTM of many layers is one module, each tensor costs it a search."""
+"""The most of timm's is 1,853 (mvitv2_huge_cls). An LSTM of many layers is one module, and slow to make."""
 
 
 def filled(

@@ -24,6 +24,10 @@ from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.naming import shown
 from negmerge.spec.job import JobSpec, OpenClipModel
 
+_UNLIKE = ("a red house", "7")
+_SAME = 1e-5
+"""Of a head's length: how far apart float32 may leave one text in two rows of a batch."""
+
 
 def load_model(folder: Path | str, device: str = "cpu") -> Network:
     """Load a folder in open_clip's local-dir format, or in timm's.
@@ -149,8 +153,20 @@ def _zero_shot(
         raise clip_states.with_remedy(error, tensors, tensors_of(config), config["model_cfg"]) from None
     model = ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
     _look(model)
-    try_out(lambda: model.logits(black_image(model), model.head(["word"], ["{}"])), "compare an image with a prompt")
+    try_out(lambda: model.logits(black_image(model), _head(model)), "compare an image with a prompt")
     return model
+
+
+def _head(model: ZeroShotModel) -> Tensor:
+    """The head of two texts that every tokenizer tells apart. Raises ModelError where the model does not."""
+    head = model.head(list(_UNLIKE), ["{}"])
+    first, second = head
+    if float((first - second).norm()) <= _SAME * float(first.norm()):
+        raise ModelError(
+            f"the model gives {_UNLIKE[0]!r} and {_UNLIKE[1]!r} the same head, as it would all classes: look at "
+            "text_cfg.pool_type, eos_id and width, and at the tokenizer"
+        )
+    return head
 
 
 def _pixels(size: int) -> Tensor:

@@ -2,10 +2,12 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from negmerge.errors import ModelError
@@ -86,6 +88,26 @@ def test_towers_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     folder = pico.write_folder(tmp_path / "model", text_cfg=text)
     with pytest.raises(ModelError, match="the model cannot compare an image with a prompt: "):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [{"pool_type": "first"}, {"pool_type": "eos"}],
+    ids=["the first token knows no other", "no token is the end"],
+)
+def test_a_model_that_gives_all_words_one_head_is_refused(text: dict[str, Any], tmp_path: Path) -> None:
+    folder = pico.write_folder(tmp_path / "model", text_cfg=pico.CONFIG["model_cfg"]["text_cfg"] | text)
+    with pytest.raises(ModelError, match=r"gives 'a red house' and '7' the same head, .* look at text_cfg\.pool_type"):
+        load_model(folder)
+
+
+def test_a_text_tower_of_one_channel_is_refused(tmp_path: Path) -> None:
+    """Its LayerNorm leaves nothing but its bias, whatever the words."""
+    text = pico.CONFIG["model_cfg"]["text_cfg"] | {"width": 1}
+    file = pico.write_folder(tmp_path / "model", text_cfg=text) / "open_clip_model.safetensors"
+    save_file(load_file(file) | {"ln_final.bias": torch.ones(1)}, file)
+    with pytest.raises(ModelError, match="the same head"):
+        load_model(file.parent)
 
 
 def test_a_model_that_was_tried_out_is_at_its_weights(tmp_path: Path) -> None:

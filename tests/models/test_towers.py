@@ -104,6 +104,15 @@ def test_a_tokenizer_with_more_words_than_the_text_tower_is_told_at_load(tmp_pat
         load_zero_shot(towers.write_siglip(tmp_path / "siglip", text_cfg=text))
 
 
+def test_a_tokenizer_to_which_all_words_are_one_is_refused(tmp_path: Path) -> None:
+    folder = towers.write_siglip(tmp_path / "siglip")
+    learned = json.loads((folder / "tokenizer.json").read_text())
+    learned["normalizer"] = {"type": "Replace", "pattern": {"Regex": ".+"}, "content": "cat"}
+    (folder / "tokenizer.json").write_text(json.dumps(learned))
+    with pytest.raises(ModelError, match=r"the same head, .* and at the tokenizer"):
+        load_zero_shot(folder)
+
+
 @pytest.mark.parametrize("kind", list(WRITERS))
 def test_a_job_unlearns_with_it(kind: str, tmp_path: Path) -> None:
     """From random weights nothing is known, so the claim is that the job ends and its weights are a whole folder."""
