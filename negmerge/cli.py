@@ -284,6 +284,8 @@ def _prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str
 
 
 def _read(path: Path, shape: type[T], example: str) -> T:
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and a device has no end
+        raise DataError(f"{_seen(path)} is no file")
     try:
         return TypeAdapter(shape).validate_python(strict_json.loads(path.read_bytes()))
     except OSError as error:

@@ -187,6 +187,8 @@ def _files(path: Path) -> tuple[list[Path], dict[str, str] | None]:
 
 
 def _read_index(path: Path) -> dict[str, str]:
+    if not path.is_file():  # a pipe would be waited for, for ever
+        raise CheckpointError(f"{path} is no file: copy the index of the shards itself")
     try:
         document = json.loads(path.read_bytes(), object_pairs_hook=unique)
     except (OSError, ValueError, RecursionError) as error:
@@ -195,6 +197,7 @@ def _read_index(path: Path) -> dict[str, str]:
     if not isinstance(index, dict) or not index:
         raise CheckpointError(f"{path} has no weight_map: it is not an index of shards")
     for name, file in index.items():
-        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
-            raise CheckpointError(f"{path} places {name!r} in {file!r}, which is no safetensors file beside it")
+        named = isinstance(file, str) and file.isprintable() and Path(file).name == file
+        if not named or not file.endswith(".safetensors"):
+            raise CheckpointError(f"{path} places {name!a} in {file!a:.200}, which is no safetensors file beside it")
     return index

@@ -160,6 +160,8 @@ def _members_of_tar(file: Path) -> list[str]:
 
 
 def _start_of(file: Path) -> bytes:
+    if file.exists() and not file.is_file():  # a pipe would be waited for, for ever
+        raise CheckpointError(f"{file} is no file: name the file with the weights")
     try:
         with file.open("rb") as opened:
             return opened.read(_START)

@@ -267,3 +267,16 @@ def test_an_index_that_places_a_tensor_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(index)
     with pytest.raises(CheckpointError, match="a name stands there twice"):
         placement(tmp_path)
+
+
+def test_an_index_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors.index.json")
+    with pytest.raises(CheckpointError, match=r"is no file: copy the index of the shards itself"):
+        placement(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0.safetensors", "\ud800.safetensors", "a\n.safetensors", "../a.safetensors"])
+def test_a_shard_of_a_name_that_no_file_has_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": name}}))
+    with pytest.raises(CheckpointError, match="which is no safetensors file beside it"):
+        placement(tmp_path)

@@ -1,6 +1,7 @@
 """Files and folders of weights by their kind: known by their bytes, and what is said of those that are not read."""
 
 import json
+import os
 import pickle
 import tarfile
 import warnings
@@ -163,3 +164,9 @@ def test_weights_that_deepspeed_cut_in_parts_are_told_how_to_become_one(state: d
     for path in (folder, folder / "zero_pp_rank_0_mp_rank_00_model_states.pt"):
         with pytest.raises(CheckpointError, match=r"make one file of all with the zero_to_fp32\.py"):
             read_state(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match=r"pipe is no file: name the file with the weights"):
+        read_state(tmp_path / "pipe")

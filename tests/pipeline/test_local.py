@@ -45,3 +45,8 @@ def test_a_key_twice_in_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "job.yml").write_text("repeats: 1\nrepeats: 2\n")
     with pytest.raises(SpecError, match=r"job\.yml: line 2: the key 'repeats' is there twice"):
         read_spec(tmp_path / "job.yml")
+
+
+def test_a_spec_without_end_is_not_read_to_it() -> None:
+    with pytest.raises(SpecError, match="has more than 16777216 bytes: a job's spec is small"):
+        read_spec(Path("/dev/zero"))
