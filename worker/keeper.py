@@ -29,6 +29,7 @@ class Keeper(threading.Thread):
         self._context = context
         self._held = held
         self._finished = threading.Event()
+        self._was_away = False  # the record, since the leases were renewed last
 
     def run(self) -> None:
         """Look at least twice a second what is due. An error that nobody foresaw ends the process."""
@@ -47,7 +48,9 @@ class Keeper(threading.Thread):
                         self._sweep()
                 except db.AWAY as error:
                     log.warning("the database does not answer", error=type(error).__name__)
-                    keep_at = 0.0
+                    self._was_away = True
+                    # All keep what they hold before anybody sweeps: a lease that ran out meanwhile is nobody's failure.
+                    keep_at, sweep_at = 0.0, time.monotonic() + settings.lease_seconds
                 self._finished.wait(pause)
         except BaseException:  # a panic in a library's Rust is no Exception, and this thread must not die unnoticed
             log.exception("the keeper broke")
@@ -65,10 +68,13 @@ class Keeper(threading.Thread):
         progress = self._held.progress()
         with self._context.database.write() as session:
             lost = renew(session, claims, self._context.settings.lease_seconds)
+            if self._was_away:  # else this process slept, or held the interpreter, and may do so again
+                steps.give_back(session, [claim for claim in claims if claim.token in lost])
             if progress is not None and progress[0] in claims:  # else its job's row is not locked here
                 claim, (step, total, loss) = progress
                 report_progress(session, claim, step, total, loss)
             steps.seen(session, self._context.worker)
+        self._was_away = False
         self._held.renewed(asked_at)
         self._held.lose(lost)
 
