@@ -14,6 +14,9 @@ from negmerge.checkpoints.unpickling import Inert, unpickled
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.naming import shown
 
+_MOST_REPEATED = 2**26
+"""Bytes that a tensor may have more than its file: an expanded mask is small, and a file of a kilobyte must be."""
+
 
 def read_state(file: Path, key: str | None = None) -> dict[str, Tensor]:
     """Tensors by name, on the CPU, from a file of torch.save or of safetensors, or from a folder of either.
@@ -49,6 +52,8 @@ def _tensors(document: Any, file: Path) -> dict[str, Tensor]:
             )
         if tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in DTYPES.values():
             raise TensorError(name, f"is {tensor.dtype}, {tensor.layout} on {tensor.device}: give plain dense numbers")
+        if tensor.nbytes > tensor.untyped_storage().nbytes() + _MOST_REPEATED:
+            raise TensorError(name, f"has {tensor.nbytes} bytes by repeating a few: save it with .contiguous()")
     return {name: tensor.detach() for name, tensor in document.items()}
 
 

@@ -86,6 +86,7 @@ class InertMapping:
 
 def unpickled(file: Path) -> Any:
     """What the file holds. Raises CheckpointError, which names what is not loaded; nothing in the file is run."""
+    _check_stored(file)
     try:
         # opened here, as torch.load takes a file by the ending of its name
         with (
@@ -113,6 +114,17 @@ def unpickled(file: Path) -> Any:
         raise CheckpointError(
             f"{file} is cut off, or nothing that torch.save writes of a state dict: save model.state_dict() again"
         ) from None
+
+
+def _check_stored(file: Path) -> None:
+    """Raise CheckpointError for tensors that are packed: torch.save packs none, and a few bytes may be gigabytes."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            data = [member for member in archive.infolist() if "/data/" in member.filename]
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return  # another kind of file, which its reader judges
+    if any(member.compress_type != zipfile.ZIP_STORED for member in data):
+        raise CheckpointError(f"{file} was packed again after torch.save wrote it: give the file as it was written")
 
 
 _READ = 3

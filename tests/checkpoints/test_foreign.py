@@ -1,6 +1,7 @@
 """Files of weights that others wrote: whatever torch.save wrote is read, other kinds are called by their names."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from negmerge.checkpoints.files import load_tensors
 from negmerge.checkpoints.foreign import read_state
-from negmerge.errors import CheckpointError
+from negmerge.errors import CheckpointError, TensorError
 
 
 @pytest.fixture
@@ -107,3 +108,23 @@ def test_a_folder_with_safetensors_in_capitals_is_read(state: dict[str, Tensor],
 def test_arrays_of_numpy_are_called_so(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="something of type numpy's or another that is not read as 'w'"):
         read_state(saved(tmp_path, {"w": np.zeros(3)}))
+
+
+def test_a_tensor_that_repeats_a_few_bytes_is_not_made_of_them(tmp_path: Path) -> None:
+    """A kilobyte would become gigabytes."""
+    with pytest.raises(TensorError, match=r"has 2000000000 bytes by repeating a few: save it with \.contiguous"):
+        read_state(saved(tmp_path, {"w": torch.zeros(1).expand(500_000_000)}))
+
+
+def test_a_small_tensor_may_repeat_itself(tmp_path: Path) -> None:
+    found = read_state(saved(tmp_path, {"mask": torch.ones(1).expand(16, 16)}))
+    assert torch.equal(found["mask"], torch.ones(16, 16))
+
+
+def test_a_file_that_was_packed_again_is_told_so(state: dict[str, Tensor], tmp_path: Path) -> None:
+    whole = saved(tmp_path, state)
+    with zipfile.ZipFile(whole) as written, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as again:
+        for member in written.namelist():
+            again.writestr(member, written.read(member))
+    with pytest.raises(CheckpointError, match=r"was packed again after torch\.save wrote it"):
+        read_state(tmp_path / "packed.pt")
