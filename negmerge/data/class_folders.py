@@ -40,7 +40,8 @@ def rows_of_folders(names: Collection[str], around: Collection[str]) -> list[Row
     if not parted:
         _check_no_parts_by_other_names(below)
     _check_no_sets(below)
-    _check_no_wrappers(below)
+    if not _share_classes(paths[name] for name in images):
+        _check_no_wrappers(below)
     return [(name, paths[name][1][0], paths[name][0]) for name in images]
 
 
@@ -90,6 +91,15 @@ def _below(paths: Iterable[list[str]]) -> dict[str, set[str]]:
         if rest:
             below.setdefault(top, set()).add(rest[0] if len(rest) > 1 else "")
     return below
+
+
+def _share_classes(placed: Iterable[tuple[str | None, list[str]]]) -> bool:
+    """Whether two parts hold the same folders, so that these are the classes whatever lies in them."""
+    tops: dict[str, set[str]] = {}
+    for part, path in placed:
+        if part:
+            tops.setdefault(part, set()).add(path[0])
+    return len(tops) > 1 and len(set.intersection(*tops.values())) > 1
 
 
 def _check_no_parts_by_other_names(below: Mapping[str, Collection[str]]) -> None:

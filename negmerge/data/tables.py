@@ -112,6 +112,9 @@ def _told(name: str, kinds: Collection[tuple[Cells, Cells]]) -> dict[tuple[Cells
 def _class_column(name: str, rows: Collection[Cells]) -> int | None:
     """Which column has the classes: of several that say the same, one with names rather than numbers."""
     filled = [place for place in range(len(_CLASS_COLUMNS)) if any(row[place] for row in rows)]
+    told = [len({row[place] for row in rows}) for place in filled]
+    if told and told[0] > 1:  # then a column that says one and the same of all is no class
+        filled = [place for place, values in zip(filled, told, strict=True) if values > 1]
     for other in filled[1:]:
         first = filled[0]
         pairs = {(row[first], row[other]) for row in rows}
@@ -136,7 +139,8 @@ def _part_column(name: str, rows: Collection[Cells], has_classes: bool) -> int |
         if not others:
             of_parts.append(place)
         elif has_classes and any(row[place] for row in rows) and (column in _PARTS_ALONE or len(others) < len(rows)):
-            told = shown(next((other for other in others if other), ""))
+            words = [other for other in others if other]
+            told = shown(words[0]) if words else "a row with nothing"
             raise ArchiveError(
                 f"{shown(name)} has {told} in its column {shown(column)}: call each part train, val or test, or take "
                 "the column away"
@@ -177,7 +181,7 @@ def _csv_rows(name: str, content: bytes) -> Iterator[tuple[int, dict[str, object
     reader = csv.reader(lines(), strict=True)
     columns = next(reader, [])
     called = [column.strip().lower() for column in columns]
-    if len(set(called)) < len(called):
+    if any(called.count(column) > 1 for column in _COLUMNS):
         raise ValueError("a column is there twice")
     places = {column: place for place, column in enumerate(columns) if called[place] in _COLUMNS}
     length = number = 0

@@ -110,3 +110,15 @@ def test_a_class_that_is_in_validation_alone_is_named(tmp_path: Path) -> None:
 
 def test_a_data_set_of_test_images_alone_trains_no_class(tmp_path: Path) -> None:
     assert indexed(tmp_path, folders("test/cat/1.png", "test/dog/2.png")).classes == ("cat", "dog")
+
+
+def test_folders_in_the_same_classes_of_two_parts_are_none_themselves(tmp_path: Path) -> None:
+    names = [
+        "train/cat/2020/1.png",
+        "train/cat/2021/2.png",
+        "train/dog/2019/3.png",
+        "val/cat/x/4.png",
+        "val/dog/y/5.png",
+    ]
+    index = index_archive(write_zip(tmp_path / "a.zip", folders(*names)))
+    assert index.classes == ("cat", "dog")
