@@ -1,6 +1,6 @@
 """How long a worker waits before it looks for work again: longer and longer while its machine lacks something."""
 
-MOST_SECONDS = 60.0
+from app.record.retries import doubled
 
 
 class Backoff:
@@ -19,5 +19,4 @@ class Backoff:
     @property
     def seconds(self) -> float:
         """What to wait now."""
-        doubled = self._first * 2.0 ** max(0, min(self._failures, 30) - 1)
-        return max(self._first, min(doubled, MOST_SECONDS))
+        return max(self._first, doubled(self._first, max(self._failures, 1)))

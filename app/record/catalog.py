@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.errors import InUse, NotFound
 from app.record import jobs
 from app.record.objects import release
-from app.record.pages import cut
+from app.record.pages import first_rows
 from app.record.tables import Dataset, Model
 
 Entry = TypeVar("Entry", Dataset, Model)
@@ -36,7 +36,7 @@ def page(
     statement = select(kind).where(kind.tenant == tenant).order_by(kind.id.desc())
     if cursor is not None:
         statement = statement.where(kind.id < cursor)
-    found, more = cut(session, kind, statement, limit)
+    found, more = first_rows(session, kind, statement, limit)
     return found, found[-1].id if more else None
 
 

@@ -18,7 +18,7 @@ from app.errors import IdempotencyMismatch, JobDeleted, JobFinished, JobNotFound
 from app.record import db, ids
 from app.record.lifecycle import lock, record_event, settle
 from app.record.objects import release_job
-from app.record.pages import cut
+from app.record.pages import first_rows
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
 from negmerge.spec.job import JobSpec
@@ -180,7 +180,7 @@ def page(
     if created_before is not None:
         wanted.append(Job.created_at < created_before)
     statement = select(Job).where(*wanted).order_by(Job.created_at.desc(), Job.id.desc())
-    found, more = cut(session, Job, statement, limit)
+    found, more = first_rows(session, Job, statement, limit)
     return Page(list(found), found[-1].id if more else None)
 
 

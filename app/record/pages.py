@@ -21,7 +21,7 @@ _HEAVY: dict[type[Any], tuple[InstrumentedAttribute[Any], ...]] = {
 """The columns that clients fill."""
 
 
-def cut(session: Session, kind: type[Row], statement: Select[Row], limit: int) -> tuple[Sequence[Row], bool]:
+def first_rows(session: Session, kind: type[Row], statement: Select[Row], limit: int) -> tuple[Sequence[Row], bool]:
     """The first rows of an ordered statement, ``limit`` at most and at least one, and whether more follow."""
     size: ColumnElement[int] = literal(0)
     for column in _HEAVY[kind]:

@@ -26,4 +26,9 @@ class Retries:
 
     def wait(self, failures: int) -> float:
         """Seconds until the next attempt, after so many failures; none after none."""
-        return min(self.seconds * 2.0 ** min(failures - 1, 30), MOST_SECONDS) if failures else 0.0
+        return doubled(self.seconds, failures) if failures else 0.0
+
+
+def doubled(first: float, failures: int) -> float:
+    """Seconds after so many failures in a row, at least one: ``first``, twice as long after each, a minute at most."""
+    return min(first * 2.0 ** min(failures - 1, 30), MOST_SECONDS)

@@ -122,7 +122,7 @@ def _check_stored(file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             data = [member for member in archive.infolist() if "/data/" in member.filename]
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return  # another kind of file, which its reader judges
+        return  # another kind of file, or a zip that zipfile is too old for: its reader judges it
     if any(member.compress_type != zipfile.ZIP_STORED for member in data):
         raise CheckpointError(f"{file} was packed again after torch.save wrote it: give the file as it was written")
 

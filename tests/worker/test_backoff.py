@@ -1,6 +1,7 @@
 """How long a worker waits after failures in a row."""
 
-from worker.backoff import MOST_SECONDS, Backoff
+from app.record.retries import MOST_SECONDS
+from worker.backoff import Backoff
 
 
 def waits(backoff: Backoff, failures: int) -> list[float]:

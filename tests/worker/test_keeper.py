@@ -6,27 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from app.record.db import Database
 from app.record.leases import Claim
 from app.record.states import StepState
 from app.settings import Settings
-from app.store.objects import Store
 from tests.support import records
+from tests.support.worker_contexts import worker_context
 from worker.context import WorkerContext
 from worker.held_claims import HeldClaims
 from worker.keeper import Keeper
-from worker.scratch import Scratch
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[WorkerContext]:
     settings = Settings(data_dir=tmp_path)
-    database = Database(settings.database_url)
-    database.migrate()
-    scratch = Scratch(tmp_path / "scratch")
-    yield WorkerContext(settings, database, Store.open(settings.store_url), scratch, records.make_worker())
-    scratch.close()
-    database.dispose()
+    with worker_context(settings, tmp_path / "scratch") as context:
+        yield context
 
 
 def kept_too_late(context: WorkerContext, was_away: bool) -> Claim:

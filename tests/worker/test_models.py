@@ -12,19 +12,17 @@ from sqlalchemy import select
 
 from app.intake.registration import ModelIn, Registrar
 from app.record import catalog
-from app.record.db import Database
 from app.record.tables import Model, StoredObject
 from app.settings import Settings
-from app.store.objects import Store
 from negmerge.errors import DataError, ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore
 from negmerge.spec.job import parse
 from tests.support import pico_timm, records, towers
 from tests.support.service import CALLER, uploaded
+from tests.support.worker_contexts import worker_context
 from worker import resolve
 from worker.context import WorkerContext
-from worker.scratch import Scratch
 
 CONFIG = pico_timm.CONFIGS["resnet18"]
 
@@ -38,12 +36,8 @@ def context(tmp_path: Path) -> Iterator[WorkerContext]:
     shutil.copy(folder / "model.safetensors", shared / "alone.safetensors")
     shutil.make_archive(str(shared / "siglip"), "zip", towers.write_siglip(shared / "siglip"))
     settings = Settings(data_dir=tmp_path / "data", threads=1, allowed_roots=[shared])
-    database = Database(settings.database_url)
-    database.migrate()
-    scratch = Scratch(tmp_path / "scratch")
-    yield WorkerContext(settings, database, Store.open(settings.store_url), scratch, records.make_worker())
-    scratch.close()
-    database.dispose()
+    with worker_context(settings, tmp_path / "scratch") as context:
+        yield context
 
 
 def opened(context: WorkerContext, name: str, family: str = "timm", **more: Any) -> Network:

@@ -7,19 +7,17 @@ import pytest
 
 from app.auth import Principal
 from app.intake.registration import DatasetIn, ModelIn, Registrar
-from app.record.db import Database
 from app.record.leases import Claim
 from app.settings import Settings
-from app.store.objects import Store
 from negmerge.decoding.dataset import Dataset
 from negmerge.errors import DataError, ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore
 from negmerge.spec.job import DatasetRef, parse
 from tests.support import archive_files, pico_timm, records
+from tests.support.worker_contexts import worker_context
 from worker import resolve
 from worker.context import WorkerContext
-from worker.scratch import Scratch
 
 
 @pytest.fixture
@@ -29,12 +27,8 @@ def context(tmp_path: Path) -> Iterator[WorkerContext]:
     pico_timm.write_folder(shared / "model", pico_timm.CONFIGS["resnet18"])
     archive_files.write_folder(shared / "images", archive_files.PAIR)
     settings = Settings(data_dir=tmp_path / "data", threads=1, allowed_roots=[shared])
-    database = Database(settings.database_url)
-    database.migrate()
-    scratch = Scratch(tmp_path / "scratch")
-    yield WorkerContext(settings, database, Store.open(settings.store_url), scratch, records.make_worker())
-    scratch.close()
-    database.dispose()
+    with worker_context(settings, tmp_path / "scratch") as context:
+        yield context
 
 
 def registered_model(context: WorkerContext, tenant: str) -> str:
