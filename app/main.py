@@ -25,6 +25,7 @@ from app.record.db import Database
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.spec.job import JobSpec
+from negmerge.spec.resources import Problem
 
 _UPLOADS = 4
 """Uploads that may be checked side by side, on machines with fewer cores too: some wait for a disk."""
@@ -85,7 +86,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """The framework's document, with the schemas of the bodies that the handlers read themselves."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies = [(model, "validation") for model in (JobSpec, DatasetIn, ModelIn, problems.Problem)]
+        bodies = [(model, "validation") for model in (JobSpec, DatasetIn, ModelIn, Problem)]
         _, definitions = models_json_schema(bodies, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
         document["components"]["schemas"] |= definitions["$defs"]
         app.openapi_schema = document

@@ -3,19 +3,19 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from starlette.responses import Response
 
 from app import errors
-from app.api import schemas
+from app.api import rows
 from app.api.deps import Caller, EntryId, OpenServices
 from app.api.evidence import check_succeeded
 from app.api.files import FILE_RESPONSES, file_response, zip_response
 from app.api.headers import header
 from app.api.problems import documented
 from app.errors import NotFound
-from app.record import jobs
-from app.record.tables import Artifact
+from app.record import jobs, tables
+from negmerge.spec.resources import Artifact, Page
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 
@@ -27,15 +27,15 @@ _WEIGHTS = FILE_RESPONSES | documented(*_OF_FILES, errors.ResultNotReady, errors
 
 @router.get(
     "/jobs/{id}/artifacts",
-    response_model=schemas.Page[schemas.Artifact],
+    response_model=Page[Artifact],
     responses=documented(errors.NotFound, errors.JobDeleted),
 )
-def list_artifacts(caller: Caller, services: OpenServices, job_id: EntryId) -> schemas.Page[schemas.Artifact]:
+def list_artifacts(caller: Caller, services: OpenServices, job_id: EntryId) -> Page[Artifact]:
     """All files of the job with their digests. None before it has succeeded."""
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
-        rows = session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.path)).all()
-    return schemas.Page(data=[schemas.Artifact.of(row) for row in rows], next_cursor=None)
+        files = session.scalars(_files_of(job_id)).all()
+    return Page(data=[rows.artifact(file) for file in files], next_cursor=None)
 
 
 @router.head("/jobs/{id}/artifacts/{path:path}", include_in_schema=False)
@@ -44,7 +44,7 @@ def get_artifact(request: Request, caller: Caller, services: OpenServices, job_i
     """One file, whole or a range of it."""
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
-        file = None if "\0" in path else session.get(Artifact, (job_id, path))
+        file = None if "\0" in path else session.get(tables.Artifact, (job_id, path))
     if file is None:
         raise NotFound(f"job {job_id!r} has no artifact {path!r}: GET /v1/jobs/{job_id}/artifacts lists them")
     return file_response(request, services.store, file)
@@ -64,8 +64,8 @@ def get_weights(
     """The unlearned weights: the safetensors file, or a zip of the folder that open_clip or timm loads."""
     with services.database.read() as session:
         check_succeeded(jobs.get(session, caller.tenant, job_id))
-        below = Artifact.path.startswith(_UNLEARNED, autoescape=True)
-        files = session.scalars(select(Artifact).where(Artifact.job_id == job_id, below).order_by(Artifact.path)).all()
+        below = tables.Artifact.path.startswith(_UNLEARNED, autoescape=True)
+        files = session.scalars(_files_of(job_id).where(below)).all()
     if form == "zip":
         if header(request.headers, "if-match") not in (None, "*"):
             raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")
@@ -74,3 +74,7 @@ def get_weights(
     if len(weights) != 1:
         raise NotFound(f"the weights of job {job_id!r} are {len(weights)} files: ask for ?format=zip")
     return file_response(request, services.store, weights[0])
+
+
+def _files_of(job_id: str) -> Select[tables.Artifact]:
+    return select(tables.Artifact).where(tables.Artifact.job_id == job_id).order_by(tables.Artifact.path)

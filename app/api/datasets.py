@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app import errors
-from app.api import documents, schemas
+from app.api import documents, rows
 from app.api.deps import Caller, EntryId, Limit, OpenServices, cursor_of, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import DatasetIn
 from app.record import catalog, tables
+from negmerge.spec.resources import Dataset, Page
 
 _Cursor = Annotated[str | None, Depends(cursor_of("ds"))]
 router = APIRouter(prefix="/v1", tags=["datasets"])
@@ -42,13 +43,11 @@ _BODY = request_body(
 @router.post(
     "/datasets",
     status_code=201,
-    response_model=schemas.Dataset,
+    response_model=Dataset,
     responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidDataset),
     openapi_extra=_BODY,
 )
-async def create_dataset(
-    request: Request, response: Response, caller: Caller, services: OpenServices
-) -> schemas.Dataset:
+async def create_dataset(request: Request, response: Response, caller: Caller, services: OpenServices) -> Dataset:
     """Upload an archive (a folder per class, or WebDataset), or register the URI of one.
 
     An upload is checked and indexed before the answer: what gets a 201 can be used.
@@ -65,7 +64,7 @@ async def create_dataset(
         given = await run_in_threadpool(documents.validated, DatasetIn, document.value)
         row = await run_in_threadpool(registrar.register_dataset, caller, given)
     response.headers["Location"] = f"/v1/datasets/{row.id}"
-    return schemas.Dataset.of(row)
+    return rows.dataset(row)
 
 
 def _of_form(upload: uploads.Upload) -> DatasetIn:
@@ -73,21 +72,19 @@ def _of_form(upload: uploads.Upload) -> DatasetIn:
     return documents.validated(DatasetIn, form)
 
 
-@router.get("/datasets", response_model=schemas.Page[schemas.Dataset], responses=documented())
-def list_datasets(
-    caller: Caller, services: OpenServices, cursor: _Cursor, limit: Limit = 20
-) -> schemas.Page[schemas.Dataset]:
+@router.get("/datasets", response_model=Page[Dataset], responses=documented())
+def list_datasets(caller: Caller, services: OpenServices, cursor: _Cursor, limit: Limit = 20) -> Page[Dataset]:
     """The tenant's data sets, newest first."""
     with services.database.read() as session:
-        rows, following = catalog.page(session, tables.Dataset, caller.tenant, cursor, limit)
-    return schemas.Page(data=[schemas.Dataset.of(row) for row in rows], next_cursor=following)
+        found, following = catalog.page(session, tables.Dataset, caller.tenant, cursor, limit)
+    return Page(data=[rows.dataset(row) for row in found], next_cursor=following)
 
 
-@router.get("/datasets/{id}", response_model=schemas.Dataset, responses=documented(errors.NotFound))
-def get_dataset(caller: Caller, services: OpenServices, dataset_id: EntryId) -> schemas.Dataset:
+@router.get("/datasets/{id}", response_model=Dataset, responses=documented(errors.NotFound))
+def get_dataset(caller: Caller, services: OpenServices, dataset_id: EntryId) -> Dataset:
     """One data set."""
     with services.database.read() as session:
-        return schemas.Dataset.of(catalog.get(session, tables.Dataset, caller.tenant, dataset_id))
+        return rows.dataset(catalog.get(session, tables.Dataset, caller.tenant, dataset_id))
 
 
 @router.delete(

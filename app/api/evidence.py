@@ -10,17 +10,18 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from app import auth, errors
-from app.api import schemas
+from app.api import rows
 from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, Services
 from app.api.files import file_response
 from app.api.headers import header, prefers
-from app.api.job_schemas import Event, Point, Result
 from app.api.problems import documented
 from app.auth import Principal
 from app.errors import Malformed, NoResult, ResultNotReady
 from app.record import jobs
 from app.record.states import JobState
 from app.record.tables import Artifact, Job
+from negmerge.spec.job_resources import Event, Point, Result
+from negmerge.spec.resources import Page
 from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(prefix="/v1", tags=["evidence"])
@@ -40,7 +41,7 @@ _FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady
 
 @router.get(
     "/jobs/{id}/points",
-    response_model=schemas.Page[Point],
+    response_model=Page[Point],
     responses=documented(errors.NotFound, errors.JobDeleted),
 )
 def list_points(
@@ -49,19 +50,19 @@ def list_points(
     job_id: EntryId,
     cursor: Cursor,
     limit: Annotated[int, Query(ge=1, le=MAX_POINTS)] = MAX_POINTS,
-) -> schemas.Page[Point]:
+) -> Page[Point]:
     """The points of the sweep in order: hyper-parameters, state, loss, figures, seconds."""
     after = -1 if cursor is None else _number(cursor)
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
-        rows = jobs.points(session, job_id, after, limit + 1)
-    following = str(rows[limit - 1].index) if len(rows) > limit else None
-    return schemas.Page(data=[Point.of(row) for row in rows[:limit]], next_cursor=following)
+        found = jobs.points(session, job_id, after, limit + 1)
+    following = str(found[limit - 1].index) if len(found) > limit else None
+    return Page(data=[rows.point(row) for row in found[:limit]], next_cursor=following)
 
 
 @router.get(
     "/jobs/{id}/events",
-    response_model=schemas.Page[Event],
+    response_model=Page[Event],
     responses=_EVENTS,
 )
 async def list_events(
@@ -73,13 +74,13 @@ async def list_events(
     limit: Limit = 100,
     after: Annotated[int, Query(ge=0, lt=2**31, description="Events with higher numbers only.")] = 0,
     last_event_id: Annotated[str | None, Header(description="Where a stream goes on.")] = None,
-) -> schemas.Page[Event] | Response:
+) -> Page[Event] | Response:
     """What happened to the job, oldest first. With `Accept: text/event-stream`, as it happens."""
     start = max(after, 0 if cursor is None else _number(cursor))
     streamed = request.method == "GET" and prefers(header(request.headers, "accept") or "", EVENT_STREAM, _JSON)
     if streamed and last_event_id:
         start = max(start, _number(last_event_id))
-    job, rows = await run_in_threadpool(_events, services, caller.tenant, job_id, start, limit + 1)
+    job, told = await run_in_threadpool(_events, services, caller.tenant, job_id, start, limit + 1)
     if streamed:
         if JobState(job.state).terminal and start >= job.last_event:
             return Response(status_code=204)  # tells EventSource not to come back
@@ -87,15 +88,15 @@ async def list_events(
         await anext(stream)  # too many are refused before the answer begins
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return EventSourceResponse(stream, headers=headers)
-    following = str(rows[limit - 1].number) if len(rows) > limit else None
-    return schemas.Page(data=rows[:limit], next_cursor=following)
+    following = str(told[limit - 1].number) if len(told) > limit else None
+    return Page(data=told[:limit], next_cursor=following)
 
 
 def _events(services: Services, tenant: str, job_id: str, after: int, limit: int) -> tuple[Job, list[Event]]:
     """The job, and its events after a number. Raises JobNotFound, JobDeleted."""
     with services.database.read() as session:
         job = jobs.get(session, tenant, job_id)
-        return job, [Event.of(row) for row in jobs.events(session, job_id, after, limit)]
+        return job, [rows.event(row) for row in jobs.events(session, job_id, after, limit)]
 
 
 @router.head("/jobs/{id}/result", include_in_schema=False)
@@ -141,17 +142,17 @@ async def _stream(services: Services, caller: Principal, job_id: str, after: int
     quiet = 0.0
     yield format_sse_event(retry=_RETRY_MILLISECONDS)
     while True:
-        ended, rows = await run_in_threadpool(_news, services, caller, job_id, after)
-        for row in rows:
-            after = row.number
-            yield format_sse_event(data_str=row.model_dump_json(), event=row.kind, id=str(row.number))
-        if ended and not rows:
+        ended, news = await run_in_threadpool(_news, services, caller, job_id, after)
+        for one in news:
+            after = one.number
+            yield format_sse_event(data_str=one.model_dump_json(), event=one.kind, id=str(one.number))
+        if ended and not news:
             return
-        quiet = 0.0 if rows else quiet + _POLL_SECONDS
+        quiet = 0.0 if news else quiet + _POLL_SECONDS
         if quiet >= _KEEP_ALIVE_SECONDS:
             quiet = 0.0
             yield KEEPALIVE_COMMENT
-        if not rows:
+        if not news:
             await anyio.sleep(_POLL_SECONDS)
 
 
@@ -162,7 +163,7 @@ def _news(services: Services, caller: Principal, job_id: str, after: int) -> tup
             return True, []
         job = session.get(Job, job_id)
         ended = job is None or job.deleted_at is not None or JobState(job.state).terminal
-        return ended, [Event.of(row) for row in jobs.events(session, job_id, after)]
+        return ended, [rows.event(row) for row in jobs.events(session, job_id, after)]
 
 
 def _number(text: str) -> int:

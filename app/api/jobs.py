@@ -11,9 +11,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy.orm import Session
 
 from app import errors
-from app.api import schemas
+from app.api import rows
 from app.api.deps import Body, Caller, Cursor, EntryId, IdempotencyKey, Limit, OpenServices, Services, request_body
-from app.api.job_schemas import DryRun, Job
 from app.api.problems import documented, of_library
 from app.auth import Principal
 from app.errors import Invalid, InvalidSpec, JobDeleted
@@ -26,12 +25,14 @@ from app.record.tables import IdempotencyRecord
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec import caveats
 from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.job_resources import DryRun, Job
+from negmerge.spec.resources import JOB_SPEC, Page
 from negmerge.spec.result import SplitCounts
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 _SCHEMA = {"$ref": "#/components/schemas/JobSpec"}
-_BODY = request_body({"application/json": {"schema": _SCHEMA, "example": schemas.JOB_SPEC}})
+_BODY = request_body({"application/json": {"schema": _SCHEMA, "example": JOB_SPEC}})
 _DRY_RUN: dict[int | str, dict[str, Any]] = {
     200: {"model": DryRun, "description": "Dry run: the spec is right; nothing was made."}
 }
@@ -100,7 +101,7 @@ def create_job(
     return job
 
 
-@router.get("/jobs", response_model=schemas.Page[Job], responses=documented())
+@router.get("/jobs", response_model=Page[Job], responses=documented())
 def list_jobs(
     request: Request,
     caller: Caller,
@@ -110,7 +111,7 @@ def list_jobs(
     state: Annotated[list[JobState] | None, Query(description="Repeat it for several states.")] = None,
     created_after: Moment = None,
     created_before: Moment = None,
-) -> schemas.Page[Job]:
+) -> Page[Job]:
     """The tenant's jobs, newest first. `metadata.KEY=VALUE` keeps the jobs with this metadata."""
     with services.database.read() as session:
         page = jobs.page(
@@ -124,7 +125,7 @@ def list_jobs(
             created_before=created_before,
         )
         data = _resources(session, page.jobs)
-    return schemas.Page(data=data, next_cursor=page.next_cursor)
+    return Page(data=data, next_cursor=page.next_cursor)
 
 
 @router.get("/jobs/{id}", response_model=Job, responses=documented(errors.NotFound, errors.JobDeleted))
@@ -173,10 +174,10 @@ def _parsed(document: dict[str, object]) -> JobSpec:
         raise of_library(error, InvalidSpec) from None
 
 
-def _resources(session: Session, rows: Sequence[tables.Job]) -> list[Job]:
+def _resources(session: Session, found: Sequence[tables.Job]) -> list[Job]:
     """The jobs as resources, with what only a query can tell: as many queries for a page as for one."""
-    told, places = progress(session, rows), queue_positions(session, rows)
-    return [Job.of(row, told[row.id], places.get(row.id)) for row in rows]
+    told, places = progress(session, found), queue_positions(session, found)
+    return [rows.job(row, told[row.id], places.get(row.id)) for row in found]
 
 
 def _resource(session: Session, row: tables.Job) -> Job:

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app import errors
-from app.api import documents, schemas
+from app.api import documents, rows
 from app.api.deps import Caller, EntryId, Limit, OpenServices, cursor_of, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import ModelIn
 from app.record import catalog, tables
+from negmerge.spec.resources import Model, Page
 
 _Cursor = Annotated[str | None, Depends(cursor_of("mdl"))]
 router = APIRouter(prefix="/v1", tags=["models"])
@@ -47,11 +48,11 @@ _BODY = request_body(
 @router.post(
     "/models",
     status_code=201,
-    response_model=schemas.Model,
+    response_model=Model,
     responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidModel),
     openapi_extra=_BODY,
 )
-async def create_model(request: Request, response: Response, caller: Caller, services: OpenServices) -> schemas.Model:
+async def create_model(request: Request, response: Response, caller: Caller, services: OpenServices) -> Model:
     """Upload a model's folder or its safetensors file with the config, or register a URI or a tag.
 
     The config says the family: CLIP models have a `model_cfg` (open_clip), classifiers an `architecture` (timm).
@@ -69,24 +70,22 @@ async def create_model(request: Request, response: Response, caller: Caller, ser
         given = await run_in_threadpool(documents.validated, ModelIn, document.value)
         row = await run_in_threadpool(registrar.register_model, caller, given)
     response.headers["Location"] = f"/v1/models/{row.id}"
-    return schemas.Model.of(row)
+    return rows.model(row)
 
 
-@router.get("/models", response_model=schemas.Page[schemas.Model], responses=documented())
-def list_models(
-    caller: Caller, services: OpenServices, cursor: _Cursor, limit: Limit = 20
-) -> schemas.Page[schemas.Model]:
+@router.get("/models", response_model=Page[Model], responses=documented())
+def list_models(caller: Caller, services: OpenServices, cursor: _Cursor, limit: Limit = 20) -> Page[Model]:
     """The tenant's models, newest first."""
     with services.database.read() as session:
-        rows, following = catalog.page(session, tables.Model, caller.tenant, cursor, limit)
-    return schemas.Page(data=[schemas.Model.of(row) for row in rows], next_cursor=following)
+        found, following = catalog.page(session, tables.Model, caller.tenant, cursor, limit)
+    return Page(data=[rows.model(row) for row in found], next_cursor=following)
 
 
-@router.get("/models/{id}", response_model=schemas.Model, responses=documented(errors.NotFound))
-def get_model(caller: Caller, services: OpenServices, model_id: EntryId) -> schemas.Model:
+@router.get("/models/{id}", response_model=Model, responses=documented(errors.NotFound))
+def get_model(caller: Caller, services: OpenServices, model_id: EntryId) -> Model:
     """One model."""
     with services.database.read() as session:
-        return schemas.Model.of(catalog.get(session, tables.Model, caller.tenant, model_id))
+        return rows.model(catalog.get(session, tables.Model, caller.tenant, model_id))
 
 
 @router.delete(

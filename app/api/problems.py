@@ -8,7 +8,6 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -18,44 +17,13 @@ from app import errors
 from app.errors import NO_ROOM
 from negmerge.errors import FieldError, NegmergeError, SelectionError, SpecError
 from negmerge.spec.fields import MAX_ERRORS
+from negmerge.spec.resources import TYPE_PREFIX, Problem, WrongField
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:negmerge:problem:"
 MAX_TEXT = 4_000
 """Most characters of a text in a problem."""
 
 log = structlog.get_logger(__name__)
-
-
-class WrongField(BaseModel):
-    """One wrong field."""
-
-    pointer: str = Field(description="JSON pointer (RFC 6901) into the body, or `#query/…`, `#header/…`.")
-    detail: str
-
-
-class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "type": f"{TYPE_PREFIX}invalid-spec",
-                "title": "The job's spec is wrong",
-                "status": 422,
-                "detail": "/scale_search/keep: Input should be less than or equal to 1",
-                "instance": "/v1/jobs",
-                "errors": [{"pointer": "/scale_search/keep", "detail": "Input should be less than or equal to 1"}],
-            }
-        }
-    )
-
-    type: str = Field(description="Stable name of the kind of error; see docs/api.md.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong and what to do.")
-    instance: str = Field(description="The path that was asked for.")
-    errors: list[WrongField] = Field(description="The first 100 wrong fields; empty where no field is to blame.")
 
 
 _DATABASE_FULL = ("database or disk is full", "No space left on device", "could not extend file")

@@ -14,7 +14,6 @@ import negmerge
 from app import auth
 from app.api.deps import OpenServices, Services
 from app.api.problems import documented
-from app.api.schemas import Health, Meta, Readiness
 from app.api.telemetry import workers_alive
 from app.auth import Scope
 from app.dispatch import check_broker
@@ -22,6 +21,7 @@ from app.errors import NoRoom, Unavailable
 from negmerge.formats.families import FAMILIES
 from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.presets import PRESETS
+from negmerge.spec.resources import Health, Meta, Readiness
 from negmerge.spec.rivals import rival_names
 from negmerge.spec.sweep import MAX_POINTS
 

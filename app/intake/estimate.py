@@ -5,29 +5,18 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.record.states import JobState, StepKind
 from app.record.tables import Job, Step
 from negmerge.spec.job import JobSpec
+from negmerge.spec.job_resources import Estimate
 from negmerge.spec.result import SplitCounts
 from negmerge.spec.sweep import HyperParameters
 
 EARLIER_JOBS = 20
 """So many of the tenant's latest succeeded jobs are looked at."""
-
-
-class Estimate(BaseModel):
-    """What a job would take. Null where it cannot be known before the data are read."""
-
-    points: int
-    steps: int | None = Field(description="Optimizer steps of all points; rivals are not counted.")
-    images: int | None = Field(description="Images that all points see, epochs counted.")
-    seconds: float | None = Field(description="Time of all points on one worker, with their own searches for λ.")
-    basis: str = Field(description="Where `seconds` comes from, or why it is null.")
-    splits: SplitCounts | None = Field(description="Samples by side and part.")
 
 
 def estimate(session: Session, tenant: str, spec: JobSpec, splits: SplitCounts | None) -> Estimate:

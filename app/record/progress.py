@@ -3,83 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 from operator import add
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, CompoundSelect, and_, func, literal, not_, null, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from app.record import db
 from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Job, Step, Worker
+from negmerge.spec.job_resources import BegunStep, PointCounts, Progress, RunningStep, WaitingStep
 
 ALIVE_SECONDS = 30
 """A worker that was seen within this time is taken to be alive."""
-
-
-class BegunStep(BaseModel):
-    """A step that a worker does now, and has told nothing of yet."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: StepKind
-    index: int
-
-    def share(self) -> float:
-        """How much of it is done, in [0, 1]."""
-        return 0.0
-
-
-class RunningStep(BegunStep):
-    """A step that a worker does now, and where it stands."""
-
-    step: int
-    total: int
-    loss: float | None
-
-    def share(self) -> float:
-        """How much of it is done, in [0, 1]."""
-        return min(1.0, self.step / self.total) if self.total else 0.0
-
-
-class WaitingStep(BaseModel):
-    """A step that failed, and that nobody tries again before a time."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: StepKind
-    index: int
-    attempts: int
-    not_before: datetime
-    cause: dict[str, Any] = Field(description="`type` and `detail` of the last failure.")
-
-
-class PointCounts(BaseModel):
-    """The points of a sweep, by what became of them."""
-
-    model_config = ConfigDict(frozen=True)
-
-    total: int
-    open: int = 0
-    running: int = Field(0, description="Being trained.")
-    trained: int = Field(0, description="Trained, and not folded yet.")
-    folded: int = 0
-    diverged: int = 0
-
-
-class Progress(BaseModel):
-    """How far a job is."""
-
-    model_config = ConfigDict(frozen=True)
-
-    fraction: float = Field(description="Of all its steps, 0 to 1.")
-    points: PointCounts = Field(description="`total`, and how many are in each state.")
-    running: list[RunningStep | BegunStep] = Field(description="The steps that workers do now.")
-    waiting: list[WaitingStep] = Field(description="The steps that failed and are tried again later, and when.")
-    workers: int = Field(description="Living workers that could take the next step: 0 says why nothing happens.")
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,13 @@
-"""The states of jobs and steps, and the kinds of steps. What may follow what is in ``lifecycle``."""
+"""The states of jobs and steps, and the kinds of steps. What may follow what is in ``lifecycle``.
+
+Clients see the names of ``negmerge.spec.states``; how a step stands is the record's own.
+"""
 
 from enum import StrEnum
 
+from negmerge.spec.states import TERMINAL, JobState, StepKind
 
-class JobState(StrEnum):
-    """Where a job stands. Clients should take an unknown state for one that is not terminal."""
-
-    QUEUED = "queued"
-    PREPARING = "preparing"
-    TUNING = "tuning"
-    CONCLUDING = "concluding"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def terminal(self) -> bool:
-        """True where nothing more will happen."""
-        return self in TERMINAL
-
-
-TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-
-
-class StepKind(StrEnum):
-    """The kinds of steps. Points are numbered by the sweep, rivals as ``JobSpec.rival_runs`` has them, others are 0."""
-
-    PREPARE = "prepare"
-    POINT = "point"
-    RIVAL = "rival"
-    CONCLUDE = "conclude"
+__all__ = ["TERMINAL", "JobState", "StepKind", "StepState"]
 
 
 class StepState(StrEnum):

@@ -18,11 +18,12 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from app import errors
-from app.api import job_schemas, schemas, system
+from app.api import system
 from app.auth import Scope
 from app.main import create_app
 from app.record import steps
 from app.settings import Settings
+from negmerge.spec import job_resources, resources
 from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.rivals import rival_names
 from tests.support import records
@@ -316,14 +317,16 @@ def wait_for(happened: Any) -> None:
         time.sleep(0.01)
 
 
-def resources() -> list[type[BaseModel]]:
+def with_examples() -> list[type[BaseModel]]:
     """Every schema of what goes out that has an example."""
-    found = [one for module in (schemas, job_schemas) for one in vars(module).values() if isinstance(one, type)]
-    models = [one for one in found if issubclass(one, BaseModel) and one.__module__.startswith("app.api")]
+    rooms = (resources, job_resources)
+    found = [one for room in rooms for one in vars(room).values() if isinstance(one, type)]
+    ours = {room.__name__ for room in rooms}
+    models = [one for one in found if issubclass(one, BaseModel) and one.__module__ in ours]
     return [one for one in models if one.model_config.get("json_schema_extra")]
 
 
-@pytest.mark.parametrize("resource", resources(), ids=lambda one: str(one.__name__))
+@pytest.mark.parametrize("resource", with_examples(), ids=lambda one: str(one.__name__))
 def test_an_example_is_what_it_is_an_example_of(resource: type[BaseModel]) -> None:
     extra = resource.model_config["json_schema_extra"]
     assert isinstance(extra, dict)

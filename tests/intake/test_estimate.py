@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.intake.estimate import Estimate, estimate
+from app.intake.estimate import estimate
 from app.record.db import Database
 from app.record.states import StepKind
 from app.record.tables import Step
 from negmerge.data.archives import Index, Sample
 from negmerge.data.selection import split
+from negmerge.spec.job_resources import Estimate
 from tests.support import records
 
 

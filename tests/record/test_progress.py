@@ -8,8 +8,9 @@ from sqlalchemy import select
 from app.record import jobs, steps
 from app.record.db import Database
 from app.record.leases import Arithmetic, Claim, report_progress
-from app.record.progress import Progress, progress, queue_positions
+from app.record.progress import progress, queue_positions
 from app.record.tables import Job, Step
+from negmerge.spec.job_resources import Progress
 from tests.support.records import (
     CAUSE,
     CPU,

@@ -1,22 +1,13 @@
-"""What goes out about a job, each with an example: the job, its points and events, its result, a dry run."""
+"""What the service answers with about a job: how far it is, its points and events, its result, a dry run."""
 
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
-from app.intake.estimate import Estimate
-from app.record import steps, tables
-from app.record.progress import Progress
-from app.record.states import JobState
-from negmerge.spec.result import Part, ResultDocument, Sides
-
-
-def compact(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec without its nulls, but for those in lists."""
-    given = {name: compact(value) if isinstance(value, dict) else value for name, value in spec.items()}
-    return {name: value for name, value in given.items() if value is not None}
+from negmerge.spec.resources import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
+from negmerge.spec.result import Part, ResultDocument, Sides, SplitCounts
+from negmerge.spec.states import JobState, StepKind
 
 
 class Links(BaseModel):
@@ -45,6 +36,68 @@ class JobProblem(BaseModel):
 
     type: str
     detail: str | None = None
+
+
+class BegunStep(BaseModel):
+    """A step that a worker does now, and has told nothing of yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: StepKind
+    index: int
+
+    def share(self) -> float:
+        """How much of it is done, in [0, 1]."""
+        return 0.0
+
+
+class RunningStep(BegunStep):
+    """A step that a worker does now, and where it stands."""
+
+    step: int
+    total: int
+    loss: float | None
+
+    def share(self) -> float:
+        """How much of it is done, in [0, 1]."""
+        return min(1.0, self.step / self.total) if self.total else 0.0
+
+
+class WaitingStep(BaseModel):
+    """A step that failed, and that nobody tries again before a time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: StepKind
+    index: int
+    attempts: int
+    not_before: datetime
+    cause: dict[str, Any] = Field(description="`type` and `detail` of the last failure.")
+
+
+class PointCounts(BaseModel):
+    """The points of a sweep, by what became of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: int
+    open: int = 0
+    running: int = Field(0, description="Being trained.")
+    trained: int = Field(0, description="Trained, and not folded yet.")
+    folded: int = 0
+    diverged: int = 0
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fraction: float = Field(description="Of all its steps, 0 to 1.")
+    points: PointCounts = Field(description="`total`, and how many are in each state.")
+    running: list[RunningStep | BegunStep] = Field(description="The steps that workers do now.")
+    waiting: list[WaitingStep] = Field(description="The steps that failed and are tried again later, and when.")
+    workers: int = Field(description="Living workers that could take the next step: 0 says why nothing happens.")
 
 
 class Job(BaseModel):
@@ -90,26 +143,16 @@ class Job(BaseModel):
     finished_at: datetime | None
     links: Links
 
-    @classmethod
-    def of(cls, row: tables.Job, progress: Progress, queue_position: int | None) -> "Job":
-        """The row as a resource, with what only a query can tell."""
-        return cls(
-            id=row.id,
-            state=JobState(row.state),
-            terminal=JobState(row.state).terminal,
-            cancel_requested=row.cancel_requested_at is not None,
-            queue=row.queue,
-            queue_position=queue_position,
-            progress=progress,
-            points=row.points,
-            spec=compact(row.spec),
-            metadata=row.meta,
-            problem=None if row.problem is None else JobProblem.model_validate(row.problem),
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            links=Links.of(row.id),
-        )
+
+class Estimate(BaseModel):
+    """What a job would take. Null where it cannot be known before the data are read."""
+
+    points: int
+    steps: int | None = Field(description="Optimizer steps of all points; rivals are not counted.")
+    images: int | None = Field(description="Images that all points see, epochs counted.")
+    seconds: float | None = Field(description="Time of all points on one worker, with their own searches for λ.")
+    basis: str = Field(description="Where `seconds` comes from, or why it is null.")
+    splits: SplitCounts | None = Field(description="Samples by side and part.")
 
 
 class DryRun(BaseModel):
@@ -173,27 +216,6 @@ class Point(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
 
-    @classmethod
-    def of(cls, row: tables.Step) -> "Point":
-        """The step as a resource."""
-        outcome = steps.outcome_of(row)
-        return cls(
-            index=row.index,
-            hyper_parameters=row.hyper_parameters or {},
-            seed=row.seed,
-            state=row.state,
-            attempts=row.attempts,
-            progress=row.progress,
-            loss=outcome.loss,
-            seconds=outcome.seconds,
-            scale=outcome.scale,
-            figures=outcome.parts(),
-            digest=outcome.digest,
-            cause=row.cause,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-        )
-
 
 class Event(BaseModel):
     """Something that happened to a job. Numbers begin at 1 and have no gaps."""
@@ -204,11 +226,6 @@ class Event(BaseModel):
     at: datetime
     kind: str
     data: dict[str, Any]
-
-    @classmethod
-    def of(cls, row: tables.Event) -> "Event":
-        """The row as a resource."""
-        return cls(number=row.number, at=row.at, kind=row.kind, data=row.data)
 
 
 _FIGURE = {"accuracy": 0.05, "correct": 2, "count": 40, "interval": [0.0138, 0.1650]}

@@ -1,19 +1,23 @@
-"""What goes out, each with an example: pages, data sets, models, artifacts, the system. Jobs: ``job_schemas``."""
+"""What the service answers with, each with an example: pages, data sets, models, artifacts, problems, the system.
+
+The service and its clients share these records; those of jobs are in ``job_resources``. pydantic only, no torch.
+"""
 
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.record import tables
 from negmerge import __version__
 from negmerge.spec.fields import OnUnreadable
 from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.rivals import rival_names
-from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 
 Item = TypeVar("Item")
+
+TYPE_PREFIX = "urn:negmerge:problem:"
+"""What the `type` of every problem begins with."""
 
 TIME = "2026-11-25T09:30:00Z"
 JOB_ID = "job_0006447d7b1f2a3c5e8d90ab12"
@@ -74,24 +78,6 @@ class Dataset(BaseModel):
     left_out: list[str] | None = Field(description="Ids of images that could not be read; null where not known.")
     created_at: datetime
 
-    @classmethod
-    def of(cls, row: tables.Dataset) -> "Dataset":
-        """The row as a resource."""
-        return cls(
-            id=row.id,
-            name=row.name,
-            uri=row.uri,
-            bytes=row.bytes,
-            digest=digest(row.sha256),
-            samples=row.samples,
-            classes=row.classes,
-            class_names=row.class_names,
-            templates=row.templates,
-            on_unreadable="leave_out" if row.on_unreadable == "leave_out" else "refuse",
-            left_out=row.left_out,
-            created_at=row.created_at,
-        )
-
 
 class Model(BaseModel):
     """A network: uploaded weights with their config, a URI, or a tag of open_clip's or timm's registry."""
@@ -120,34 +106,6 @@ class Model(BaseModel):
     digest: str | None = Field(description="SHA-256 of the safetensors file.")
     created_at: datetime
 
-    @classmethod
-    def of(cls, row: tables.Model) -> "Model":
-        """The row as a resource."""
-        uri, tag = _elsewhere(row)
-        return cls(
-            id=row.id,
-            name=row.name,
-            family=row.family,
-            architecture=row.architecture,
-            config=row.config,
-            uri=uri,
-            weights=tag,
-            bytes=row.bytes,
-            digest=digest(row.sha256),
-            created_at=row.created_at,
-        )
-
-
-def _elsewhere(row: tables.Model) -> tuple[str | None, str | None]:
-    """The URI and the registry tag of a model that was not uploaded: one of them."""
-    if row.uri is None:
-        return None, None
-    match stored_source(row.uri):
-        case WeightsUri(place) | WeightsPath(place):
-            return place, None
-        case RegistryTag(tag):
-            return None, tag
-
 
 class Artifact(BaseModel):
     """A file that a job left."""
@@ -166,16 +124,36 @@ class Artifact(BaseModel):
     media_type: str
     href: str
 
-    @classmethod
-    def of(cls, row: tables.Artifact) -> "Artifact":
-        """The row as a resource."""
-        return cls(
-            path=row.path,
-            bytes=row.bytes,
-            digest=f"sha256:{row.sha256}",
-            media_type=row.media_type,
-            href=f"/v1/jobs/{row.job_id}/artifacts/{row.path}",
-        )
+
+class WrongField(BaseModel):
+    """One wrong field."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the body, or `#query/…`, `#header/…`.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": f"{TYPE_PREFIX}invalid-spec",
+                "title": "The job's spec is wrong",
+                "status": 422,
+                "detail": "/scale_search/keep: Input should be less than or equal to 1",
+                "instance": "/v1/jobs",
+                "errors": [{"pointer": "/scale_search/keep", "detail": "Input should be less than or equal to 1"}],
+            }
+        }
+    )
+
+    type: str = Field(description="Stable name of the kind of error; see docs/api.md.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong and what to do.")
+    instance: str = Field(description="The path that was asked for.")
+    errors: list[WrongField] = Field(description="The first 100 wrong fields; empty where no field is to blame.")
 
 
 class Health(BaseModel):
@@ -215,8 +193,3 @@ class Meta(BaseModel):
     methods: list[str]
     presets: list[str]
     limits: dict[str, float]
-
-
-def digest(sha256: str | None) -> str | None:
-    """Hex digits as ``sha256:…``, as the result and the artifacts write it."""
-    return None if sha256 is None else f"sha256:{sha256}"
