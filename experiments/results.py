@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.subsets import Merged
-from negmerge.report.summary import compared, label
+from negmerge.report.summary import comparison
 from negmerge.spec.result import Part, PointRow, ResultDocument, SideName
 
 PAGE = Path("docs/results.md")
@@ -26,10 +26,12 @@ def insert(name: str, document: ResultDocument, curve: Sequence[Merged], hardwar
 
 
 def _table(document: ResultDocument) -> str:
-    rows = compared(document)
-    head = "| " + " | ".join(rows[0]) + " |\n|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-    main = label(document.method)
-    lines = ["| " + " | ".join(_bold(cell, row["method"] == main) for cell in row.values()) + " |" for row in rows]
+    table = comparison(document)
+    headings = ["model", *(column.heading for column in table.columns)]
+    head = "| " + " | ".join(headings) + " |\n|" + " --- |" + " ---: |" * len(table.columns)
+    lines = [
+        "| " + " | ".join(_bold(cell, line.main) for cell in (line.label, *line.cells)) + " |" for line in table.lines
+    ]
     return "\n".join([head, *lines])
 
 

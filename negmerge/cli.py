@@ -29,6 +29,9 @@ app = typer.Typer(
     help="Machine unlearning by sign-consensual merging of fine-tuned models (NegMerge).",
 )
 
+_STATUS = {"unlearned": 0, "below_target": 3, "nothing_unlearned": 4}
+"""The exit status of each outcome."""
+
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.json", help="A job spec, as POST /v1/jobs takes it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ClassNames = Annotated[
@@ -64,12 +67,16 @@ def run(
     class_names: ClassNames = None,
     templates: Templates = None,
 ) -> None:
-    """Run a whole job: sweep, merge, search for λ, test, weights, report."""
+    """Run a whole job: sweep, merge, search for λ, test, weights, report.
+
+    Ends with 3 where the result is below target, 4 where nothing was unlearned.
+    """
     _check_new(out)
 
     from negmerge.pipeline.local import read_spec
     from negmerge.pipeline.run_local import run_local
     from negmerge.report.console import following, result_table, show
+    from negmerge.spec.words import heading, sentence
 
     spec = read_spec(spec_file)
     words, prompts = _prompts(class_names, templates)
@@ -78,9 +85,12 @@ def run(
             spec, out, device=device, threads=threads, class_names=words, templates=prompts, on_stage=on_stage
         )
     show(result_table(document))
+    typer.echo(f"{heading(document)}. {sentence(document)}")
+    typer.echo(document.outcome_reason)
     for warning in document.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     typer.echo(f"Weights, report and result are in {_seen(out)}")
+    raise typer.Exit(_STATUS[document.outcome])
 
 
 @app.command()
@@ -199,7 +209,8 @@ def inspect(
 def main() -> None:
     """The entry point: one line on stderr for an error, no traceback.
 
-    Exit status: 0 done, 2 something is wrong with what was given, 130 stopped by Ctrl-C, 143 by TERM.
+    Exit status: 0 done, 2 something is wrong with what was given, 3 a result below target, 4 one that unlearned
+    nothing, 130 stopped by Ctrl-C, 143 by TERM.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored

@@ -40,11 +40,12 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
 
     evidence = Evidence(_combined(context, loaded, inputs.partials, on_step), inputs.points, rivals, load)
     with context.scratch.folder() as folder:
-        document = conclude(loaded.spec, loaded.model, loaded.prepared, evidence, folder, claim.job_id, on_step)
+        job = (loaded.spec, loaded.model, loaded.prepared)
+        document = conclude(*job, evidence, folder, inputs.asked, claim.job_id, on_step)
         files = [*_uploaded(context, claim, folder, on_step), *kept.values()]
     result_key = next(file.key for file in files if file.path == _RESULT)
     with context.database.write() as session:
-        steps.finish_conclude(session, claim, result_key, files, document.digests.as_json())
+        steps.finish_conclude(session, claim, result_key, files, document.digests.as_json(), document.verdict)
 
 
 def _combined(

@@ -28,7 +28,7 @@ from app.store.objects import Store
 from negmerge.errors import FieldError
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
-_REPEATABLE = frozenset({"state"})
+_REPEATABLE = frozenset({"state", "outcome"})
 _READING = frozenset({"GET", "HEAD"})
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer nm_…`.")
 

@@ -27,7 +27,7 @@ from negmerge.spec import caveats
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.job_resources import DryRun, Job
 from negmerge.spec.resources import JOB_SPEC, Page
-from negmerge.spec.result import SplitCounts
+from negmerge.spec.result import OutcomeName, SplitCounts
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -109,6 +109,7 @@ def list_jobs(
     cursor: Cursor,
     limit: Limit = 20,
     state: Annotated[list[JobState] | None, Query(description="Repeat it for several states.")] = None,
+    outcome: Annotated[list[OutcomeName] | None, Query(description="Repeat it for several outcomes.")] = None,
     created_after: Moment = None,
     created_before: Moment = None,
 ) -> Page[Job]:
@@ -120,6 +121,7 @@ def list_jobs(
             cursor=cursor,
             limit=limit,
             states=state or (),
+            outcomes=outcome or (),
             metadata=_metadata(request),
             created_after=created_after,
             created_before=created_before,

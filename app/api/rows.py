@@ -68,6 +68,8 @@ def job(row: tables.Job, progress: Progress, queue_position: int | None) -> Job:
         points=row.points,
         spec=_compact(row.spec),
         metadata=row.meta,
+        outcome=row.outcome,
+        outcome_reason=row.outcome_reason,
         problem=None if row.problem is None else JobProblem.model_validate(row.problem),
         created_at=row.created_at,
         started_at=row.started_at,

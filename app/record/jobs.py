@@ -22,6 +22,7 @@ from app.record.pages import first_rows
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
 from negmerge.spec.job import JobSpec
+from negmerge.spec.result import OutcomeName
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def page(
     cursor: str | None = None,
     limit: int = 20,
     states: Collection[JobState] = (),
+    outcomes: Collection[OutcomeName] = (),
     metadata: Mapping[str, str] | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
@@ -171,6 +173,8 @@ def page(
         wanted.append(order < tuple_(last.created_at, last.id))
     if states:
         wanted.append(Job.state.in_(states))
+    if outcomes:
+        wanted.append(Job.outcome.in_(outcomes))
     if metadata:  # one subquery, however many filters: PostgreSQL plans a join of many for minutes
         pair = tuple_(JobMetadata.key, JobMetadata.value).in_(list(metadata.items()))
         matching = select(func.count()).where(JobMetadata.job_id == Job.id, pair).scalar_subquery()
@@ -212,7 +216,7 @@ def delete_job(session: Session, tenant: str, job_id: str) -> None:
     for table in (Artifact, Event, JobMetadata, Partial, Step):
         session.execute(delete(table).where(table.job_id == job_id))
     release_job(session, job_id)
-    job.spec, job.meta = {}, {}
+    job.spec, job.meta, job.outcome_reason = {}, {}, None
     job.problem = {"type": job.problem.get("type")} if job.problem else None
     job.prepared_key = job.result_key = None
     job.deleted_at = db.now(session)

@@ -53,7 +53,8 @@ def transition(session: Session, job: Job, state: JobState, problem: Mapping[str
         job.started_at = db.now(session)
     if problem is not None:
         job.problem = dict(problem)
-    record_event(session, job, f"job.{state}", {"problem": dict(problem)} if problem else {})
+    told = {"problem": dict(problem)} if problem else {"outcome": job.outcome} if job.outcome else {}
+    record_event(session, job, f"job.{state}", told)
     if state.terminal:
         job.finished_at = db.now(session)
         void = {"state": StepState.OPEN, "token": None, "lease_until": None}

@@ -22,13 +22,14 @@ from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
+from app.record.asked import asked
 from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
 from app.record.retries import Retries
 from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Artifact, Job, Partial, Step, Worker
-from negmerge.spec.result import PointOutcome, PointRow, RivalRow
+from negmerge.spec.result import Asked, PointOutcome, PointRow, RivalRow, Verdict
 
 _VECTOR = "task_vector"
 """The key beside a point's outcome that says where its kept task vector lies."""
@@ -66,13 +67,14 @@ class KeptVector:
 class ConcludeInputs:
     """All partials of a job, which together hold each folded point once, and a row for each point in order.
 
-    vectors: the task vectors that were kept, by the index of their point.
+    vectors: the task vectors that were kept, by the index of their point. asked: who asked for the job.
     """
 
     partials: list[CommittedPartial]
     points: list[PointRow]
     rivals: list[RivalRow]
     vectors: dict[int, KeptVector]
+    asked: Asked
 
 
 # Ending well
@@ -169,7 +171,7 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     """What conclude works on. Raises LostClaim, and InternalError where the partials do not hold each folded
     point exactly once.
     """
-    require_claim(session, claim)
+    job, _ = require_claim(session, claim)
     rows = session.scalars(select(Partial).where(Partial.job_id == claim.job_id).order_by(Partial.id))
     partials = [CommittedPartial(row.repeat, row.key, list(row.points)) for row in rows]
     steps = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.POINT).order_by(Step.index)
@@ -183,6 +185,7 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
         [_point_row(step) for step in points],
         [RivalRow.model_validate(step.outcome) for step in session.scalars(rivals)],
         {step.index: KeptVector(**kept) for step in points if (kept := (step.outcome or {}).get(_VECTOR))},
+        asked(session, job),
     )
 
 
@@ -204,8 +207,12 @@ def finish_conclude(
     result_key: str,
     files: Sequence[ArtifactFile],
     digests: Mapping[str, str],
+    verdict: Verdict,
 ) -> None:
-    """The job has succeeded: its files get their public paths in this very transaction. Raises LostClaim."""
+    """The job has succeeded: its files get their public paths in this very transaction. Raises LostClaim.
+
+    verdict: what became of what it asked for.
+    """
     job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
     session.add_all(
@@ -222,6 +229,7 @@ def finish_conclude(
     session.flush()
     keep(session, sorted({result_key, *(file.key for file in files)}))
     job.result_key, job.digests = result_key, dict(digests)
+    job.outcome, job.outcome_reason = verdict.outcome, verdict.reason
     transition(session, job, JobState.SUCCEEDED)
 
 

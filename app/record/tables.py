@@ -151,6 +151,8 @@ class Job(Table):
     prepared_key: Mapped[str | None] = mapped_column(Text)
     result_key: Mapped[str | None] = mapped_column(Text)
     digests: Mapped[dict[str, Any] | None]  # of the result: base, task_vector, unlearned
+    outcome: Mapped[str | None] = mapped_column(String(20))  # of a job that succeeded: whether it was enough, and why
+    outcome_reason: Mapped[str | None] = mapped_column(Text)
     problem: Mapped[dict[str, Any] | None]  # why it failed
     last_event: Mapped[int]  # the number of the newest event
     created_by: Mapped[str] = mapped_column(String(40))  # the API key's id

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from negmerge.data.archives import Index
 from negmerge.spec.job import DatasetRef
 from negmerge.spec.result import PARTS, DataIdentity
-from negmerge.spec.sources import DatasetUri, PublishedDataset, RegisteredDataset
+from negmerge.spec.sources import PublishedDataset, called, last_part
 
 
 def identity(ref: DatasetRef, index: Index) -> DataIdentity:
@@ -19,27 +19,15 @@ def identity(ref: DatasetRef, index: Index) -> DataIdentity:
     the ids of images that could not be read.
     """
     samples = Counter(sample.part or "unsaid" for sample in index.samples)
-    name, root = _called(ref)
     left_out = {"left_out": list(index.left_out)} if index.left_out else {}
     return DataIdentity(
         **left_out,
-        name=name,
-        root=root,
+        name=called(ref.source),
+        root=last_part(ref.source.root) if isinstance(ref.source, PublishedDataset) else None,
         classes=len(index.classes),
         samples={part: samples[part] for part in (*PARTS, "unsaid") if samples[part]},
         ids=f"sha256:{ids_digest(sample.id for sample in index.samples)}",
     )
-
-
-def _called(ref: DatasetRef) -> tuple[str, str | None]:
-    """The data set's name, and the last folder of its root."""
-    match ref.source:
-        case RegisteredDataset(dataset_id):
-            return dataset_id, None
-        case DatasetUri(uri):
-            return _last(uri), None
-        case PublishedDataset(name, root):
-            return name, _last(root)
 
 
 def ids_digest(ids: Iterable[str]) -> str:
@@ -51,8 +39,3 @@ def ids_digest(ids: Iterable[str]) -> str:
     for line in sorted(f"{sample_id}\n".encode() for sample_id in ids):
         digest.update(line)
     return digest.hexdigest()
-
-
-def _last(path: str) -> str:
-    """The last part of a path or a URI, without what may hold a secret: query, fragment, credentials."""
-    return path.split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2]

@@ -20,7 +20,7 @@ from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.report.comparison import Run
 from negmerge.report.document import Concluded, MethodResult, write
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import PointRow, ResultDocument, RivalRow
+from negmerge.spec.result import Asked, PointRow, ResultDocument, RivalRow
 from negmerge.spec.sweep import of_repeat
 
 
@@ -53,11 +53,13 @@ def conclude(
     prepared: Prepared,
     evidence: Evidence,
     folder: Path,
+    asked: Asked,
     job: str | None = None,
     on_step: OnStep = ignore,
 ) -> ResultDocument:
     """Merge each repeat by each method, and write the job's artifacts into ``folder``; the first repeat gives weights.
 
+    asked: who asked for what, for the record. job: its id, where it has one.
     Returns the result document, which is also written as ``result.json``. Raises MergeError where every point of a
     repeat diverged.
     """
@@ -85,7 +87,7 @@ def conclude(
                 vectors.append(merged.vector)
     consensus = evidence.partials[0].consensus()
     twice = duplicates(prepared.forget, prepared.retain, frozen_at(on_step, total - 1, total))
-    concluded = Concluded(spec, job, prepared, base, results, consensus, evidence.points, evidence.rivals, twice)
+    concluded = Concluded(spec, job, asked, prepared, base, results, consensus, evidence.points, evidence.rivals, twice)
     document = write(concluded, model, vectors[0], folder)
     on_step(total, total, None)
     return document

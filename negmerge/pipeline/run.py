@@ -3,6 +3,7 @@
 ``run`` does them one after the other in this process; the workers of the service call the same.
 """
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from negmerge.pipeline.rivals import run_rival
 from negmerge.pipeline.tune import new_partial, task_vector_path, tune
 from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import PointRow, ResultDocument
+from negmerge.spec.result import Asked, Named, PointRow, ResultDocument
+from negmerge.spec.sources import called
 from negmerge.spec.sweep import Point
 
 
@@ -35,6 +37,7 @@ def run(
 
     on_stage: called with a stage's name before it begins, returns the OnStep that follows it.
     """
+    begun = datetime.now(UTC)
     prepared = prepare(spec, model, forget, retain, on_stage("prepare"))
     partials = [new_partial(spec, model) for _ in range(spec.repeats)]
     points = spec.points()
@@ -46,7 +49,13 @@ def run(
     for rival in spec.rival_runs():
         rivals.append(run_rival(spec, model, prepared, rival, on_stage(str(rival))))
     evidence = Evidence(partials, rows, rivals, partial(_kept, folder))
-    return conclude(spec, model, prepared, evidence, folder, on_step=on_stage("conclude"))
+    return conclude(spec, model, prepared, evidence, folder, _asked(spec, begun), on_step=on_stage("conclude"))
+
+
+def _asked(spec: JobSpec, begun: datetime) -> Asked:
+    parts = {"base_model": spec.base_model, "forget": spec.forget, "retain": spec.retain}
+    named = {part: Named(name=called(reference.source)) for part, reference in parts.items()}
+    return Asked(at=begun, concluded_at=datetime.now(UTC), **named)
 
 
 def _tuned(

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from negmerge.naming import visible
 from negmerge.progress import OnStep
-from negmerge.report.pages import percent
 from negmerge.report.summary import rows
 from negmerge.spec.result import ResultDocument
+from negmerge.spec.words import percent
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -20,9 +20,10 @@ from negmerge.merging.vectors import TaskVector, rounded_away, unlearned
 from negmerge.models.network import Network
 from negmerge.report import pages
 from negmerge.report.comparison import Run, table, table_parts
-from negmerge.spec import caveats
+from negmerge.spec import caveats, outcome
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import (
+    Asked,
     Consensus,
     CurveRow,
     Digests,
@@ -50,6 +51,7 @@ class Concluded:
 
     spec: JobSpec
     job: str | None
+    asked: Asked
     prepared: Prepared
     base: Assessment
     results: Mapping[str, Sequence[MethodResult]]
@@ -73,19 +75,28 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
         task_vector=digest(merged),
         unlearned=model.save(weights, folder / "unlearned"),
     )
-    document = as_document(concluded, digests, environment(model.device), rounded_away(model.original, merged, scale))
+    changed = any(not torch.equal(weights[name], model.original[name]) for name in merged)
+    lost = rounded_away(model.original, merged, scale)
+    document = as_document(concluded, digests, environment(model.device), lost, changed)
     _write_text(folder / "result.json", json.dumps(document.as_json(), indent=2, allow_nan=False) + "\n")
     _write_text(folder / "report.html", pages.html(document))
     _write_text(folder / "MODEL_CARD.md", pages.model_card(document))
     return document
 
 
-def as_document(concluded: Concluded, digests: Digests, where: Environment, rounded_away: float) -> ResultDocument:
+def as_document(
+    concluded: Concluded, digests: Digests, where: Environment, rounded_away: float, changed: bool
+) -> ResultDocument:
     """The result document, which ``result.json`` holds and ``GET /v1/jobs/{id}/result`` gives.
 
-    where: what it was computed on and with.
+    where: what it was computed on and with. changed: whether the weights differ from the base model's in any bit.
     """
     spec, prepared = concluded.spec, concluded.prepared
+    methods = _methods(concluded)
+    reference = None if prepared.reference is None else prepared.reference.record()
+    verdict = outcome.judge(
+        outcome.Judged(spec, methods["base"], methods[spec.merge.method], prepared.splits, reference, changed)
+    )
     main = concluded.results[spec.merge.method][0].choice
     parts = table_parts(prepared, spec.base_model.is_classifier)
     document = ResultDocument(
@@ -95,9 +106,13 @@ def as_document(concluded: Concluded, digests: Digests, where: Environment, roun
         rule=spec.scale_rule,
         scale=main.scale,
         scale_at_edge=main.at_edge,
-        nothing_unlearned=main.scale == 0,
+        reference=reference,
+        outcome=verdict.outcome,
+        outcome_reason=verdict.reason,
+        gates=verdict.gates,
+        asked=concluded.asked,
         consensus=concluded.consensus,
-        methods=_methods(concluded),
+        methods=methods,
         repeats=[_repeat(concluded, repeat) for repeat in range(spec.repeats)],
         table=table(_runs(concluded), parts),
         table_parts=parts,

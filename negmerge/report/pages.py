@@ -1,12 +1,14 @@
 """The pages that people read: ``report.html`` (one file, nothing loaded from elsewhere) and ``MODEL_CARD.md``."""
 
+from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from negmerge.report import escape, plots
-from negmerge.report.summary import compared, forget_part, hyper_parameters, label, rows
-from negmerge.spec.result import FigureRecord, ResultDocument
+from negmerge.naming import visible
+from negmerge.report import escape, plots, summary
+from negmerge.spec import words
+from negmerge.spec.result import Named, ResultDocument
 
 
 def html(document: ResultDocument) -> str:
@@ -16,7 +18,7 @@ def html(document: ResultDocument) -> str:
         "consensus": plots.consensus_by_layer(document),
         "singles": plots.singles_beside_merged(document) if document.singles() else None,
     }
-    return _render("report.html.jinja", document, pictures=pictures)
+    return _render("report.html.jinja", document, pictures=pictures, comparison=summary.comparison(document))
 
 
 def model_card(document: ResultDocument) -> str:
@@ -24,30 +26,14 @@ def model_card(document: ResultDocument) -> str:
     return _render("model_card.md.jinja", document)
 
 
-def percent(value: float | None) -> str:
-    """An accuracy in [0, 1] for a table: one decimal, or a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+def called(named: Named) -> str:
+    """A data set, a model or a key by its owner's name, with its id."""
+    return named.name if named.id in (None, named.name) else f"{named.name} ({named.id})"
 
 
-def with_interval(figure: FigureRecord | None) -> str:
-    """An accuracy with its 95 % interval, in percent: 5.6 % (1.0–25.8)."""
-    if figure is None:
-        return "–"
-    low, high = figure.interval
-    return f"{percent(figure.accuracy)} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def forgotten(document: ResultDocument) -> str:
-    """What the forget set is, in words."""
-    select = document.spec.forget.select
-    if select is None:
-        return "a whole data set"
-    if select.classes is not None:
-        classes = select.classes
-        return f"the class{'es' if len(classes) > 1 else ''} " + ", ".join(f"“{name}”" for name in classes)
-    if select.ids is not None:
-        return f"{len(select.ids)} listed samples"
-    return f"a random share of {select.fraction:g} of the training samples"
+def moment(at: datetime) -> str:
+    """A time for people: 25 November 2026, 09:30 UTC."""
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
 def _render(template: str, document: ResultDocument, **more: Any) -> str:
@@ -59,14 +45,19 @@ def _render(template: str, document: ResultDocument, **more: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "with_interval": with_interval, "hyper_parameters": hyper_parameters}
-    environment.filters |= {"markdown": escape.markdown, "code": escape.code}
+    environment.filters |= {"percent": words.percent, "with_interval": words.with_interval, "plain": summary.plain}
+    environment.filters |= {"markdown": escape.markdown, "code": escape.code, "called": called, "moment": moment}
+    environment.filters |= {"visible": visible}
     return environment.get_template(template).render(
         result=document,
-        rows=rows(document),
-        compared=compared(document),
-        main_label=label(document.method),
-        forgotten=forgotten(document),
-        forget_part=forget_part(document),
+        heading=words.heading(document),
+        sentence=words.sentence(document),
+        rows=summary.rows(document),
+        varied=summary.varied(document),
+        constant=summary.constant(document),
+        forgotten=words.forgotten(document.spec),
+        measured_on=words.measured_on(words.forget_part(document.splits)),
+        searched_on=words.searched_on(document.splits),
+        rule=words.RULES[document.rule],
         **more,
     )

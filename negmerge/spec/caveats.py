@@ -31,12 +31,7 @@ def of_result(document: ResultDocument) -> list[str]:
             f"clearly more than guessing among {classes} classes gives: see that it is the right model, and that it "
             "means these classes (a classifier's label_names, a zero-shot model's class words), or take more samples."
         )
-    if document.nothing_unlearned:
-        found.append(
-            "λ = 0 was chosen: no scale both forgot more and kept the retain accuracy that the job asked for, so "
-            "nothing was unlearned. The weights are the base model's."
-        )
-    elif document.scale_at_edge:
+    if document.scale_at_edge:
         found.append("The chosen λ is the upper edge of the search: a larger one might forget more.")
     if document.left_out:
         gone, points = document.left_out, document.points

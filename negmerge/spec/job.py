@@ -187,6 +187,19 @@ class ScaleSearch(Spec):
         return self
 
 
+class Require(Spec):
+    """Acceptance gates, judged on test data; forgotten training samples are measured themselves."""
+
+    forget_max: Accuracy | None = Field(None, description="The forget accuracy may be at most this.")
+    retain_min: Accuracy | None = Field(None, description="The retain accuracy must be at least this.")
+
+    @model_validator(mode="after")
+    def _any(self) -> Self:
+        if self.forget_max is None and self.retain_min is None:
+            raise ValueError("is empty: give forget_max, retain_min or both, or leave require out")
+        return self
+
+
 class JobSpec(Spec):
     """A whole unlearning job."""
 
@@ -196,6 +209,7 @@ class JobSpec(Spec):
     sweep: Sweep
     merge: Merge = Merge()
     scale_search: ScaleSearch = ScaleSearch()
+    require: Require | None = Field(None, description="When the result is good enough; the job's `outcome` says so.")
     compare: list[Text] = Field(
         default_factory=list,
         max_length=MAX_COMPARED,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from negmerge.spec.resources import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
-from negmerge.spec.result import Part, ResultDocument, Sides, SplitCounts
+from negmerge.spec.result import OutcomeName, Part, ResultDocument, Sides, SplitCounts
 from negmerge.spec.states import JobState, StepKind
 
 
@@ -120,6 +120,8 @@ class Job(BaseModel):
         points=12,
         spec={"base_model": {"family": "open_clip", "weights": MODEL_ID}},
         metadata={"ticket": "DSR-1234"},
+        outcome=None,
+        outcome_reason=None,
         problem=None,
         created_at=TIME,
         started_at=TIME,
@@ -137,6 +139,8 @@ class Job(BaseModel):
     points: int = Field(description="How many points the sweep has.")
     spec: dict[str, Any]
     metadata: dict[str, str]
+    outcome: OutcomeName | None = Field(description="What became of what was asked; null until the job has succeeded.")
+    outcome_reason: str | None = Field(description="Why it is this outcome, in words.")
     problem: JobProblem | None
     created_at: datetime
     started_at: datetime | None
@@ -240,7 +244,18 @@ _RESULT: dict[str, Any] = {
     "rule": "lowest_forget",
     "scale": 0.95,
     "scale_at_edge": False,
-    "nothing_unlearned": False,
+    "reference": None,
+    "outcome": "unlearned",
+    "outcome_reason": "The forget accuracy fell from 88.9 % to 5.6 % (1.0–25.8).",
+    "gates": [{"gate": "forget_max", "limit": 0.2, "figure": _FIGURE, "passed": True, "sure": True}],
+    "asked": {
+        "by": {"id": "key_06614fe9299c64d37f5809612d", "name": "compliance"},
+        "at": TIME,
+        "concluded_at": TIME,
+        "base_model": {"id": MODEL_ID, "name": "clip"},
+        "forget": {"id": DATASET_ID, "name": "digits"},
+        "retain": {"id": DATASET_ID, "name": "digits"},
+    },
     "consensus": {"share": 0.571, "tensors": {"visual.proj": 0.55}},
     "methods": {
         "base": {"test": {"forget": _FIGURE, "retain": _FIGURE}},

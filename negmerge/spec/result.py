@@ -6,6 +6,7 @@ the order of their declaration. So a figure that was not measured is absent, whi
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -256,6 +257,46 @@ class DataIdentities(Record):
     retain: DataIdentity
 
 
+OutcomeName = Literal["unlearned", "below_target", "nothing_unlearned"]
+GateName = Literal["forget_max", "retain_min"]
+
+
+class Gate(Record):
+    """An acceptance gate of the spec's ``require``, judged on the figure that is reported."""
+
+    gate: GateName
+    limit: float
+    figure: FigureRecord | None = Field(description="The accuracy that was judged; null where there are no samples.")
+    passed: bool
+    sure: bool = Field(description="The whole 95 % interval lies on this side of the limit, not the figure alone.")
+
+
+class Verdict(Record):
+    """An outcome, why it is this one in words, and the gates one by one."""
+
+    outcome: OutcomeName
+    reason: str
+    gates: list[Gate]
+
+
+class Named(Record):
+    """A data set or a model: its id, where it has one, and what its owner calls it."""
+
+    id: str | None = None
+    name: str
+
+
+class Asked(Record):
+    """Who asked for what, and when: the key that submitted the job (a local run has none), the job's parts by name."""
+
+    by: Named | None = Field(None, description="The API key that submitted the job.")
+    at: datetime
+    concluded_at: datetime
+    base_model: Named
+    forget: Named
+    retain: Named
+
+
 class Duplicate(Record):
     """Two ids of one picture."""
 
@@ -299,7 +340,13 @@ class ResultDocument(Record):
     rule: ScaleRule
     scale: float
     scale_at_edge: bool
-    nothing_unlearned: bool
+    reference: CountRecord | None = Field(
+        None, description="The forget accuracy that the rule compares with: unseen data's, or a retrained model's."
+    )
+    outcome: OutcomeName
+    outcome_reason: str = Field(description="Why it is this outcome, in words.")
+    gates: list[Gate] = Field(description="The spec's `require`, judged; empty where it has none.")
+    asked: Asked
     consensus: Consensus
     methods: dict[str, MethodRow] = Field(description="The base model, the merges and the rivals, by name.")
     repeats: list[dict[str, MethodRow | str]] = Field(
@@ -320,6 +367,11 @@ class ResultDocument(Record):
     @field_serializer("spec")
     def _without_what_was_not_given(self, spec: JobSpec) -> dict[str, Any]:
         return spec.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Its outcome, and why."""
+        return Verdict(outcome=self.outcome, reason=self.outcome_reason, gates=self.gates)
 
     def points_of(self, repeat: int) -> Sequence[PointRow]:
         """The rows of one repeat's points, in order."""

@@ -88,3 +88,17 @@ class PublishedDataset:
 
 DatasetSource = RegisteredDataset | DatasetUri | PublishedDataset
 """What a data set reference names, whatever is selected from it. Two that are equal are the same data set."""
+
+
+def called(source: ModelSource | DatasetSource) -> str:
+    """What to call it for a reader: its id, its published name, or the last part of where it lies."""
+    match source:
+        case RegisteredModel(name) | RegisteredDataset(name) | PublishedDataset(name) | RegistryTag(name):
+            return last_part(name) if isinstance(source, RegistryTag) else name
+        case WeightsUri(place) | WeightsPath(place) | DatasetUri(place):
+            return last_part(place)
+
+
+def last_part(path: str) -> str:
+    """The last part of a path or a URI, without what may hold a secret: query, fragment, credentials."""
+    return path.split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2]

@@ -113,6 +113,28 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Sig
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "status", "heading"),
+    [
+        ({"require": {"forget_max": 0.0, "retain_min": 1.0}}, 3, "Below target"),
+        ({"scale_search": {"rule": "fixed", "scale": 0.0}}, 4, "Nothing unlearned"),
+    ],
+    ids=["below target", "nothing unlearned"],
+)
+def test_the_status_of_a_run_is_its_outcome(
+    negmerge: Command, tmp_path: Path, asked: dict[str, object], status: int, heading: str
+) -> None:
+    spec = local_job.spec_document(tmp_path, **asked)
+    (tmp_path / "job.json").write_text(json.dumps(spec))
+    done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out")
+    assert done.returncode == status, done.stderr
+    assert f"{heading}: the class “three”. The model recognises" in done.stdout
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["outcome_reason"] in done.stdout.replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.slow
 def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Command, tmp_path: Path) -> None:
     spec = tmp_path / "job.json"
     spec.write_text(json.dumps(local_job.spec_document(tmp_path)))

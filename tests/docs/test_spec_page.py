@@ -27,6 +27,7 @@ MODELS: dict[str, tuple[type[Spec], ...]] = {
     "base_model": (spec.OpenClipModel, spec.TimmModel),
     "forget and retain": (spec.DatasetRef,),
     "select": (spec.Select,),
+    "require": (spec.Require,),
     "sweep": (sweep.Sweep,),
     "Hyper-parameters": (sweep.HyperParameters,),
     "randaugment": (sweep.RandAugment,),

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from app.auth import create_key
 from app.errors import (
     IdempotencyMismatch,
     InternalError,
@@ -16,13 +17,16 @@ from app.errors import (
     Malformed,
 )
 from app.record import jobs
+from app.record.asked import asked
 from app.record.db import Database
 from app.record.lifecycle import lock, transition
 from app.record.objects import keep
 from app.record.states import JobState, StepKind
 from app.record.tables import Artifact, Event, JobMetadata, Partial, Step, StoredObject
 from negmerge.spec.job import parse
+from negmerge.spec.result import Named
 from tests.support.records import (
+    VERDICT,
     claim,
     event_kinds,
     make_finished_job,
@@ -108,6 +112,36 @@ def test_jobs_are_found_by_state_and_time(database: Database) -> None:
         assert [job.id for job in jobs.page(session, "acme", created_before=border).jobs] == [old]
         after = border - timedelta(microseconds=1)
         assert [job.id for job in jobs.page(session, "acme", created_after=after).jobs] == [new]
+
+
+def test_jobs_are_found_by_outcome(database: Database) -> None:
+    done = make_finished_job(database)
+    make_job(database)
+    with database.read() as session:
+        assert [job.id for job in jobs.page(session, "acme", outcomes=["unlearned"]).jobs] == [done]
+        assert jobs.page(session, "acme", outcomes=["below_target", "nothing_unlearned"]).jobs == []
+
+
+def test_a_finished_job_says_what_became_of_it_in_its_row_and_its_last_event(database: Database) -> None:
+    job_id = make_finished_job(database)
+    row = read_job(database, job_id)
+    assert (row.outcome, row.outcome_reason) == (VERDICT.outcome, VERDICT.reason)
+    with database.read() as session:
+        last = jobs.events(session, job_id)[-1]
+    assert (last.kind, last.data) == ("job.succeeded", {"outcome": "unlearned"})
+
+
+def test_who_asked_is_told_by_the_names_of_key_and_parts(database: Database) -> None:
+    with database.write() as session:
+        key, _ = create_key(session, "compliance", tenant="acme")
+        session.flush()
+        job = jobs.create(
+            session, "acme", key.id, make_spec(retain={"uri": "https://example.org/control.zip?token=1"}), "default"
+        ).job
+        told = asked(session, job)
+    assert told.by == Named(id=key.id, name="compliance")
+    assert (told.forget, told.retain) == (Named(id="ds_1", name="ds_1"), Named(name="control.zip"))
+    assert told.at == job.created_at
 
 
 def test_a_cursor_that_is_not_ours_is_malformed(database: Database) -> None:

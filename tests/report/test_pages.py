@@ -1,12 +1,17 @@
 """The summary table, the report and the model card of a real result."""
 
+import itertools
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from negmerge.evaluation.metrics import Count, Evaluation
-from negmerge.report import pages, summary
-from negmerge.spec import caveats
+from negmerge.report import pages, plots, summary
+from negmerge.spec import words
 from negmerge.spec.job import BaseModelSpec, OpenClipModel, TimmModel
-from negmerge.spec.result import SIDES, ResultDocument, load_result
+from negmerge.spec.result import SIDES, Gate, ResultDocument, load_result
 from tests.support import local_job
 
 pytestmark = pytest.mark.slow
@@ -51,10 +56,81 @@ def test_the_same_result_gives_the_same_page(result: ResultDocument) -> None:
 
 
 def test_a_scale_of_zero_is_said_aloud(result: ResultDocument) -> None:
-    nothing = result.model_copy(update={"nothing_unlearned": True})
-    nothing = nothing.model_copy(update={"warnings": caveats.of_result(nothing)})
-    assert "nothing was unlearned" in pages.html(nothing)
-    assert "nothing was unlearned" in pages.model_card(nothing)
+    reason = "λ = 0 was chosen, so the weights are as they were."
+    nothing = result.model_copy(update={"outcome": "nothing_unlearned", "outcome_reason": reason})
+    for page in (pages.html(nothing), pages.model_card(nothing)):
+        assert "Nothing unlearned" in page
+        assert reason in page
+
+
+def test_a_report_begins_with_its_outcome_and_one_sentence(result: ResultDocument) -> None:
+    page = re.sub(r"<style>.*?</style>|<[^>]+>", " ", pages.html(result), flags=re.DOTALL)
+    said = [" ".join(text.split()) for text in page.splitlines() if text.strip()]
+    at = said.index(f"Unlearned : {words.forgotten(result.spec)}")
+    assert said[at + 1 : at + 3] == [words.sentence(result), result.outcome_reason]
+
+
+def test_gates_are_told_one_by_one_with_what_the_samples_can_show(result: ResultDocument) -> None:
+    figure = Evaluation(Count(1, 18), {}).record()
+    gates = [
+        Gate(gate="forget_max", limit=0.1, figure=figure, passed=True, sure=False),
+        Gate(gate="retain_min", limit=0.9, figure=None, passed=False, sure=False),
+    ]
+    page = pages.html(result.model_copy(update={"gates": gates}))
+    rows = re.findall(r'<tr><th scope="row">((?:forget|retain).*?)</th>.*?<td class="left">(.*?)</td></tr>', page)
+    assert rows == [
+        ("forget accuracy at most 10.0 %", "met, not sure: too few samples"),
+        ("retain accuracy at least 90.0 %", "missed: no samples to judge it by"),
+    ]
+
+
+def test_all_figures_stand_in_one_table(result: ResultDocument) -> None:
+    table = summary.comparison(result)
+    assert [column.heading for column in table.columns][:3] == [
+        "scale λ",
+        "forget accuracy, test",
+        "retain accuracy, test",
+    ]
+    assert [line.label for line in table.lines] == [
+        "base model",
+        "best single",
+        "uniform mean",
+        "worst single",
+        "NegMerge",
+    ]
+
+
+def test_the_cells_of_the_table_are_the_figures_with_their_intervals(result: ResultDocument) -> None:
+    table, own = summary.comparison(result), result.methods["negmerge"]
+    assert table.lines[-1].cells[1:3] == [
+        words.with_interval(own.figure("test", "forget")),
+        words.with_interval(own.figure("test", "retain")),
+    ]
+
+
+def test_what_all_points_share_is_said_once_and_stands_in_no_row(result: ResultDocument) -> None:
+    assert summary.varied(result) == ["epochs", "learning_rate"]
+    assert "batch size 16" in summary.constant(result)
+    assert pages.html(result).count("batch size") == 1
+
+
+def test_tables_and_pictures_can_be_read_aloud(result: ResultDocument) -> None:
+    page = pages.html(result)
+    headings = re.findall(r"<th\b[^>]*>", page)
+    assert headings
+    assert [tag for tag in headings if "scope=" not in tag] == []
+    pictures = re.findall(r"<svg\b[^>]*>\n?(?:<title>([^<]+)</title>)?", re.sub(r"<svg class.*?</svg>", "", page))
+    assert len(pictures) == 3
+    assert all(pictures)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_dots_of_one_layer_are_never_drawn_over_each_other(shares: list[float]) -> None:
+    placed = list(plots.apart(shares))
+    assert sorted(share for share, _ in placed) == sorted(shares)
+    for lane in {lane for _, lane in placed}:
+        along = [share for share, other in placed if other == lane]
+        assert all(b - a >= plots.NEAR for a, b in itertools.pairwise(along))
 
 
 def test_the_report_loads_nothing_from_elsewhere(result: ResultDocument) -> None:
@@ -89,9 +165,9 @@ def test_the_card_says_how_its_own_library_loads_the_folder(
 
 
 def test_figures_without_samples_are_a_dash_and_not_a_zero() -> None:
-    assert pages.percent(None) == "–"
+    assert words.percent(None) == "–"
 
 
 def test_an_accuracy_comes_with_its_interval() -> None:
     """1 of 18 at 95 %: Wilson's interval is 0.0099 to 0.2576 (R's prop.test(1, 18, correct = FALSE))."""
-    assert pages.with_interval(Evaluation(Count(1, 18), {}).record()) == "5.6 % (1.0–25.8)"
+    assert words.with_interval(Evaluation(Count(1, 18), {}).record()) == "5.6 % (1.0–25.8)"

@@ -119,7 +119,7 @@ class Api:
         assert claim.kind == StepKind.CONCLUDE
         stored = [self._stored(claim, path, content) for path, content in files.items()]
         with self.database.write() as session:
-            steps.finish_conclude(session, claim, stored[0].key, stored, {})
+            steps.finish_conclude(session, claim, stored[0].key, stored, {}, records.VERDICT)
         return job_id
 
     def failed_job(self) -> str:

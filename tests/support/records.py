@@ -15,7 +15,7 @@ from app.record.retries import Retries
 from app.record.states import StepKind
 from app.record.tables import Job, Step
 from negmerge.spec.job import JobSpec, parse
-from negmerge.spec.result import PointOutcome, RivalRow
+from negmerge.spec.result import PointOutcome, RivalRow, Verdict
 
 T = TypeVar("T")
 
@@ -25,6 +25,7 @@ SHORT = 0.05
 """Seconds of a lease that is meant to end."""
 
 AT_ONCE = Retries(attempts=5, seconds=0.0)
+VERDICT = Verdict(outcome="unlearned", reason="The forget accuracy fell.", gates=[])
 CAUSE = {"type": "os_error", "detail": "the disk is full"}
 
 
@@ -125,7 +126,7 @@ def conclude(database: Database, held: Claim) -> None:
     with database.write() as session:
         key = register(session, held, "result.json")
         file = ArtifactFile("result.json", key, 2, "0" * 64, "application/json")
-        steps.finish_conclude(session, held, key, [file], {"unlearned": "sha256:1"})
+        steps.finish_conclude(session, held, key, [file], {"unlearned": "sha256:1"}, VERDICT)
 
 
 def make_finished_job(database: Database, **spec: Any) -> str:
