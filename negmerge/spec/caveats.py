@@ -3,7 +3,7 @@
 from negmerge.naming import visible
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import Duplicates, ResultDocument
-from negmerge.spec.sweep import count, expand
+from negmerge.spec.sweep import count, of_repeat
 
 ONE_POINT = (
     "The pool is a single point: there are no signs to agree on, and the merge is that one fine-tuned model. "
@@ -59,7 +59,7 @@ def of_result(document: ResultDocument) -> list[str]:
 def _equal_points(spec: JobSpec) -> list[str]:
     """Points that train the very same model, so that it has more than one vote in the merge."""
     alike: dict[str, list[str]] = {}
-    for point in expand(spec.sweep):
+    for point in of_repeat(spec.points(), 0, spec.repeats):
         alike.setdefault(f"{point.seed} {point.hyper_parameters.model_dump_json()}", []).append(str(point.index))
     return [
         f"Points {', '.join(indexes)} are the same, seed and all: they train one model, which counts {len(indexes)} "

@@ -7,7 +7,16 @@ The sweep's part is in ``sweep``.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import (
@@ -228,6 +237,12 @@ class JobSpec(Spec):
         at_most(MAX_METADATA),
     ] = Field(default_factory=dict)
 
+    @field_validator("sweep")
+    @classmethod
+    def _with_defaults_of_the_family(cls, sweep: Sweep, info: ValidationInfo) -> Sweep:
+        model = info.data.get("base_model")  # absent where it is wrong itself
+        return sweep.of_classifier() if model is not None and model.is_classifier else sweep
+
     @field_validator("compare")
     @classmethod
     def _known_once(cls, names: list[str]) -> list[str]:
@@ -287,7 +302,7 @@ class JobSpec(Spec):
 
     def points(self) -> list[Point]:
         """All points of the sweep, repeat after repeat."""
-        return expand(self.sweep, self.repeats)
+        return expand(self.sweep, self.repeats, self.base_model.is_classifier)
 
     def rival_runs(self) -> list[RivalRun]:
         """What has to be trained besides the points; the retrained model that λ is to match is trained beforehand."""

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log, prod
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -46,7 +46,7 @@ class RandAugment(Spec):
 
 
 class HyperParameters(Spec):
-    """One point's hyper-parameters. Defaults are the published CLIP ones."""
+    """One point's hyper-parameters. Defaults are the published CLIP ones; ``completed`` has a classifier's."""
 
     learning_rate: LearningRate = 1e-5
     weight_decay: WeightDecay = 0.1
@@ -60,6 +60,26 @@ class HyperParameters(Spec):
     crop_flip: bool = Field(False, description="Random crops from a padded image (an eighth a side), random flips.")
     randaugment: RandAugment | None = None
     seed: Seed | None = Field(None, description="By default derived from the sweep's seed and this point.")
+
+
+CLASSIFIER_DEFAULTS: dict[str, Any] = {
+    "learning_rate": 0.05,
+    "weight_decay": 5e-5,
+    "epochs": 10,
+    "batch_size": 256,
+    "optimizer": "sgd",
+}
+"""A classifier's, where they are others than a CLIP's: rate and middle weight decay of the paper's pool, epochs and
+batch of SalUn's public code. There is no augmentation, since a flip may change what an image is."""
+
+
+def completed(given: Mapping[str, Any], classifier: bool) -> HyperParameters:
+    """A point with defaults for what was not given: a CLIP's or a classifier's.
+
+    The latter belong to SGD: a classifier that is told to train by AdamW has a CLIP's too.
+    """
+    defaults = CLASSIFIER_DEFAULTS if classifier and given.get("optimizer", "sgd") == "sgd" else {}
+    return HyperParameters.model_validate(defaults | dict(given))
 
 
 class Grid(Spec):
@@ -170,6 +190,13 @@ class Sweep(Spec):
             raise ValueError(f"give exactly one of {listed(kinds)}, not {listed(given)}")
         return self
 
+    def of_classifier(self) -> Self:
+        """The sweep with each of ``points`` completed by a classifier's defaults instead of a CLIP's."""
+        if self.points is None:
+            return self
+        given = [{name: getattr(point, name) for name in point.model_fields_set} for point in self.points]
+        return self.model_copy(update={"points": [completed(each, classifier=True) for each in given]})
+
 
 _LATER = {"optimizer": "adamw", "crop_flip": False}
 """Hyper-parameters that came later count only where they are not the default: older points keep their seeds."""
@@ -194,17 +221,20 @@ def count(sweep: Sweep) -> int:
     return _grid(sweep).size()
 
 
-def expand(sweep: Sweep, repeats: int = 1) -> list[Point]:
-    """All points of the sweep, in order, and all of them again in each repeat, with other seeds."""
+def expand(sweep: Sweep, repeats: int = 1, classifier: bool = False) -> list[Point]:
+    """All points of the sweep, in order, and all of them again in each repeat, with other seeds.
+
+    classifier: whose defaults complete what a grid or a draw leaves out. A preset is taken as it is.
+    """
     if sweep.points is not None:
         combinations = list(sweep.points)
     elif sweep.random is not None:
-        combinations = _drawn(sweep.random, sweep.seed)
+        combinations = [completed(given, classifier) for given in _drawn(sweep.random, sweep.seed)]
     else:
         axes = _grid(sweep).axes()
+        own = classifier and sweep.preset is None
         combinations = [
-            HyperParameters.model_validate(dict(zip(axes, values, strict=True)))
-            for values in itertools.product(*axes.values())
+            completed(dict(zip(axes, values, strict=True)), own) for values in itertools.product(*axes.values())
         ]
     size = len(combinations)
     return [
@@ -247,13 +277,10 @@ def _grid(sweep: Sweep) -> Grid:
     return Grid.model_validate(PRESETS[sweep.preset])
 
 
-def _drawn(sweep: RandomSweep, seed: int) -> list[HyperParameters]:
+def _drawn(sweep: RandomSweep, seed: int) -> list[dict[str, Any]]:
     generator = random.Random(seed)
     axes = sweep.axes()
-    return [
-        HyperParameters.model_validate({name: _draw(generator, values) for name, values in axes.items()})
-        for _ in range(sweep.count)
-    ]
+    return [{name: _draw(generator, values) for name, values in axes.items()} for _ in range(sweep.count)]
 
 
 def _draw(generator: random.Random, values: Any) -> Any:

@@ -105,6 +105,11 @@ def test_both_examples_are_specs() -> None:
     assert {point.hyper_parameters.optimizer for point in classifier.points()} == {"sgd"}
 
 
+def test_a_classifiers_defaults_are_the_codes() -> None:
+    told = {name: json.loads(cells[0].strip("`")) for name, cells in table("Hyper-parameters", "default").items()}
+    assert told == sweep.CLASSIFIER_DEFAULTS
+
+
 RIVALS = table("Rivals", "rival")
 
 

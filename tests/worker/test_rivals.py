@@ -30,8 +30,9 @@ from tests.support.service import CALLER, Service, running
 MERGES = ["negmerge", "uniform", "greedy"]
 RIVALS = ["retrain", "fine_tune"]
 SELECT = {"fraction": 0.1, "seed": 1}
+POINT = {"epochs": 4, "batch_size": 8, "optimizer": "adamw"}
 CHANGES: dict[str, Any] = {
-    "sweep": {"points": [{"learning_rate": rate, "epochs": 4, "batch_size": 8} for rate in (1e-3, 3e-3)]},
+    "sweep": {"points": [POINT | {"learning_rate": rate} for rate in (1e-3, 3e-3)]},
     "scale_search": {"rule": "lowest_forget", "keep": 0.5},  # so few samples match unseen ones at once: all are right
     "compare": ["uniform", "greedy", *RIVALS],
     "rivals": {name: {"epochs": 1} for name in RIVALS},

@@ -75,7 +75,9 @@ def submit(api: Api, base: Path, archive: Path) -> str:
         "base_model": {"family": "timm", "weights": model["id"]},
         "forget": {"dataset": dataset, "select": {"classes": [FORGOTTEN]}},
         "retain": {"dataset": dataset},
-        "sweep": {"grid": {"learning_rate": [1e-3, 2e-3, 3e-3], "epochs": [4], "batch_size": [12]}},
+        "sweep": {
+            "grid": {"learning_rate": [1e-3, 2e-3, 3e-3], "epochs": [4], "batch_size": [12], "optimizer": ["adamw"]}
+        },
         "scale_search": {"keep": 0.8},
     }
     answer = api.post("/v1/jobs", json=spec)
