@@ -1,6 +1,6 @@
 """``python -m negmerge``: the same as the command ``negmerge``."""
 
-from negmerge.cli import main
+from negmerge.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from negmerge import cli
+from negmerge.cli.main import main
 from tests.support.command_line import Command, Done
 
 
@@ -29,7 +29,7 @@ def negmerge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["negmerge", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         printed = capsys.readouterr()
         return Done(int(ended.value.code or 0), printed.out, printed.err)
 

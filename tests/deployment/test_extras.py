@@ -25,10 +25,10 @@ SERVICE = WORKER + [line for line in EXTRAS["service"] if line != "negmerge[work
 
 MERGE = """
 import json, sys
-from negmerge import cli
+from negmerge.cli.main import main
 sys.argv = {!r}
 try:
-    cli.main()
+    main()
 finally:
     print(json.dumps(sorted(set(name.partition(".")[0] for name in sys.modules))))
 """

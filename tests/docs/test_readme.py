@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from negmerge import cli
+from negmerge.cli.main import main
 from tests.support import pico, pico_timm
 from tests.support.servers import free_port
 
@@ -101,7 +101,7 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
         if line.startswith("negmerge "):
             monkeypatch.setattr(sys, "argv", shlex.split(line))
             with pytest.raises(SystemExit) as ended:
-                cli.main()
+                main()
             outcomes = (3, 4) if line.startswith("negmerge run") else ()  # so small a model unlearns what it can
             assert ended.value.code in (None, 0, *outcomes), line
         else:

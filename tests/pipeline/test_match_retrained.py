@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from negmerge.cli import app
+from negmerge.cli.main import app
 from negmerge.errors import DivergedError
 from negmerge.evaluation.prepared import Prepared
 from negmerge.pipeline import run as pipeline

@@ -1,0 +1,64 @@
+"""What several commands are given: files, folders, options. Judged before torch is loaded."""
+
+import os
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from negmerge.errors import CheckpointError, DataError
+from negmerge.formats import strict_json
+from negmerge.naming import visible
+
+T = TypeVar("T")
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.json", help="A job spec, as POST /v1/jobs takes it.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JSON of class → words of the prompt; else the data set's own."),
+]
+Templates = Annotated[
+    Path | None, typer.Option(metavar="FILE", help='JSON list of prompts, such as ["a photo of a {}."].')
+]
+
+
+def seen(path: Path) -> str:
+    """A path for a terminal, in one line whatever its name."""
+    return visible(str(path))
+
+
+def check_new(out: Path) -> None:
+    if os.path.lexists(out):
+        raise CheckpointError(f"{seen(out)} exists: choose another --out, or remove it first")
+    check_parent(out)
+
+
+def check_parent(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise CheckpointError(f"there is no folder {seen(out.parent)}: make it first, or choose another --out")
+    if not os.access(out.parent, os.W_OK):
+        raise CheckpointError(f"the folder {seen(out.parent)} may not be written to: choose another --out")
+
+
+def read_prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str] | None]:
+    """The class words and templates that the command line names, checked for their shape; None leaves a set's own."""
+    from negmerge.data.prompts import check_templates
+
+    words = _read(class_names, dict[str, str], '{"n01440764": "tench"}') if class_names else {}
+    prompts = check_templates(_read(templates, list[str], '["a photo of a {}."]')) if templates else None
+    return words, prompts
+
+
+def _read(path: Path, shape: type[T], example: str) -> T:
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and a device has no end
+        raise DataError(f"{seen(path)} is no file")
+    try:
+        return TypeAdapter(shape).validate_python(strict_json.loads(path.read_bytes()))
+    except OSError as error:
+        raise DataError(f"{seen(path)} cannot be read: {error.strerror}") from None
+    except strict_json.NotStrict as error:
+        raise DataError(f"{seen(path)} should hold JSON such as {example}: {error}") from None
+    except ValidationError as error:
+        raise DataError(f"{seen(path)} should hold JSON such as {example}: {error.errors()[0]['msg']}") from None

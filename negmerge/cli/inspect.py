@@ -1,0 +1,23 @@
+"""``negmerge inspect``: the tensors of a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A safetensors file, such as a task vector.")],
+) -> None:
+    """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
+    from negmerge.merging.files import inspect_file
+    from negmerge.report.console import plain, show
+
+    table = Table("tensor", "type", "shape")
+    table.add_column("non-zero", justify="right")
+    table.add_column("norm", justify="right")
+    for tensor in inspect_file(file):
+        shape = "×".join(map(str, tensor.shape)) or "scalar"
+        table.add_row(plain(tensor.name), tensor.dtype, shape, f"{100 * tensor.nonzero:.2f} %", f"{tensor.norm:.4g}")
+    show(table)

@@ -1,0 +1,70 @@
+"""``negmerge merge``: checkpoints that were trained elsewhere, merged into one file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from negmerge.cli.given import check_parent, seen
+from negmerge.errors import CheckpointError
+from negmerge.naming import visible
+from negmerge.spec.job import MAX_SCALE
+
+
+def merge(
+    base: Annotated[Path, typer.Option(help="θ₀: a safetensors file or folder.")],
+    tuned: Annotated[list[Path], typer.Option(help="Fine-tuned models; give it once, with one or more paths.")],
+    out: Annotated[Path, typer.Option(help="Where θ₀ − λ·τ* goes; written atomically.")],
+    method: Annotated[str, typer.Option(help="negmerge, uniform, magmax, ties or task_arithmetic.")] = "negmerge",
+    scale: Annotated[float, typer.Option(min=0, max=MAX_SCALE, help="λ; 0 gives the base model back.")] = 1.0,
+    agreement: Annotated[float, typer.Option(help="negmerge: share of the models that must agree on a sign.")] = 1.0,
+    density: Annotated[float, typer.Option(help="ties: share of each task vector that is kept.")] = 0.2,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing where there is anything to warn of.")] = False,
+) -> None:
+    """Merge fine-tuned models' task vectors and subtract them, streaming: in one pass, for TIES in four."""
+    for given in (base, *tuned):
+        if _lies_in(out, given):
+            raise CheckpointError(
+                f"--out {seen(out)} would take the place of {seen(given)}, which is read: name another --out"
+            )
+    check_parent(out)
+
+    from negmerge.merging.files import merge_files
+    from negmerge.report.console import following
+
+    options = {"scale": scale, "agreement": agreement, "density": density}
+    with following(Console(stderr=True)) as on_stage:
+        merged = merge_files(base, tuned, out, method=method, **options, strict=strict, on_step=on_stage("merge"))
+    if merged.consensus is not None:
+        typer.echo(f"{100 * merged.consensus.share:.2f} % of the elements are in consensus")
+    if merged.rounded_away >= 0.0001:
+        typer.echo(f"{100 * merged.rounded_away:.2f} % of the change is lost in rounding")
+    for warning in merged.warnings:
+        typer.echo(f"warning: {visible(warning)}", err=True)
+    typer.echo(f"{merged.digest}  {seen(out)}")
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """``merge``'s ``--tuned F1 F2`` as ``--tuned F1 --tuned F2``, which is how a list of options is read."""
+    if arguments[:1] != ["merge"]:
+        return list(arguments)
+    spread: list[str] = []
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument.partition("=")[0]
+        elif option == "--tuned":
+            spread.append("--tuned")
+        if argument != "--tuned":  # it comes again with each of its values
+            spread.append(argument)
+    return spread
+
+
+def _lies_in(out: Path, given: Path) -> bool:
+    """Whether ``out`` is the file that was given, or one of the files of the folder that was given."""
+    try:
+        return out.resolve().is_relative_to(given.resolve())
+    except RuntimeError:  # so does Python 3.11 call a link that leads to itself
+        raise CheckpointError(f"{seen(out)} or {seen(given)} is a link that leads to itself: name a file") from None
