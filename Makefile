@@ -11,10 +11,12 @@ RUN := .venv/bin/
 TORCH_FROM ?= --torch-backend cpu
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
+# What the page's copy of htmx is made of.
+HTMX_VERSION := 4.0.1
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock zoo names demo test lint types contracts pytest quick mutants fuzz bench experiments clean
+.PHONY: help setup lock zoo names htmx demo browser test lint types contracts pytest quick mutants fuzz bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -58,10 +60,20 @@ zoo: setup ## Renew the list of what open_clip and timm know by name, which the 
 names: setup ## Renew the lists of our merge methods and rivals, which the API reads
 	$(RUN)python -m negmerge.names
 
+htmx: ## Renew the page's copy of htmx from the npm registry
+	npm pack --silent --pack-destination .uv htmx.org@$(HTMX_VERSION)
+	tar -xzOf .uv/htmx.org-$(HTMX_VERSION).tgz package/dist/htmx.min.js > app/page/static/htmx.min.js
+
 demo: setup ## Run one whole unlearning job over HTTP and print the table
 	$(RUN)python -m demo
 
-test: lint types contracts pytest ## Run every check
+browser: ## Install Debian's chromium, which the page's tests drive, where this user may
+	@if [ -x /usr/bin/chromium ]; then exit; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update --quiet \
+	  && apt-get install --quiet --yes --no-install-recommends chromium; then exit; \
+	else echo "chromium is not installed, and could not be: the tests that drive it skip"; fi
+
+test: browser lint types contracts pytest ## Run every check
 
 lint: setup
 	$(RUN)ruff check .

@@ -38,9 +38,13 @@ class Principal:
     tenant: str
     scopes: frozenset[str]
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the key has the scope."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the key has the scope."""
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        if not self.may(scope):
             raise Forbidden(f"the key {self.key_id} has no scope {scope.value!r}: ask for one that has")
 
 
@@ -72,9 +76,16 @@ def authenticate(session: Session, authorization: str | None) -> Principal:
     if authorization is None:
         raise Unauthorized("send the header 'Authorization: Bearer KEY'")
     scheme, _, key = authorization.partition(" ")
-    match = _KEY.fullmatch(key.strip()) if scheme.lower() == "bearer" else None
-    if match is None:
+    if scheme.lower() != "bearer" or not _KEY.fullmatch(key.strip()):
         raise Unauthorized("the Authorization header must be 'Bearer nm_…': a key of this service")
+    return holder(session, key)
+
+
+def holder(session: Session, key: str) -> Principal:
+    """Whoever holds the key. Raises Unauthorized without telling which part is wrong."""
+    match = _KEY.fullmatch(key.strip())
+    if match is None:
+        raise Unauthorized("this is no API key: one begins with nm_ and has three parts")
     row = session.get(tables.ApiKey, f"key_{match[1]}")
     expected = row.secret_sha256 if row is not None else _sha256("")
     known = hmac.compare_digest(expected, _sha256(match[2])) and row is not None
@@ -82,13 +93,18 @@ def authenticate(session: Session, authorization: str | None) -> Principal:
         raise Unauthorized("the API key is not known here")
     if not _is_valid(session, row):
         raise Unauthorized(f"the API key {row.id} has been revoked or has expired: ask for a new one")
-    return Principal(row.id, row.tenant, frozenset(row.scopes))
+    return _principal(row)
+
+
+def holder_of(session: Session, key_id: str) -> Principal | None:
+    """Whoever the key of this id still lets in."""
+    row = session.get(tables.ApiKey, key_id)
+    return _principal(row) if row is not None and _is_valid(session, row) else None
 
 
 def lets_in(session: Session, key_id: str) -> bool:
     """Whether the key still lets anybody in."""
-    row = session.get(tables.ApiKey, key_id)
-    return row is not None and _is_valid(session, row)
+    return holder_of(session, key_id) is not None
 
 
 def list_keys(session: Session) -> list[tables.ApiKey]:
@@ -102,6 +118,10 @@ def revoke_key(session: Session, key_id: str) -> None:
     if row is None:
         raise NotFound(f"there is no API key {key_id!r}")
     row.revoked_at = row.revoked_at or db.now(session)
+
+
+def _principal(row: tables.ApiKey) -> Principal:
+    return Principal(row.id, row.tenant, frozenset(row.scopes))
 
 
 def _is_valid(session: Session, row: tables.ApiKey) -> bool:

@@ -21,6 +21,8 @@ from app.dispatch import Dispatcher
 from app.intake import uploads
 from app.intake.cutting import Cutter
 from app.intake.registration import DatasetIn, ModelIn, Registrar
+from app.page import views
+from app.page.throttle import Throttle
 from app.record.db import Database
 from app.settings import Settings
 from app.store.objects import Store
@@ -54,6 +56,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(
             part.router, dependencies=[Depends(caller), Depends(single_values)]
         )  # no route can forget them
+    for view in views.routers():
+        app.include_router(view)
+    app.state.sign_ins = Throttle()
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(89_478_485, gt=0, le=89_478_485, description="Largest image.")
 
     max_streams_per_key: int = Field(32, ge=1, description="Event streams that one key may have open at one API.")
+    page_session_seconds: Seconds = Field(
+        43_200.0, description="How long somebody who signed in to the page stays signed in."
+    )
     check_memory_bytes: int = Field(4 * 2**30, ge=2**28, description="Memory of the process that checks an upload.")
     check_seconds: int = Field(
         60, ge=1, description="CPU seconds that it may take, and one more for each MiB of the upload."

@@ -75,6 +75,19 @@ class ApiKey(Table):
     revoked_at: Mapped[datetime | None]
 
 
+class PageSession(Table):
+    """Somebody who signed in to the page with a key, until they sign out or the time is over.
+
+    Only the SHA-256 of the secret in their cookie is kept. What they may do is asked of the key each time.
+    """
+
+    __tablename__ = "page_sessions"
+    secret_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
 class Dataset(Table):
     """A data set: an uploaded archive (``key``) or a registered URI, and its index (``index_key``)."""
 

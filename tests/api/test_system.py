@@ -5,22 +5,18 @@ import re
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from app import errors
 from app.api import system
 from app.auth import Scope
-from app.main import create_app
 from app.record import steps
 from app.settings import Settings
 from negmerge.spec import job_resources, resources
@@ -28,6 +24,7 @@ from negmerge.spec.methods import METHOD_NAMES
 from negmerge.spec.rivals import rival_names
 from tests.support import records
 from tests.support.api_client import Api, assert_problem, serving
+from tests.support.listening import listening, wait_for
 
 OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/v1/meta"}
 LIGHT = """
@@ -288,33 +285,11 @@ def served_port(api: Api) -> Iterator[int]:
         yield port
 
 
-@contextmanager
-def listening(settings: Settings) -> Iterator[int]:
-    """uvicorn in a thread, with a socket that listens already."""
-    bound = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    wait_for(lambda: server.started)
-    yield bound.getsockname()[1]
-    server.should_exit = True
-    thread.join()
-    bound.close()
-
-
 def exchange(port: int, request: bytes) -> bytes:
     """All that the server answers until it closes the connection."""
     with closing(socket.create_connection(("127.0.0.1", port), 10)) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def wait_for(happened: Any) -> None:
-    """Until it happened, ten seconds at most."""
-    end = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def with_examples() -> list[type[BaseModel]]:

@@ -1,0 +1,89 @@
+"""What all answers of the page have in common: strict headers, and errors that a person can read."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app import errors
+from app.errors import ServiceError
+from app.page.guard import NotSignedIn
+from app.page.rendering import render
+from app.record import db
+
+_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+    "base-uri": "'none'",
+}
+HEADERS = {
+    "Content-Security-Policy": "; ".join(f"{name} {source}" for name, source in _POLICY.items()),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # with no-referrer browsers hide the origin of our own forms too
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+"""On every answer: nothing is loaded from elsewhere, nothing runs but files of ours, nobody frames the page."""
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages, and whose answers all carry ``HEADERS`` and are kept nowhere by default."""
+
+    def get_route_handler(self) -> _Handler:
+        """The route's handler with that around it."""
+        handler = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                response = await handler(request)
+            except NotSignedIn:
+                response = _sign_in_first(request)
+            except ServiceError as error:
+                response = error_page(request, error)
+            except RequestValidationError as error:
+                wrong = "; ".join(f"{found['loc'][-1]}: {found['msg']}" for found in error.errors())
+                response = error_page(request, errors.Invalid(f"the address does not fit this page: {wrong}"))
+            except db.AWAY:
+                away = errors.Unavailable("the database does not answer: load the page again in a moment")
+                response = error_page(request, away)
+            response.headers.update(HEADERS)
+            response.headers.setdefault("Cache-Control", "no-store")
+            return response
+
+        return handled
+
+
+def error_page(request: Request, error: ServiceError) -> Response:
+    """An error in words, with its status."""
+    visitor = getattr(request.state, "visitor", None)
+    response = render(request, "error.html.jinja", visitor, error.status, error=error)
+    response.headers.update({name: value for name, value in error.headers.items() if name != "WWW-Authenticate"})
+    return response
+
+
+def _sign_in_first(request: Request) -> Response:
+    """To the sign-in page, and from there back.
+
+    A link on another site comes without the cookie, which is sent from this site alone. So such a visitor is first sent
+    here once more, from here.
+    """
+    place = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
+    if request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return render(request, "again.html.jinja", place=place)
+    if request.method not in ("GET", "HEAD"):
+        place = "/"
+    return RedirectResponse(f"/sign-in?next={quote(place, safe='')}", 303)

@@ -1,0 +1,10 @@
+"""All views of the page, for the application."""
+
+from fastapi import APIRouter
+
+from app.page import asset_route, home, sign_in
+
+
+def routers() -> list[APIRouter]:
+    """The routes of each view."""
+    return [view.router for view in (asset_route, sign_in, home)]

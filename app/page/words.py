@@ -1,0 +1,73 @@
+"""How the page says times, sizes, shares and what a job is asked to do."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+
+def share(value: float | None) -> str:
+    """A share in [0, 1] in percent with one decimal, or a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    for large, small, (big, little) in ((60, 1, ("min", "s")), (3600, 60, ("h", "min")), (86_400, 3600, ("d", "h"))):
+        if whole < large * 60 or large == 86_400:
+            rest = whole % large // small
+            return f"{whole // large} {big}" + (f" {rest} {little}" if rest else "")
+    raise AssertionError("every span has a unit")
+
+
+def size(count: int | None) -> str:
+    """Bytes in the largest decimal unit that gives at least one."""
+    if count is None:
+        return "–"
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A number and its word: 1 job, 2 jobs."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}".replace(",", "\u202f")
+
+
+def moment(at: datetime) -> Markup:
+    """A time for people and for machines, in UTC; a script writes the visitor's own time beside it."""
+    utc = at.astimezone(UTC)
+    stamp = utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Markup('<time datetime="{}">{} UTC</time>').format(stamp, utc.strftime("%Y-%m-%d %H:%M"))
+
+
+def forgets(spec: Mapping[str, Any]) -> str:
+    """What a job's stored spec asks to be forgotten, in a few words: ``the class “seven”``."""
+    select = (spec.get("forget") or {}).get("select") or {}
+    if classes := select.get("classes"):
+        quoted = ", ".join(f"“{name}”" for name in classes[:3])
+        more = f" and {len(classes) - 3} more" if len(classes) > 3 else ""
+        return f"the class{'es' if len(classes) > 1 else ''} {quoted}{more}"
+    if ids := select.get("ids"):
+        return plural(len(ids), "listed sample")
+    if fraction := select.get("fraction"):
+        return f"a random {100 * fraction:g} % of the training samples"
+    return "a whole data set"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "share": share,
+    "duration": duration,
+    "size": size,
+    "plural": plural,
+    "moment": moment,
+    "forgets": forgets,
+}
+"""By the name that templates use."""
