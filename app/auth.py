@@ -23,10 +23,11 @@ _KEY = re.compile(r"nm_([0-9A-Za-z]{1,36})_([0-9A-Za-z]{16,128})")
 
 
 class Scope(StrEnum):
-    """What a key may do. ``admin`` may do all."""
+    """What a key may do. ``images``: see what its tenant's pictures show; ``admin``: all."""
 
     READ = "read"
     WRITE = "write"
+    IMAGES = "images"
     ADMIN = "admin"
 
 

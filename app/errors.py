@@ -12,7 +12,9 @@ ServiceError
 │   ├── JobRunning             a job must end before it can be deleted
 │   ├── JobFinished            a job that has ended cannot be cancelled
 │   ├── ResultNotReady         the job has not ended yet
-│   └── NoResult               the job ended without a result
+│   ├── NoResult               the job ended without a result
+│   ├── NotUploaded            a data set that only a worker reads has no pictures here
+│   └── UnreadablePicture      a picture of a data set that cannot be shown
 ├── Gone                  410
 │   └── JobDeleted        410  a tombstone is all that is left
 ├── TooLarge              413  over a limit; the detail names it
@@ -150,6 +152,26 @@ class NoResult(Conflict):
 
     type = "no-result"
     title = "The job ended without a result"
+
+
+class NotUploaded(Conflict):
+    """A data set that is registered by its URI: only a worker reads it."""
+
+    type = "not-uploaded"
+    title = "The data set was not uploaded"
+
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__(
+            f"{dataset_id} is registered by its URI, which only a worker reads: upload the archive, and what it holds "
+            "can be looked at here"
+        )
+
+
+class UnreadablePicture(Conflict):
+    """A picture of a data set that cannot be decoded, or not within the limits."""
+
+    type = "unreadable-picture"
+    title = "The picture cannot be shown"
 
 
 class Gone(ServiceError):

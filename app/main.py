@@ -5,32 +5,43 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from anyio import CapacityLimiter
+import structlog
+from anyio import CapacityLimiter, create_task_group, sleep
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from sqlalchemy.exc import SQLAlchemyError
 
 import negmerge
-from app.api import artifacts, datasets, evidence, jobs, models, problems, system
+from app.api import artifacts, datasets, evidence, jobs, models, problems, samples, system
 from app.api.deps import Services, caller, single_values
 from app.api.headers import HeadAsGet
 from app.api.streams import OpenStreams
 from app.api.telemetry import CountRequests, Telemetry
 from app.dispatch import Dispatcher
-from app.intake import uploads
 from app.intake.cutting import Cutter
 from app.intake.registration import DatasetIn, ModelIn, Registrar
 from app.page import views
 from app.page.throttle import Throttle
+from app.pictures.archives import Archives
+from app.pictures.copies import Copies
+from app.pictures.reader import Reader
+from app.pictures.thumbnails import Thumbnails
 from app.record.db import Database
 from app.settings import Settings
+from app.store.folders import remove_stale
 from app.store.objects import Store
 from negmerge.spec.job import JobSpec
 from negmerge.spec.resources import Problem
 
+log = structlog.get_logger(__name__)
+
 _UPLOADS = 4
 """Uploads that may be checked side by side, on machines with fewer cores too: some wait for a disk."""
+_LOOKS = 16
+"""Requests for pictures side by side; most wait for one of few processes, or for another's that makes theirs too."""
+_TIDY_SECONDS = 60
 
 DESCRIPTION = """Machine unlearning as a service: upload a model and a data set, say what must be forgotten,
 get the unlearned weights with the figures that show it (NegMerge, arXiv 2410.05583).
@@ -52,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(CountRequests)
     app.include_router(system.router)
-    for part in (datasets, models, jobs, evidence, artifacts):
+    for part in (datasets, samples, models, jobs, evidence, artifacts):
         app.include_router(
             part.router, dependencies=[Depends(caller), Depends(single_values)]
         )  # no route can forget them
@@ -68,7 +79,10 @@ def _lifespan(settings: Settings) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.database_url)
         store = await run_in_threadpool(Store.open, settings.store_url)
-        await run_in_threadpool(uploads.remove_stale, settings.data_dir / "uploads")
+        for folder in ("uploads", "pictures/new"):
+            await run_in_threadpool(remove_stale, settings.data_dir / folder)
+        reader = Reader(settings)
+        archives = Archives(settings, database, store, reader)
         with Dispatcher(settings.broker_url) as dispatcher:
             app.state.services = Services(
                 settings=settings,
@@ -77,14 +91,30 @@ def _lifespan(settings: Settings) -> Any:
                 dispatcher=dispatcher,
                 cutter=Cutter(settings, store),
                 registrar=Registrar(settings, database, store),
+                archives=archives,
+                thumbnails=Thumbnails(settings, archives, reader),
                 streams=OpenStreams(settings.max_streams_per_key),
                 uploading=CapacityLimiter(max(_UPLOADS, os.cpu_count() or 1)),
+                looking=CapacityLimiter(_LOOKS),
             )
             app.state.telemetry = Telemetry(database, settings.lease_seconds)
-            yield
+            async with create_task_group() as tasks:
+                tasks.start_soon(_tidy, archives.copies)
+                yield
+                tasks.cancel_scope.cancel()
         database.dispose()
 
     return lifespan
+
+
+async def _tidy(copies: Copies) -> None:
+    """Once a minute what was copied of data sets that are gone goes too."""
+    while True:
+        try:
+            await run_in_threadpool(copies.tidy)
+        except (OSError, SQLAlchemyError) as error:  # the next minute may be better
+            log.warning("copies could not be tidied", error=str(error))
+        await sleep(_TIDY_SECONDS)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

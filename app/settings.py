@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     max_archive_ratio: float = Field(200.0, gt=1, description="Most bytes that a packed byte may become.")
     max_image_pixels: int = Field(89_478_485, gt=0, le=89_478_485, description="Largest image.")
 
+    max_copies_bytes: int = Field(
+        20 * 2**30, gt=0, description="Largest sum of what the API keeps of archives that it cannot read in place."
+    )
     max_streams_per_key: int = Field(32, ge=1, description="Event streams that one key may have open at one API.")
     page_session_seconds: Seconds = Field(
         43_200.0, description="How long somebody who signed in to the page stays signed in."

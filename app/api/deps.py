@@ -22,13 +22,15 @@ from app.dispatch import Dispatcher
 from app.errors import Invalid, Malformed, NotFound
 from app.intake.cutting import Cutter
 from app.intake.registration import Registrar
+from app.pictures.archives import Archives
+from app.pictures.thumbnails import Thumbnails
 from app.record.db import Database
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.errors import FieldError
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
-_REPEATABLE = frozenset({"state", "outcome"})
+_REPEATABLE = frozenset({"state", "outcome", "class", "part"})
 _READING = frozenset({"GET", "HEAD"})
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer nm_…`.")
 
@@ -43,9 +45,13 @@ class Services:
     dispatcher: Dispatcher
     cutter: Cutter
     registrar: Registrar
+    archives: Archives
+    thumbnails: Thumbnails
     streams: OpenStreams
     uploading: CapacityLimiter
     """Uploads that are checked and stored side by side; others wait, and no other request for them."""
+    looking: CapacityLimiter
+    """Requests for pictures, in the same way."""
 
 
 def _services(request: Request) -> Services:
@@ -66,6 +72,12 @@ def caller(request: Request, services: OpenServices, _key: Annotated[object, Dep
 
 
 Caller = Annotated[Principal, Depends(caller)]
+
+
+def viewer(caller: Caller) -> Principal:
+    """Who is asking for pictures: what they show needs a scope of its own."""
+    caller.require(Scope.IMAGES)
+    return caller
 
 
 def single_values(request: Request) -> None:

@@ -1,10 +1,12 @@
 """Rows of the record as the resources that go out (``negmerge.spec.resources``, ``negmerge.spec.job_resources``)."""
 
 from typing import Any
+from urllib.parse import quote
 
 from app.record import steps, tables
+from negmerge.data.listing import Listed
 from negmerge.spec.job_resources import Event, Job, JobProblem, Links, Point, Progress
-from negmerge.spec.resources import Artifact, Dataset, Model
+from negmerge.spec.resources import Artifact, Dataset, Model, Sample
 from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 from negmerge.spec.states import JobState
 
@@ -24,6 +26,16 @@ def dataset(row: tables.Dataset) -> Dataset:
         on_unreadable="leave_out" if row.on_unreadable == "leave_out" else "refuse",
         left_out=row.left_out,
         created_at=row.created_at,
+    )
+
+
+def sample(dataset_id: str, listed: Listed) -> Sample:
+    """A sample of a data set."""
+    return Sample(
+        id=listed.id,
+        class_name=listed.class_name,
+        part=listed.part,
+        thumbnail=f"/v1/datasets/{dataset_id}/samples/{quote(listed.id)}/thumbnail",
     )
 
 

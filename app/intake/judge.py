@@ -13,11 +13,15 @@ from app.errors import NO_ROOM
 from app.intake import weights
 from negmerge import confined
 from negmerge.data.archives import index_archive
-from negmerge.data.members import Limits
+from negmerge.data.listing import write_listing
+from negmerge.data.members import Limits, Place
 from negmerge.errors import NegmergeError
 
 INDEX = "index.json"
 """What a data set's index is called beside its archive."""
+
+LISTING = "listing.sqlite"
+"""And its listing."""
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
@@ -38,11 +42,13 @@ def _short_of(cause: BaseException | None) -> dict[str, Any]:
 
 
 def _dataset(path: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """Index an archive; the index is written beside it."""
-    index = index_archive(path, Limits(**question["limits"]), leave_out=question["leave_out"])
+    """Index an archive; the index and the listing are written beside it."""
+    places: dict[str, Place] = {}
+    index = index_archive(path, Limits(**question["limits"]), leave_out=question["leave_out"], places=places)
     counts = Counter(sample.class_name for sample in index.samples)
     with path.with_name(INDEX).open("w", encoding="utf-8") as file:
         json.dump(index.as_json(), file)
+    write_listing(path.with_name(LISTING), index, places)
     return {"classes": {name: counts[name] for name in index.classes}, "left_out": index.left_out}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from app.errors import InternalError, InvalidDataset, InvalidModel, NoRoom, Unavailable
-from app.intake.judge import INDEX
+from app.intake.judge import INDEX, LISTING
 from app.intake.weights import Weights
 from app.settings import Settings
 from negmerge import confined
@@ -21,11 +21,12 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class JudgedDataset:
-    """What an archive holds: samples of each class, ids of images left out, and the file with its index."""
+    """What an archive holds: samples of each class, ids of images left out, the files with its index and listing."""
 
     classes: dict[str, int]
     left_out: list[str]
     index: Path
+    listing: Path
 
 
 class Judge:
@@ -38,7 +39,7 @@ class Judge:
         """Index an archive. Raises InvalidDataset, naming the file at fault; NoRoom and Unavailable for the machine."""
         limits = asdict(self._settings.archive_limits)
         found = self._ask(InvalidDataset, path, what="dataset", limits=limits, leave_out=leave_out)
-        return JudgedDataset(found["classes"], found["left_out"], path.with_name(INDEX))
+        return JudgedDataset(found["classes"], found["left_out"], path.with_name(INDEX), path.with_name(LISTING))
 
     def model(self, upload: Path, config: str | None) -> Weights:
         """Judge a model. Raises InvalidModel; NoRoom and Unavailable for the machine."""

@@ -110,15 +110,16 @@ class Registrar:
             wrong = [FieldError("/class_names", f"{shown(name)} is no class of the archive") for name in unknown]
             raise InvalidDataset(f"class_names: {shown(unknown[0])} is no class of the archive", wrong)
         dataset_id = ids.new_id("ds")
-        key, index_key = f"datasets/{dataset_id}/archive", f"datasets/{dataset_id}/index.json"
-        self._put(key, upload.path, dataset_id)
-        self._put(index_key, judged.index, dataset_id)
+        keys = [f"datasets/{dataset_id}/{name}" for name in ("archive", "index.json", "listing.sqlite")]
+        for key, path in zip(keys, (upload.path, judged.index, judged.listing), strict=True):
+            self._put(key, path, dataset_id)
         row = Dataset(
             id=dataset_id,
             tenant=caller.tenant,
             name=given.name or _file_name(upload) or dataset_id,
-            key=key,
-            index_key=index_key,
+            key=keys[0],
+            index_key=keys[1],
+            listing_key=keys[2],
             bytes=upload.size,
             sha256=upload.sha256,
             samples=sum(judged.classes.values()),

@@ -4,13 +4,9 @@ The form is parsed here and not by the framework, which would take the whole bod
 a key. What was received is a file in a folder of its own that goes away with the block, whatever happens.
 """
 
-import fcntl
 import hashlib
-import shutil
-import tempfile
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from app.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
+from app.store.folders import OwnFolder
 from negmerge.errors import FieldError
 
 MAX_FIELD_BYTES = 4 * 2**20
@@ -28,8 +25,6 @@ MAX_FIELD_BYTES = 4 * 2**20
 
 MAX_HEADER_BYTES = 8 * 2**10
 _WRITE_BYTES = 2**20
-_STALE_SECONDS = 24 * 60 * 60
-_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -64,12 +59,9 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise TooLarge(limit)
-    folder.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(dir=folder))
-    lock: BinaryIO | None = None
+    own = OwnFolder(folder)
     try:
-        lock = _locked(own)
-        form = _Form(_boundary(request), own / "file", names)
+        form = _Form(_boundary(request), own.path / "file", names)
         total = 0
         try:
             async for chunk in request.stream():
@@ -85,45 +77,7 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
             form.close()
         yield upload
     finally:
-        await to_thread.run_sync(lambda: shutil.rmtree(own, ignore_errors=True))
-        if lock is not None:
-            lock.close()
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove what processes that were killed left below ``folder``: nobody holds its lock any more.
-
-    What has no lock is from an older version, or of this moment: it goes when it is a day old.
-    """
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
-        with suppress(FileNotFoundError):
-            if _is_left(entry):
-                shutil.rmtree(entry, ignore_errors=True)
-
-
-def _locked(own: Path) -> BinaryIO:
-    """A file in the upload's folder whose lock lives as long as this process does, or until it is closed.
-
-    It has its name only once it is locked, so that whoever sees it never finds it free while we live.
-    """
-    unlocked = own / f"{_LOCK}.new"
-    lock = unlocked.open("xb")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    unlocked.rename(own / _LOCK)
-    return lock
-
-
-def _is_left(entry: Path) -> bool:
-    if not (entry / _LOCK).exists():
-        return entry.stat().st_mtime < time.time() - _STALE_SECONDS
-    with (entry / _LOCK).open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+        await to_thread.run_sync(own.close)
 
 
 def _boundary(request: Request) -> bytes:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import InUse, NotFound
 from app.record import jobs
-from app.record.objects import release
+from app.record.objects import keep, release
 from app.record.pages import first_rows
 from app.record.tables import Dataset, Model
 
@@ -50,3 +50,16 @@ def delete(session: Session, kind: type[Entry], tenant: str, entry_id: str) -> N
         raise InUse(f"{entry_id} is needed by {', '.join(using[:3])}: wait until they end, or cancel them")
     release(session, row.keys)
     session.delete(row)
+
+
+def add_key(session: Session, dataset_id: str, column: str, key: str) -> None:
+    """Let a data set's row name an object that was made of it; one that is not needed goes to garbage collection.
+
+    column: ``listing_key`` or ``hashes_key``. Somebody else may have made it too, or deleted the data set.
+    """
+    row = session.scalar(select(Dataset).where(Dataset.id == dataset_id).with_for_update())
+    if row is None or getattr(row, column) is not None:
+        release(session, [key])
+    else:
+        setattr(row, column, key)
+        keep(session, [key])

@@ -89,7 +89,7 @@ class PageSession(Table):
 
 
 class Dataset(Table):
-    """A data set: an uploaded archive (``key``) or a registered URI, and its index (``index_key``)."""
+    """A data set: an uploaded archive (``key``) with what was read of it, or a registered URI."""
 
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -97,6 +97,8 @@ class Dataset(Table):
     name: Mapped[str] = mapped_column(String(200))
     key: Mapped[str | None] = mapped_column(Text)
     index_key: Mapped[str | None] = mapped_column(Text)
+    listing_key: Mapped[str | None] = mapped_column(Text)  # its samples as SQLite, with their places in the archive
+    hashes_key: Mapped[str | None] = mapped_column(Text)  # of its pictures, made when one is first looked for
     uri: Mapped[str | None] = mapped_column(Text)
     bytes: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
@@ -111,7 +113,7 @@ class Dataset(Table):
     @property
     def keys(self) -> list[str]:
         """Of all its stored objects."""
-        return [key for key in (self.key, self.index_key) if key is not None]
+        return [key for key in (self.key, self.index_key, self.listing_key, self.hashes_key) if key is not None]
 
 
 class Model(Table):

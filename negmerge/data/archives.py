@@ -18,7 +18,7 @@ from negmerge.data.image_kinds import OTHER_FORMATS, told_of_ending
 from negmerge.data.images import IMAGE_SUFFIXES, DamagedImage, check_image
 from negmerge.data.kinds import no_archive
 from negmerge.data.layout import LABEL_SUFFIXES, MAX_LABEL_BYTES, label_of, lay_out
-from negmerge.data.members import Limits, Member, Meter, ignored, safe_name, suffix
+from negmerge.data.members import Limits, Member, Meter, Place, ignored, safe_name, suffix
 from negmerge.data.shards import members_of_shards, shards_of
 from negmerge.data.tables import MAX_BYTES, MAX_ROWS, Rows, is_table, rows_of
 from negmerge.data.tars import begins_a_tar, tar_members
@@ -76,12 +76,13 @@ def index_archive(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     verify: bool = True,
     leave_out: bool = False,
+    places: dict[str, Place] | None = None,
 ) -> Index:
     """The index of an archive or a folder.
 
     verify: read every file, and check that each image is one. Without it the names alone are looked at (and a
     WebDataset's labels), which is enough for what was verified before. leave_out: images that cannot be read are left
-    out, by name, rather than refused.
+    out, by name, rather than refused. places: gets the place of each image in an archive, by its name there.
     Raises ArchiveError, naming the file and what to do: cut off, damaged, unsafe, over a limit, encrypted, not
     images, the same name twice, classes that nobody can tell apart, one class only, or nothing at all.
     """
@@ -103,6 +104,8 @@ def index_archive(
             labels[member.name] = label_of(member.name, _start(member, MAX_LABEL_BYTES + 1))
         elif verify and (told := _why_unreadable(member, limits)):
             unreadable[member.name] = told
+        elif places is not None and member.place is not None and suffix(member.name) in IMAGE_SUFFIXES:
+            places[member.name] = member.place()
     if unreadable and not leave_out:
         raise ArchiveError(_told_of(unreadable))
     root, found = lay_out(set(names.values()) - unreadable.keys(), labels, tables, unreadable)

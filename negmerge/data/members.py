@@ -35,6 +35,18 @@ class Limits:
     file_bytes: int = 256 * 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a member's bytes lie in its archive: ``size`` of them from ``start`` on, as they are or deflated.
+
+    In a tar.gz they are counted in the tar, without its packing.
+    """
+
+    start: int
+    size: int
+    deflated: bool = False
+
+
 @dataclass(frozen=True)
 class Member:
     """A regular file in an archive or a folder.
@@ -43,10 +55,12 @@ class Member:
     open: streams the content in pieces, once, and before the next member is asked for. Each piece is counted before it
     comes, and the whole is judged behind the last one, so whoever stops earlier has not heard of all damage. Raises
     ArchiveError.
+    place: tells where the content lies, before the next member is asked for; None where it is a file of its own.
     """
 
     name: str
     open: Callable[[], Iterator[bytes]]
+    place: Callable[[], Place] | None = None
 
     def read(self) -> bytes:
         """The whole content, as ``open`` gives it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from negmerge.data.gunzip import Gunzipped
-from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name
+from negmerge.data.members import Limits, Member, Meter, Place, raise_if_system_failed, safe_name
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
 
@@ -90,7 +90,7 @@ def _member(header: tarfile.TarInfo, stream: "_Stream") -> Iterator[Member]:
         raise ArchiveError("the archive holds a file without a name: pack it again")
     else:
         stream.open_data(header.size)
-        yield Member(name, partial(stream.data, name))
+        yield Member(name, partial(stream.data, name), partial(Place, stream.position, header.size))
         stream.close_data()
 
 
@@ -113,6 +113,8 @@ class _Stream:
         self._source: Gunzipped | BinaryIO = Gunzipped(file) if packed else file
         self.type = b""
         """The last header's, as it stands there; ``tarfile`` makes a folder of an old one whose name ends so."""
+        self.position = 0
+        """How many bytes have come out of the packing."""
         self._begun = False
         self._left = 0  # data of the current member that was not read yet
         self._padding = 0
@@ -189,6 +191,7 @@ class _Stream:
         # What is not packed counts as well: of several tars that are one data set some may be.
         self.meter.packed = self.meter.packed_before + self._file.tell()
         self.meter.count_bytes(len(chunk))
+        self.position += len(chunk)
         return chunk
 
 

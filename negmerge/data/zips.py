@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from negmerge.data.members import Limits, Member, Meter, raise_if_system_failed, safe_name
+from negmerge.data.members import Limits, Member, Meter, Place, raise_if_system_failed, safe_name
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
 
@@ -57,7 +57,9 @@ def zip_members(path: Path, limits: Limits) -> Iterator[Member]:
                 meter.count_member()
                 name = _checked(entry)
                 if not _is_folder(entry):
-                    yield Member(name, partial(_pieces, archive, entry, name, meter, end))
+                    yield Member(
+                        name, partial(_pieces, archive, entry, name, meter, end), partial(_place, archive, entry)
+                    )
 
 
 def _checked(entry: zipfile.ZipInfo) -> str:
@@ -155,12 +157,21 @@ def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, end: int) ->
 
     Read just before the content is, since a pass over all headers beforehand would be one seek for each file.
     """
+    if _start(archive, entry) + entry.compress_size > end:
+        raise ArchiveError(_overlaps(entry))
+
+
+def _start(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+    """Where the entry's content begins: behind its own header, whose length the directory does not tell."""
     assert archive.fp is not None  # it is open
     archive.fp.seek(entry.header_offset)
     header = archive.fp.read(_FILE_HEADER)
     name_size, extra_size = struct.unpack("<HH", header[26:])
-    if entry.header_offset + _FILE_HEADER + name_size + extra_size + entry.compress_size > end:
-        raise ArchiveError(_overlaps(entry))
+    return entry.header_offset + _FILE_HEADER + int(name_size) + int(extra_size)
+
+
+def _place(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Place:
+    return Place(_start(archive, entry), entry.compress_size, entry.compress_type == zipfile.ZIP_DEFLATED)
 
 
 def _overlaps(entry: zipfile.ZipInfo) -> str:

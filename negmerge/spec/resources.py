@@ -79,6 +79,36 @@ class Dataset(BaseModel):
     created_at: datetime
 
 
+class Sample(BaseModel):
+    """A picture of a data set. Its id is what a job's ``select.ids`` takes."""
+
+    model_config = ConfigDict(
+        validate_by_name=True,
+        validate_by_alias=True,
+        json_schema_extra={
+            "example": {
+                "id": "seven/0012.png",
+                "class": "seven",
+                "part": None,
+                "thumbnail": f"/v1/datasets/{DATASET_ID}/samples/seven/0012.png/thumbnail",
+            }
+        },
+    )
+
+    id: str = Field(description="Its path in the archive.")
+    class_name: str | None = Field(alias="class", description="Null in a data set without classes.")
+    part: Literal["train", "validation", "test"] | None = Field(
+        description="The archive's own part; null where it has none, and each job cuts its own."
+    )
+    thumbnail: str = Field(description="Where its thumbnail is; asking for it needs the scope `images`.")
+
+
+class Samples(Page[Sample]):
+    """A page of samples."""
+
+    total: int = Field(description="How many samples there are of these classes and parts, on all pages.")
+
+
 class Model(BaseModel):
     """A network: uploaded weights with their config, a URI, or a tag of open_clip's or timm's registry."""
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.intake.uploads import remove_stale
 from app.record.tables import Dataset, StoredObject
 from app.settings import Settings
+from app.store.folders import remove_stale
 from tests.support.api_client import Api, assert_problem, digits_zip, png, pointers, serving, sha256, zipped
 from tests.support.disks import files_of_at_most
 
