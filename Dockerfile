@@ -13,11 +13,23 @@ ENV UV_CACHE_DIR=/cache/uv \
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 WORKDIR /src
 
+# The guide: docs/ as a site, which the API serves. Its links are checked.
+FROM build AS guide
+COPY requirements/guide.lock requirements/
+RUN --mount=type=cache,target=/cache/uv \
+    uv venv /opt/guide \
+    && uv pip sync --python /opt/guide --require-hashes requirements/guide.lock
+COPY mkdocs.yml ./
+COPY tooling/guide_hooks.py tooling/
+COPY docs/ docs/
+RUN NO_MKDOCS_2_WARNING=1 /opt/guide/bin/mkdocs build --quiet
+
 # The build backend is checked against the hashes of dev.lock; it stays in this stage.
 FROM build AS wheel
 COPY requirements/dev.lock requirements/
 COPY pyproject.toml README.md LICENSE* NOTICE* ./
 COPY app/ app/
+COPY --from=guide /src/app/guide/site/ app/guide/site/
 COPY negmerge/ negmerge/
 COPY worker/ worker/
 RUN --mount=type=cache,target=/cache/uv \

@@ -16,7 +16,7 @@ HTMX_VERSION := 4.0.1
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock zoo names htmx demo browser test lint types contracts pytest quick mutants fuzz bench experiments clean
+.PHONY: docs help setup lock zoo names htmx demo browser test lint types contracts pytest quick mutants fuzz bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,12 +45,13 @@ endif
 	    "(torch $(if $(filter cpu,$(TORCH)),without,with) CUDA: $$(size torch* triton* cuda* nvidia*))" > $(CURDIR)/$@
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 lock: | $(UV) ## Renew the lock files from pyproject.toml
-	$(COMPILE) --all-extras --group dev -o requirements/dev.lock
-	$(COMPILE) --constraints requirements/dev.lock --extra worker -o requirements/runtime.lock
-	$(COMPILE) --constraints requirements/dev.lock --extra service --excludes requirements/api.excludes \
+	$(COMPILE) pyproject.toml --all-extras --group dev --group guide -o requirements/dev.lock
+	$(COMPILE) --constraints requirements/dev.lock --group guide -o requirements/guide.lock
+	$(COMPILE) pyproject.toml --constraints requirements/dev.lock --extra worker -o requirements/runtime.lock
+	$(COMPILE) pyproject.toml --constraints requirements/dev.lock --extra service --excludes requirements/api.excludes \
 	  -o requirements/api.lock
 	$(MAKE) --no-print-directory zoo names
 
@@ -90,6 +91,11 @@ pytest: setup
 
 quick: setup ## Run the tests that need no server, in under a minute
 	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope -m "not server and not slow" --hypothesis-profile quick
+
+docs: app/guide/site/index.html ## Build the guide, which the API then serves at /guide; links are checked
+
+app/guide/site/index.html: mkdocs.yml tooling/guide_hooks.py $(shell find docs -type f) | setup
+	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --quiet
 
 experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and digits; resumes where it was stopped
 	$(RUN)python -m experiments

@@ -20,6 +20,7 @@ from app.api.headers import HeadAsGet
 from app.api.streams import OpenStreams
 from app.api.telemetry import CountRequests, Telemetry
 from app.dispatch import Dispatcher
+from app.guide import serving
 from app.intake.cutting import Cutter
 from app.intake.registration import DatasetIn, ModelIn, Registrar
 from app.page import views
@@ -69,6 +70,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )  # no route can forget them
     for view in views.routers():
         app.include_router(view)
+    if serving.is_built():
+        app.mount(serving.PLACE, serving.Guide())
+    else:
+        app.include_router(serving.router)
     app.state.sign_ins = Throttle()
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

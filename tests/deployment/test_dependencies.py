@@ -26,7 +26,7 @@ def plain(requirement: str) -> str:
 LISTS = [
     PROJECT["project"]["dependencies"],
     *PROJECT["project"]["optional-dependencies"].values(),
-    PROJECT["dependency-groups"]["dev"],
+    *PROJECT["dependency-groups"].values(),
 ]
 DECLARED = {plain(line) for lines in LISTS for line in lines}
 

@@ -15,6 +15,8 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGES = ("negmerge", "app", "worker")
 REVISIONS = "app/record/migrations/versions"
 """A folder whose files the tree does not name: they are revisions, one after the other."""
+BUILT = ROOT / "app/guide/site"
+"""What `make docs` builds."""
 
 
 def drawing(before: str) -> list[str]:
@@ -46,6 +48,7 @@ def real(package: str) -> list[str]:
     folders = [path for path in (top, *top.rglob("*")) if path.is_dir() and holds_files(path)]
     modules = [path for path in top.rglob("*.py") if path.name != "__init__.py"]
     named = [path for path in modules if path.parent != ROOT / REVISIONS]
+    folders = [path for path in folders if BUILT not in (path, *path.parents)]
     return [f"{path.relative_to(ROOT)}/" for path in folders] + [str(path.relative_to(ROOT)) for path in named]
 
 

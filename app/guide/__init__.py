@@ -1,0 +1,1 @@
+"""The guide: what `make docs` built of docs/, served as it lies."""

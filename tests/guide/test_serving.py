@@ -1,0 +1,81 @@
+"""The guide is built of docs/ without a warning, and served so that a browser loads nothing from elsewhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+
+from app.api import problems
+from app.guide import serving
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guide; any link or anchor that leads nowhere would have ended its build."""
+    folder = tmp_path_factory.mktemp("guide")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_MKDOCS_2_WARNING", "1")
+        build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(site: Path) -> Iterator[TestClient]:
+    app = FastAPI()
+    app.mount(serving.PLACE, serving.Guide(site))
+    with TestClient(app) as client:
+        yield client
+
+
+def test_every_page_of_docs_is_in_it(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    assert pages <= {path.relative_to(site) for path in site.rglob("*.html")}
+
+
+def test_it_begins_at_its_address(client: TestClient) -> None:
+    answer = client.get("/guide/")
+    assert answer.status_code == 200
+    assert "NegMerge, as a service" in answer.text
+
+
+def test_nothing_that_a_page_names_is_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        loaded = re.findall(r'<(?:script|link|img|iframe)\b[^>]*?(?:src|href)="([^"]+)"', page.read_text())
+        assert [place for place in loaded if "://" in place and 'rel="canonical"' not in place] == [], page
+
+
+def test_the_policy_lets_nothing_in_from_elsewhere_and_every_script_of_the_build_run(site: Path) -> None:
+    policy = dict(part.split(" ", 1) for part in serving.policy(site).split("; "))
+    assert policy["default-src"] == "'none'"
+    sources = {source for name in policy for source in policy[name].split() if not source.startswith("'sha256-")}
+    assert sources == {"'none'", "'self'", "'unsafe-inline'", "data:"}
+    assert "'unsafe-inline'" not in policy["script-src"]
+    assert policy["script-src"].count("'sha256-") >= 2
+
+
+def test_every_answer_carries_the_policy(client: TestClient, site: Path) -> None:
+    for place in ("/guide/", "/guide/spec.html", "/guide/none.html"):
+        assert client.get(place).headers["content-security-policy"] == serving.policy(site)
+
+
+@pytest.mark.parametrize("place", ["../../main.py", "..%2f..%2fmain.py", "%2e%2e/serving.py", "a%00b"])
+def test_no_path_leaves_it(client: TestClient, place: str) -> None:
+    assert client.get(f"/guide/{place}").status_code == 404
+
+
+def test_where_it_was_not_built_the_answer_says_what_to_do(tmp_path: Path) -> None:
+    assert not serving.is_built(tmp_path)
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(serving.router)
+    answer = TestClient(app).get("/guide/")
+    assert answer.status_code == 404
+    assert "make docs" in answer.json()["detail"]
