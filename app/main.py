@@ -9,12 +9,10 @@ import structlog
 from anyio import CapacityLimiter, create_task_group, sleep
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 from sqlalchemy.exc import SQLAlchemyError
 
 import negmerge
-from app.api import artifacts, datasets, evidence, jobs, models, problems, samples, system
+from app.api import artifacts, datasets, evidence, jobs, models, openapi, problems, samples, system
 from app.api.deps import Services, caller, single_values
 from app.api.headers import HeadAsGet
 from app.api.streams import OpenStreams
@@ -44,11 +42,6 @@ _LOOKS = 16
 """Requests for pictures side by side; most wait for one of few processes, or for another's that makes theirs too."""
 _TIDY_SECONDS = 60
 
-DESCRIPTION = """Machine unlearning as a service: upload a model and a data set, say what must be forgotten,
-get the unlearned weights with the figures that show it (NegMerge, arXiv 2410.05583).
-
-Requests carry `Authorization: Bearer KEY`. Every error is an RFC 9457 problem with a stable `type`."""
-
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for these settings, by default those of the environment. Its lifespan opens all parts."""
@@ -56,9 +49,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="NegMerge",
         version=negmerge.__version__,
-        description=DESCRIPTION,
+        description=openapi.DESCRIPTION,
         lifespan=_lifespan(settings),
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
     )
     problems.install(app)
     app.add_middleware(HeadAsGet)
@@ -75,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     else:
         app.include_router(serving.router)
     app.state.sign_ins = Throttle()
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
 
@@ -122,12 +116,7 @@ async def _tidy(copies: Copies) -> None:
         await sleep(_TIDY_SECONDS)
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The framework's document, with the schemas of the bodies that the handlers read themselves."""
+def _described(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies = [(model, "validation") for model in (JobSpec, DatasetIn, ModelIn, Problem)]
-        _, definitions = models_json_schema(bodies, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-        document["components"]["schemas"] |= definitions["$defs"]
-        app.openapi_schema = document
+        app.openapi_schema = openapi.document(app, [JobSpec, DatasetIn, ModelIn, Problem])
     return app.openapi_schema

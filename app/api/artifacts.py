@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy import Select, select
 from starlette.responses import Response
 
@@ -10,7 +10,7 @@ from app import errors
 from app.api import rows
 from app.api.deps import Caller, EntryId, OpenServices
 from app.api.evidence import check_succeeded
-from app.api.files import FILE_RESPONSES, file_response, zip_response
+from app.api.files import CONDITIONS, FILE_RESPONSES, file_response, zip_response
 from app.api.headers import header
 from app.api.problems import documented
 from app.errors import NotFound
@@ -20,6 +20,7 @@ from negmerge.spec.resources import Artifact, Page
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 
 _UNLEARNED = "unlearned/"
+FilePath = Annotated[str, Path(description="The file's path, as the list of artifacts has it; slashes may be escaped.")]
 _OF_FILES = (errors.NotFound, errors.JobDeleted, errors.PreconditionFailed, errors.RangeNotSatisfiable)
 _FILE = FILE_RESPONSES | documented(*_OF_FILES)
 _WEIGHTS = FILE_RESPONSES | documented(*_OF_FILES, errors.ResultNotReady, errors.NoResult)
@@ -30,7 +31,7 @@ _WEIGHTS = FILE_RESPONSES | documented(*_OF_FILES, errors.ResultNotReady, errors
     response_model=Page[Artifact],
     responses=documented(errors.NotFound, errors.JobDeleted),
 )
-def list_artifacts(caller: Caller, services: OpenServices, job_id: EntryId) -> Page[Artifact]:
+def list_job_artifacts(caller: Caller, services: OpenServices, job_id: EntryId) -> Page[Artifact]:
     """All files of the job with their digests. None before it has succeeded."""
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
@@ -39,8 +40,10 @@ def list_artifacts(caller: Caller, services: OpenServices, job_id: EntryId) -> P
 
 
 @router.head("/jobs/{id}/artifacts/{path:path}", include_in_schema=False)
-@router.get("/jobs/{id}/artifacts/{path:path}", response_class=Response, responses=_FILE)
-def get_artifact(request: Request, caller: Caller, services: OpenServices, job_id: EntryId, path: str) -> Response:
+@router.get("/jobs/{id}/artifacts/{path:path}", response_class=Response, responses=_FILE, openapi_extra=CONDITIONS)
+def get_job_artifact(
+    request: Request, caller: Caller, services: OpenServices, job_id: EntryId, path: FilePath
+) -> Response:
     """One file, whole or a range of it."""
     with services.database.read() as session:
         jobs.get(session, caller.tenant, job_id)
@@ -51,8 +54,8 @@ def get_artifact(request: Request, caller: Caller, services: OpenServices, job_i
 
 
 @router.head("/jobs/{id}/weights", include_in_schema=False)
-@router.get("/jobs/{id}/weights", response_class=Response, responses=_WEIGHTS)
-def get_weights(
+@router.get("/jobs/{id}/weights", response_class=Response, responses=_WEIGHTS, openapi_extra=CONDITIONS)
+def get_job_weights(
     request: Request,
     caller: Caller,
     services: OpenServices,

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import errors
 from app.api import documents, rows
-from app.api.deps import Caller, EntryId, Limit, OpenServices, cursor_of, request_body
+from app.api.deps import EXPECT, Caller, EntryId, Limit, OpenServices, cursor_of, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import DatasetIn
@@ -24,6 +24,8 @@ _BODY = request_body(
     {
         "multipart/form-data": {
             "schema": {
+                "title": "DatasetUpload",
+                "description": "An upload; its parts come in any order.",
                 "type": "object",
                 "required": ["file"],
                 "properties": {
@@ -45,7 +47,7 @@ _BODY = request_body(
     status_code=201,
     response_model=Dataset,
     responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidDataset),
-    openapi_extra=_BODY,
+    openapi_extra=_BODY | {"parameters": [EXPECT]},
 )
 async def create_dataset(request: Request, response: Response, caller: Caller, services: OpenServices) -> Dataset:
     """Upload an archive (a folder per class, or WebDataset), or register the URI of one.
@@ -88,7 +90,11 @@ def get_dataset(caller: Caller, services: OpenServices, dataset_id: EntryId) -> 
 
 
 @router.delete(
-    "/datasets/{id}", status_code=204, response_model=None, responses=documented(errors.NotFound, errors.InUse)
+    "/datasets/{id}",
+    status_code=204,
+    response_model=None,
+    response_description="The data set is gone.",
+    responses=documented(errors.NotFound, errors.InUse),
 )
 def delete_dataset(caller: Caller, services: OpenServices, dataset_id: EntryId) -> None:
     """Forget a data set and its files. Not while a job needs it."""

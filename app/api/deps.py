@@ -126,7 +126,8 @@ def _known_shape(entry_id: Annotated[str, Path(alias="id", description="`job_…
 
 
 EntryId = Annotated[str, Depends(_known_shape)]
-Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of the page.")]
+MOST = "Most entries of the page."
+Limit = Annotated[int, Query(ge=1, le=200, description=MOST)]
 
 
 def _cursor(
@@ -149,6 +150,19 @@ def cursor_of(prefix: str) -> Callable[[str | None], str | None]:
         return cursor
 
     return cursor
+
+
+EXPECT = {
+    "name": "Expect",
+    "in": "header",
+    "required": False,
+    "description": "`100-continue`: the body is sent only after the key was found good.",
+    "schema": {"type": "string"},
+}
+"""A header that uploads may have, as OpenAPI's parameter.
+
+Clients by openapi-python-client 0.29 lack an import where an operation takes two kinds of bodies and nothing optional.
+"""
 
 
 def request_body(content: dict[str, object]) -> dict[str, object]:

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from app import auth, errors
 from app.api import rows
-from app.api.deps import Caller, Cursor, EntryId, Limit, OpenServices, Services
-from app.api.files import file_response
+from app.api.deps import MOST, Caller, Cursor, EntryId, Limit, OpenServices, Services
+from app.api.files import CONDITIONS, RESULT_RESPONSES, file_response
 from app.api.headers import header, prefers
 from app.api.problems import documented
 from app.auth import Principal
@@ -36,7 +36,14 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     204: {"description": "Event stream: the job has ended and Last-Event-ID is its last event."},
 }
 _EVENTS = _STREAM | documented(errors.NotFound, errors.JobDeleted, errors.TooMany)
-_FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady, errors.NoResult)
+_RESULT = RESULT_RESPONSES | documented(
+    errors.NotFound,
+    errors.JobDeleted,
+    errors.ResultNotReady,
+    errors.NoResult,
+    errors.PreconditionFailed,
+    errors.RangeNotSatisfiable,
+)
 
 
 @router.get(
@@ -44,12 +51,12 @@ _FINISHED = documented(errors.NotFound, errors.JobDeleted, errors.ResultNotReady
     response_model=Page[Point],
     responses=documented(errors.NotFound, errors.JobDeleted),
 )
-def list_points(
+def list_job_points(
     caller: Caller,
     services: OpenServices,
     job_id: EntryId,
     cursor: Cursor,
-    limit: Annotated[int, Query(ge=1, le=MAX_POINTS)] = MAX_POINTS,
+    limit: Annotated[int, Query(ge=1, le=MAX_POINTS, description=MOST)] = MAX_POINTS,
 ) -> Page[Point]:
     """The points of the sweep in order: hyper-parameters, state, loss, figures, seconds."""
     after = -1 if cursor is None else _number(cursor)
@@ -65,7 +72,7 @@ def list_points(
     response_model=Page[Event],
     responses=_EVENTS,
 )
-async def list_events(
+async def list_job_events(
     request: Request,
     caller: Caller,
     services: OpenServices,
@@ -73,7 +80,9 @@ async def list_events(
     cursor: Cursor,
     limit: Limit = 100,
     after: Annotated[int, Query(ge=0, lt=2**31, description="Events with higher numbers only.")] = 0,
-    last_event_id: Annotated[str | None, Header(description="Where a stream goes on.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="The number of the last event of a stream that broke.")
+    ] = None,
 ) -> Page[Event] | Response:
     """What happened to the job, oldest first. With `Accept: text/event-stream`, as it happens."""
     start = max(after, 0 if cursor is None else _number(cursor))
@@ -100,8 +109,8 @@ def _events(services: Services, tenant: str, job_id: str, after: int, limit: int
 
 
 @router.head("/jobs/{id}/result", include_in_schema=False)
-@router.get("/jobs/{id}/result", response_model=Result, responses=_FINISHED)
-def get_result(request: Request, caller: Caller, services: OpenServices, job_id: EntryId) -> Response:
+@router.get("/jobs/{id}/result", response_model=Result, responses=_RESULT, openapi_extra=CONDITIONS)
+def get_job_result(request: Request, caller: Caller, services: OpenServices, job_id: EntryId) -> Response:
     """The result document: the bytes of the artifact `result.json`."""
     file = finished(services, caller.tenant, job_id, "result.json")
     return file_response(request, services.store, file)

@@ -9,25 +9,49 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
+from app.api import openapi
 from app.api.headers import header, names
 from app.errors import PreconditionFailed, RangeNotSatisfiable
 from app.record.tables import Artifact
 from app.store.objects import Store
 
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_HEADERS = ("ETag", "Repr-Digest", "Accept-Ranges")
+_UNCHANGED = {"description": "The client has this file already.", "headers": openapi.headers(*_HEADERS)}
+
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The whole file.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        "headers": {
-            "ETag": {"schema": {"type": "string"}, "description": "Strong; made of the file's SHA-256."},
-            "Repr-Digest": {"schema": {"type": "string"}, "description": "SHA-256 of the whole file."},
-            "Accept-Ranges": {"schema": {"type": "string"}},
-        },
+        "content": _BYTES,
+        "headers": openapi.headers(*_HEADERS, "Content-Disposition"),
     },
-    206: {"description": "The range that was asked for."},
-    304: {"description": "The client has this file already."},
+    206: {
+        "description": "The range that was asked for.",
+        "content": _BYTES,
+        "headers": openapi.headers(*_HEADERS, "Content-Disposition", "Content-Range"),
+    },
+    304: _UNCHANGED,
 }
 """What OpenAPI says of an endpoint that gives a file."""
+
+RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **FILE_RESPONSES,
+    200: {"headers": openapi.headers(*_HEADERS, "Content-Disposition")},
+}
+"""The same where the whole file is JSON of a known shape."""
+
+CONDITIONS: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "header", "required": False, "description": told, "schema": {"type": "string"}}
+        for name, told in {
+            "Range": "`bytes=FIRST-LAST`: one range of the file.",
+            "If-Range": "An `ETag`: where the file is another by now, the whole of it instead of the range.",
+            "If-Match": "An `ETag`: where the file is another by now, 412.",
+            "If-None-Match": "An `ETag`: where the file is still this one, 304.",
+        }.items()
+    ]
+}
+"""The headers that such an endpoint reads, for ``openapi_extra``."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 

@@ -24,7 +24,7 @@ from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec import caveats
-from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.job import MAX_METADATA, JobSpec, parse
 from negmerge.spec.job_resources import DryRun, Job
 from negmerge.spec.resources import JOB_SPEC, Page
 from negmerge.spec.result import OutcomeName, SplitCounts
@@ -54,6 +54,27 @@ def _written_out(text: str) -> str:
         raise ValueError("write it as RFC 3339 does, such as 2026-11-25T09:30:00Z; a + in a query is %2B")
     return text
 
+
+_BY_METADATA: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "metadata",
+            "in": "query",
+            "required": False,
+            "style": "form",
+            "explode": True,
+            "description": "`metadata.KEY=VALUE` keeps the jobs with this metadata; of several, those with all.",
+            "schema": {
+                "title": "MetadataFilter",
+                "type": "object",
+                "propertyNames": {"pattern": "^metadata\\..+$"},
+                "additionalProperties": {"type": "string"},
+                "maxProperties": MAX_METADATA,
+            },
+        }
+    ]
+}
+"""In a query, an exploded object is a parameter for each of its keys, which here begin with ``metadata.``."""
 
 Moment = Annotated[
     Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)] | None,
@@ -101,7 +122,7 @@ def create_job(
     return job
 
 
-@router.get("/jobs", response_model=Page[Job], responses=documented())
+@router.get("/jobs", response_model=Page[Job], responses=documented(), openapi_extra=_BY_METADATA)
 def list_jobs(
     request: Request,
     caller: Caller,
@@ -153,6 +174,7 @@ def cancel_job(caller: Caller, services: OpenServices, job_id: EntryId) -> Job:
     "/jobs/{id}",
     status_code=204,
     response_model=None,
+    response_description="The job and its artifacts are gone.",
     responses=documented(errors.NotFound, errors.JobDeleted, errors.JobRunning),
 )
 def delete_job(caller: Caller, services: OpenServices, job_id: EntryId) -> None:
@@ -189,13 +211,12 @@ def _resource(session: Session, row: tables.Job) -> Job:
 def _metadata(request: Request) -> dict[str, str]:
     """The query's ``metadata.KEY=VALUE`` filters. Every other unknown parameter is none of ours."""
     wanted: dict[str, str] = {}
-    most = 16  # a job has no more (negmerge.spec.job)
     for name, value in request.query_params.multi_items():
         key = name.removeprefix("metadata.")
         if key == name:
             continue
-        if not key or key in wanted or "\0" in key + value or len(wanted) == most:
-            detail = f"metadata filters are metadata.KEY=VALUE, each key once, {most} at most"
+        if not key or key in wanted or "\0" in key + value or len(wanted) == MAX_METADATA:
+            detail = f"metadata filters are metadata.KEY=VALUE, each key once, {MAX_METADATA} at most"
             raise Invalid(detail, [FieldError(f"#query/{name}", detail)])
         wanted[key] = value
     return wanted

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import errors
 from app.api import documents, rows
-from app.api.deps import Caller, EntryId, Limit, OpenServices, cursor_of, request_body
+from app.api.deps import EXPECT, Caller, EntryId, Limit, OpenServices, cursor_of, request_body
 from app.api.problems import documented
 from app.intake import uploads
 from app.intake.registration import ModelIn
@@ -23,6 +23,8 @@ _BODY = request_body(
     {
         "multipart/form-data": {
             "schema": {
+                "title": "ModelUpload",
+                "description": "An upload; its parts come in any order.",
                 "type": "object",
                 "required": ["file"],
                 "properties": {
@@ -50,7 +52,7 @@ _BODY = request_body(
     status_code=201,
     response_model=Model,
     responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidModel),
-    openapi_extra=_BODY,
+    openapi_extra=_BODY | {"parameters": [EXPECT]},
 )
 async def create_model(request: Request, response: Response, caller: Caller, services: OpenServices) -> Model:
     """Upload a model's folder or its safetensors file with the config, or register a URI or a tag.
@@ -89,7 +91,11 @@ def get_model(caller: Caller, services: OpenServices, model_id: EntryId) -> Mode
 
 
 @router.delete(
-    "/models/{id}", status_code=204, response_model=None, responses=documented(errors.NotFound, errors.InUse)
+    "/models/{id}",
+    status_code=204,
+    response_model=None,
+    response_description="The model is gone.",
+    responses=documented(errors.NotFound, errors.InUse),
 )
 def delete_model(caller: Caller, services: OpenServices, model_id: EntryId) -> None:
     """Forget a model and its weights. Not while a job needs it."""

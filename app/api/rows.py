@@ -9,6 +9,7 @@ from negmerge.spec.job_resources import Event, Job, JobProblem, Links, Point, Pr
 from negmerge.spec.resources import Artifact, Dataset, Model, Sample
 from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 from negmerge.spec.states import JobState
+from negmerge.spec.sweep import HyperParameters
 
 
 def dataset(row: tables.Dataset) -> Dataset:
@@ -95,7 +96,7 @@ def point(row: tables.Step) -> Point:
     outcome = steps.outcome_of(row)
     return Point(
         index=row.index,
-        hyper_parameters=row.hyper_parameters or {},
+        hyper_parameters=HyperParameters.model_validate(row.hyper_parameters),
         seed=row.seed,
         state=row.state,
         attempts=row.attempts,

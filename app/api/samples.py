@@ -51,7 +51,7 @@ def _cursor(
     response_model=Samples,
     responses=documented(errors.NotFound, errors.NotUploaded),
 )
-def list_samples(
+def list_dataset_samples(
     caller: Caller,
     services: OpenServices,
     dataset_id: EntryId,
@@ -90,7 +90,7 @@ def _known(row: Dataset, classes: list[str]) -> list[str]:
     response_class=Response,
     responses={**documented(errors.NotFound, errors.NotUploaded, errors.UnreadablePicture), **_THUMBNAIL},
 )
-async def get_thumbnail(
+async def get_sample_thumbnail(
     request: Request,
     services: OpenServices,
     caller: Annotated[Principal, Depends(viewer)],

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -27,6 +28,12 @@ from negmerge.spec.sweep import MAX_POINTS
 
 router = APIRouter(tags=["system"])
 
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus' text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+_KEY_OR_NOT: dict[str, Any] = {"security": [{}, {"HTTPBearer": []}]}
+
 _MIN_FILES = 100
 """Files that a disk must have room for: an upload takes a handful."""
 
@@ -41,7 +48,7 @@ _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNOR
 
 
 @router.get("/healthz", response_model=Health)
-def healthz() -> Health:
+def get_health() -> Health:
     """The process answers. Says nothing about the others."""
     return Health()
 
@@ -51,7 +58,7 @@ def healthz() -> Health:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "A part does not answer yet."}},
 )
-def readyz(services: OpenServices) -> Readiness | JSONResponse:
+def get_readiness(services: OpenServices) -> Readiness | JSONResponse:
     """Whether jobs can be taken: database, store and broker answer, and the disk has room.
 
     With SQLite the whole service is on this machine, so a worker belongs to it. Elsewhere workers come and go,
@@ -73,8 +80,13 @@ def readyz(services: OpenServices) -> Readiness | JSONResponse:
     return answer if ready else JSONResponse(answer.model_dump(), 503)
 
 
-@router.get("/metrics", response_class=Response, responses=documented())
-def metrics(request: Request, services: OpenServices) -> Response:
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=_METRICS | documented(),
+    openapi_extra=_KEY_OR_NOT,
+)
+def get_metrics(request: Request, services: OpenServices) -> Response:
     """Prometheus metrics, of all tenants. From this machine without a key, from elsewhere with one of scope admin."""
     if not _is_local(request):
         with services.database.read() as session:
@@ -84,7 +96,7 @@ def metrics(request: Request, services: OpenServices) -> Response:
 
 
 @router.get("/v1/meta", response_model=Meta)
-def meta(services: OpenServices) -> Meta:
+def get_meta(services: OpenServices) -> Meta:
     """What this service is, what it serves and how much it takes."""
     settings = services.settings
     return Meta(

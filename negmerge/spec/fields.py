@@ -4,8 +4,17 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 MAX_ERRORS = 100
 """Of a document's wrong fields so many are told, and of one object's no more are looked for."""
@@ -69,6 +78,16 @@ def at_most(number: int) -> BeforeValidator:
         return entries
 
     return BeforeValidator(check)
+
+
+class SchemaOf:
+    """For JSON that holds a part as it was accepted once: its schema is the part's, and nobody judges it again."""
+
+    def __init__(self, part: type[Part]) -> None:
+        self._part = part
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self._part.__pydantic_core_schema__)
 
 
 def field_error(field: str, detail: str, *below: str) -> PydanticCustomError:

@@ -24,6 +24,7 @@ from negmerge.spec.fields import (
     Accuracy,
     OnUnreadable,
     Place,
+    SchemaOf,
     Seed,
     Share,
     Spec,
@@ -321,6 +322,10 @@ class JobSpec(Spec):
             return self.scale_search.rule
         select = self.forget.select
         return "lowest_forget" if select is None or select.by_class else "match_unseen"
+
+
+SpecDocument = Annotated[dict[str, Any], SchemaOf(JobSpec)]
+"""A spec as JSON."""
 
 
 def parse(document: Mapping[str, Any]) -> JobSpec:

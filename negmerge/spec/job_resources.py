@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from negmerge.spec.job import SpecDocument
 from negmerge.spec.resources import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
 from negmerge.spec.result import OutcomeName, Part, ResultDocument, Sides, SplitCounts
 from negmerge.spec.states import JobState, StepKind
+from negmerge.spec.sweep import HyperParameters
 
 
 class Links(BaseModel):
@@ -118,7 +120,7 @@ class Job(BaseModel):
             "workers": 1,
         },
         points=12,
-        spec={"base_model": {"family": "open_clip", "weights": MODEL_ID}},
+        spec=JOB_SPEC,
         metadata={"ticket": "DSR-1234"},
         outcome=None,
         outcome_reason=None,
@@ -137,7 +139,7 @@ class Job(BaseModel):
     queue_position: int | None = Field(description="1 for the next of your jobs to begin; null once it began.")
     progress: Progress
     points: int = Field(description="How many points the sweep has.")
-    spec: dict[str, Any]
+    spec: SpecDocument
     metadata: dict[str, str]
     outcome: OutcomeName | None = Field(description="What became of what was asked; null until the job has succeeded.")
     outcome_reason: str | None = Field(description="Why it is this outcome, in words.")
@@ -164,7 +166,7 @@ class DryRun(BaseModel):
 
     model_config = example(
         valid=True,
-        spec={"base_model": {"family": "open_clip", "weights": MODEL_ID}},
+        spec=JOB_SPEC,
         estimate={
             "points": 12,
             "steps": 600,
@@ -180,7 +182,7 @@ class DryRun(BaseModel):
     )
 
     valid: Literal[True] = True
-    spec: dict[str, Any] = Field(description="The spec with all defaults filled in.")
+    spec: SpecDocument = Field(description="The spec with all defaults filled in.")
     estimate: Estimate
     warnings: list[str] = Field(description="What is allowed, but hardly meant.")
 
@@ -206,7 +208,7 @@ class Point(BaseModel):
     )
 
     index: int
-    hyper_parameters: dict[str, Any]
+    hyper_parameters: HyperParameters
     seed: int | None
     state: str = Field(description="`open`, `claimed`, `folded` or `diverged`.")
     attempts: int

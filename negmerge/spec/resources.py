@@ -43,6 +43,14 @@ def example(**values: Any) -> ConfigDict:
 class Page(BaseModel, Generic[Item]):
     """A page of a list. Ask again with ``cursor`` = ``next_cursor`` until that is null."""
 
+    # a generic's own docstring is not inherited
+    model_config = ConfigDict(json_schema_extra={"description": "A page of a list, and where the next one begins."})
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """``JobPage``: what generators of clients call it."""
+        return f"{params[0].__name__}Page"
+
     data: list[Item]
     next_cursor: str | None = Field(description="Null on the last page.")
 

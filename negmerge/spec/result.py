@@ -24,7 +24,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from negmerge.errors import DataError
-from negmerge.spec.job import JobSpec, ScaleRule
+from negmerge.spec.job import JobSpec, ScaleRule, SpecDocument
 from negmerge.spec.methods import MethodName
 from negmerge.spec.sweep import HyperParameters, Point, of_repeat
 
@@ -116,10 +116,6 @@ class _PointIdentity(Record):
     seed: int
     state: Literal["folded", "diverged"]
     cause: str | None = Field(None, description="Why it diverged.")
-
-    @field_serializer("hyper_parameters")
-    def _all_of_them(self, hyper_parameters: HyperParameters) -> dict[str, Any]:
-        return hyper_parameters.model_dump(mode="json")
 
 
 class _Trained(Record):
@@ -365,7 +361,7 @@ class ResultDocument(Record):
     rounded_away: float = Field(description="Share of λτ* that the rounding to a 16-bit type swallowed.")
 
     @field_serializer("spec")
-    def _without_what_was_not_given(self, spec: JobSpec) -> dict[str, Any]:
+    def _without_what_was_not_given(self, spec: JobSpec) -> SpecDocument:
         return spec.model_dump(mode="json", exclude_none=True)
 
     @property

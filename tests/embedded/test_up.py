@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ from app.record.db import Database
 from app.record.leases import Arithmetic
 from app.settings import Settings
 from tests.support import pico, records
+from tests.support.generated_client import Generated, generate, modules
 from tests.support.servers import free_port
 
 PATIENCE = 60.0
@@ -49,7 +51,7 @@ class Up:
     def ready(self) -> bool:
         assert self.process.poll() is None, self.printed
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -71,9 +73,13 @@ class Up:
             found["broker" if not python else "serve" if "serve" in arguments else "worker"] = int(pid)
         return found
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
+            base_url=self.url,
             headers={"Authorization": f"Bearer {self.key}"},
             timeout=30,
         )
@@ -165,6 +171,54 @@ def test_a_job_goes_from_upload_to_weights(up: Up, tmp_path: Path) -> None:
         result = client.get(f"{job}/result").raise_for_status().json()
         weights = client.get(f"{job}/weights").raise_for_status().content
     assert result["digests"]["unlearned"] == f"sha256:{hashlib.sha256(weights).hexdigest()}"
+
+
+@pytest.fixture
+def generated(up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Generated]:
+    """A client made of this service's description."""
+    generate(httpx.get(f"{up.url}/openapi.json").json(), tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in modules(tmp_path):
+        import_module(name)  # not every mistake of a generator is a warning
+    with Generated(up.url, up.key) as client:
+        yield client
+
+
+def test_a_generated_client_takes_a_job_from_upload_to_weights(up: Up, generated: Generated, tmp_path: Path) -> None:
+    models, call = generated.models, generated.call
+    folder = pico.make_model(tmp_path / "folder")
+    model = call(
+        "models",
+        "create_model",
+        body=models.ModelUpload(
+            file=generated.file(folder / "open_clip_model.safetensors"),
+            config=(folder / "open_clip_config.json").read_text(),
+        ),
+    )
+    archive = generated.file(pico.make_archive(tmp_path / "digits.zip"))
+    dataset = call("datasets", "create_dataset", body=models.DatasetUpload(file=archive, name="digits"))
+    spec = models.JobSpec(
+        base_model=models.OpenClipModel(family="open_clip", weights=model.id),
+        forget=models.DatasetRef(dataset=dataset.id, select=models.Select(classes=["three"])),
+        retain=models.DatasetRef(dataset=dataset.id),
+        sweep=models.Sweep(grid=models.Grid(learning_rate=[1e-3], batch_size=[8])),
+    )
+    spec.metadata = models.JobSpecMetadata.from_dict({"ticket": "GEN-1"})
+    assert call("jobs", "create_job", body=spec, dry_run=True).estimate.points == 1
+    job = call("jobs", "create_job", body=spec, idempotency_key="generated")
+    wait(lambda: bool(call("jobs", "get_job", job.id).terminal))
+
+    ours = models.ListJobsMetadataFilter.from_dict({"metadata.ticket": "GEN-1"})
+    assert [one.id for one in call("jobs", "list_jobs", metadata=ours).data] == [job.id]
+    assert call("jobs", "get_job", job.id).spec.to_dict()["forget"] == spec.to_dict()["forget"]
+    assert [point.state for point in call("evidence", "list_job_points", job.id).data] == ["folded"]
+    assert call("evidence", "list_job_events", job.id).data[-1].kind == "job.succeeded"
+    result = call("evidence", "get_job_result", job.id)
+    weights = call("artifacts", "get_job_weights", job.id).payload.read()
+    assert result.digests.unlearned == f"sha256:{hashlib.sha256(weights).hexdigest()}"
+    by_path = call("artifacts", "get_job_artifact", job.id, "unlearned/open_clip_model.safetensors", range_="bytes=0-7")
+    assert by_path.payload.read() == weights[:8]
+    assert call("jobs", "get_job", "job_1").type_ == "urn:negmerge:problem:not-found"
 
 
 def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
