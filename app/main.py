@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
 import negmerge
-from app.api import artifacts, datasets, evidence, jobs, models, openapi, problems, samples, system
+from app.api import artifacts, datasets, evidence, jobs, models, openapi, problems, reference, samples, system
 from app.api.deps import Services, caller, single_values
 from app.api.headers import HeadAsGet
 from app.api.streams import OpenStreams
@@ -51,6 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=negmerge.__version__,
         description=openapi.DESCRIPTION,
         lifespan=_lifespan(settings),
+        docs_url=None,  # ours are in `reference`
+        redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(CountRequests)
     app.include_router(system.router)
+    app.include_router(reference.router)
     for part in (datasets, samples, models, jobs, evidence, artifacts):
         app.include_router(
             part.router, dependencies=[Depends(caller), Depends(single_values)]
