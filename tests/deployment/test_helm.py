@@ -148,7 +148,7 @@ def test_keda_counts_the_steps_that_wait_or_run(database: Database, tmp_path: Pa
 
     def waiting() -> int:
         with database.read() as session:
-            return session.execute(text(trigger["metadata"]["query"])).scalar_one()
+            return int(session.execute(text(trigger["metadata"]["query"])).scalar_one())
 
     counted = [waiting()]
     job_id = records.make_job(database, points=3)
