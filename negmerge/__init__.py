@@ -13,6 +13,7 @@ __all__ = [
     "NegmergeError",
     "TaskVector",
     "__version__",
+    "apply",
     "load_model",
     "load_result",
     "load_tensors",
@@ -26,6 +27,7 @@ __all__ = [
 if TYPE_CHECKING:
     from negmerge.checkpoints.files import load_tensors, save_tensors
     from negmerge.errors import NegmergeError
+    from negmerge.merging.apply import apply
     from negmerge.merging.files import merge_files as merge
     from negmerge.merging.vectors import TaskVector, task_vector, unlearned
     from negmerge.models.loading import load_model
@@ -35,6 +37,7 @@ else:
     _HOMES = {
         "NegmergeError": "errors:NegmergeError",
         "TaskVector": "merging.vectors:TaskVector",
+        "apply": "merging.apply:apply",
         "load_model": "models.loading:load_model",
         "load_result": "spec.result:load_result",
         "load_tensors": "checkpoints.files:load_tensors",

@@ -17,6 +17,7 @@ NAMES = [
     "NegmergeError",
     "TaskVector",
     "__version__",
+    "apply",
     "load_model",
     "load_result",
     "load_tensors",

@@ -7,12 +7,13 @@ from app.record import steps
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile
 from app.record.steps import CommittedPartial, KeptVector
-from negmerge.checkpoints.files import file_digest, load_tensors
+from negmerge.checkpoints.files import file_digest, load_tensors, save_tensors
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.pipeline.tune import new_partial, task_vector_path
 from negmerge.progress import OnStep
+from negmerge.spec import paths
 from worker.context import WorkerContext
 from worker.loaded_job import LoadedJob
 
@@ -22,7 +23,6 @@ _MEDIA_TYPES = {
     ".md": "text/markdown; charset=utf-8",
     ".safetensors": "application/octet-stream",
 }
-_RESULT = "result.json"
 
 
 def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_step: OnStep) -> None:
@@ -42,8 +42,10 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
     with context.scratch.folder() as folder:
         job = (loaded.spec, loaded.model, loaded.prepared)
         document = conclude(*job, evidence, folder, inputs.asked, claim.job_id, on_step)
+        moving = {name: loaded.model.original[name] for name in loaded.model.names}
+        save_tensors(moving, folder / paths.BASE)  # so that the front door can give the weights at any other λ
         files = [*_uploaded(context, claim, folder, on_step), *kept.values()]
-    result_key = next(file.key for file in files if file.path == _RESULT)
+    result_key = next(file.key for file in files if file.path == paths.RESULT)
     with context.database.write() as session:
         steps.finish_conclude(session, claim, result_key, files, document.digests.as_json(), document.verdict)
 

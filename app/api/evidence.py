@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app import auth, errors
 from app.api import rows
 from app.api.deps import MOST, Caller, Cursor, EntryId, Limit, OpenServices, Services
-from app.api.files import CONDITIONS, RESULT_RESPONSES, file_response
+from app.api.files import CONDITIONS, RESULT_RESPONSES, file_response, stored
 from app.api.headers import header, prefers
 from app.api.problems import documented
 from app.auth import Principal
@@ -113,7 +113,7 @@ def _events(services: Services, tenant: str, job_id: str, after: int, limit: int
 def get_job_result(request: Request, caller: Caller, services: OpenServices, job_id: EntryId) -> Response:
     """The result document: the bytes of the artifact `result.json`."""
     file = finished(services, caller.tenant, job_id, "result.json")
-    return file_response(request, services.store, file)
+    return file_response(request, stored(services.store, file))
 
 
 def finished(services: Services, tenant: str, job_id: str, path: str) -> Artifact:

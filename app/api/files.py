@@ -1,9 +1,11 @@
 """Files out of the store: ETag, conditional requests and ranges (RFC 9110), Repr-Digest (RFC 9530), and a zip."""
 
 import base64
+import hashlib
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -48,6 +50,7 @@ CONDITIONS: dict[str, Any] = {
             "If-Range": "An `ETag`: where the file is another by now, the whole of it instead of the range.",
             "If-Match": "An `ETag`: where the file is another by now, 412.",
             "If-None-Match": "An `ETag`: where the file is still this one, 304.",
+            "Want-Repr-Digest": "`sha-256=10`: of weights at another scale, whose digest has to be computed first.",
         }.items()
     ]
 }
@@ -56,38 +59,82 @@ CONDITIONS: dict[str, Any] = {
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def file_response(request: Request, store: Store, file: Artifact) -> Response:
+@dataclass(frozen=True)
+class Content:
+    """What an endpoint gives: a file's bytes, as far as can be said before they are there.
+
+    etag: strong, in quotes. sha256: hex digits, where it is known beforehand. stream: the bytes [start, end).
+    """
+
+    path: str
+    media_type: str
+    size: int
+    etag: str
+    sha256: str | None
+    stream: Callable[[int, int], Iterator[bytes]]
+
+
+def stored(store: Store, file: Artifact) -> Content:
+    """A stored file as it lies there."""
+    return Content(
+        path=file.path,
+        media_type=file.media_type,
+        size=file.bytes,
+        etag=f'"{file.sha256}"',
+        sha256=file.sha256,
+        stream=lambda start, end: store.stream(file.key, start, end),
+    )
+
+
+def file_response(request: Request, content: Content) -> Response:
     """The file, or the one range of it that was asked for. Several ranges are answered with the whole file.
 
     Raises PreconditionFailed and RangeNotSatisfiable.
     """
-    etag = f'"{file.sha256}"'
-    digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     headers = {
-        "ETag": etag,
-        "Repr-Digest": f"sha-256=:{digest}:",
+        "ETag": content.etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
     expected = header(request.headers, "if-match")
-    if expected is not None and not names(expected, etag, weak=False):
-        raise PreconditionFailed(f"the file's ETag is {etag}: ask for it again")
-    if names(header(request.headers, "if-none-match"), etag, weak=True):
+    if expected is not None and not names(expected, content.etag, weak=False):
+        raise PreconditionFailed(f"the file's ETag is {content.etag}: ask for it again")
+    if content.sha256 is not None:
+        headers["Repr-Digest"] = _repr_digest(bytes.fromhex(content.sha256))
+    if names(header(request.headers, "if-none-match"), content.etag, weak=True):
         return Response(status_code=304, headers=headers)
     wanted = request.headers.get("range") if request.method == "GET" else None
-    if request.headers.get("if-range", etag) != etag:
+    if request.headers.get("if-range", content.etag) != content.etag:
         wanted = None
-    part = None if wanted is None else byte_range(wanted, file.bytes)
-    start, end = part or (0, file.bytes)
+    part = None if wanted is None else byte_range(wanted, content.size)
+    start, end = part or (0, content.size)
+    if content.sha256 is None and wants_digest(header(request.headers, "want-repr-digest")):
+        headers["Repr-Digest"] = _repr_digest(_sha256(content.stream(0, content.size)))
     headers["Content-Length"] = str(end - start)
     if part is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.bytes}"
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
     if request.method == "HEAD":
-        return Response(headers=headers, media_type=file.media_type)
-    headers["Content-Disposition"] = f'attachment; filename="{file.path.rpartition("/")[2]}"'
-    content = store.stream(file.key, start, end)
-    return StreamingResponse(content, 206 if part else 200, headers, file.media_type)
+        return Response(headers=headers, media_type=content.media_type)
+    headers["Content-Disposition"] = f'attachment; filename="{content.path.rpartition("/")[2]}"'
+    return StreamingResponse(content.stream(start, end), 206 if part else 200, headers, content.media_type)
+
+
+def wants_digest(header: str | None) -> bool:
+    """Whether ``Want-Repr-Digest`` asks for SHA-256 (RFC 9530 §4): a preference from 1 to 10."""
+    asked = [one.strip().partition("=") for one in (header or "").split(",")]
+    return any(name == "sha-256" and re.fullmatch(r"[1-9]|10", weight) for name, _, weight in asked)
+
+
+def _sha256(stream: Iterator[bytes]) -> bytes:
+    state = hashlib.sha256()
+    for chunk in stream:
+        state.update(chunk)
+    return state.digest()
+
+
+def _repr_digest(sha256: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(sha256).decode()}:"
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -110,23 +157,23 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-def zip_response(store: Store, files: Sequence[Artifact], prefix: str, name: str) -> Response:
+def zip_response(contents: Sequence[Content], prefix: str, name: str) -> Response:
     """The files as one zip, stored and not packed (weights do not shrink), made while it is sent."""
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Accept-Ranges": "none",
         "Cache-Control": "private, no-cache",
     }
-    return StreamingResponse(_zipped(store, files, prefix), 200, headers, "application/zip")
+    return StreamingResponse(_zipped(contents, prefix), 200, headers, "application/zip")
 
 
-def _zipped(store: Store, files: Sequence[Artifact], prefix: str) -> Iterator[bytes]:
+def _zipped(contents: Sequence[Content], prefix: str) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for file in files:
-            info = zipfile.ZipInfo(file.path.removeprefix(prefix))
-            with archive.open(info, "w", force_zip64=file.bytes >= zipfile.ZIP64_LIMIT) as entry:
-                for chunk in store.stream(file.key):
+        for content in contents:
+            info = zipfile.ZipInfo(content.path.removeprefix(prefix))
+            with archive.open(info, "w", force_zip64=content.size >= zipfile.ZIP64_LIMIT) as entry:
+                for chunk in content.stream(0, content.size):
                     entry.write(chunk)
                     yield sink.drain()
     yield sink.drain()

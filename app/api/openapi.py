@@ -34,9 +34,9 @@ HEADERS = {
     "Accept-Ranges": "`bytes`: a part of the file can be asked for by `Range`; `none` for a zip.",
     "Content-Disposition": "The file's name.",
     "Content-Range": "Which bytes these are, and of how many; with 416 how many there are.",
-    "ETag": "Strong; made of the file's SHA-256.",
+    "ETag": "Strong; made of the file's SHA-256, or, at another scale, of those that it is made of.",
     "Location": "Where the new resource is.",
-    "Repr-Digest": "SHA-256 of the whole file (RFC 9530).",
+    "Repr-Digest": "SHA-256 of the whole file (RFC 9530); at another scale only where `Want-Repr-Digest` asks.",
     "Retry-After": "Seconds after which to try again.",
     "WWW-Authenticate": "`Bearer`: which kind of key is wanted.",
 }

@@ -42,6 +42,24 @@ def check_parent(out: Path) -> None:
         raise CheckpointError(f"the folder {seen(out.parent)} may not be written to: choose another --out")
 
 
+def check_apart(out: Path, given: Path) -> None:
+    """Raise CheckpointError where ``out`` is the file that is read, or one of the files of the folder that is."""
+    try:
+        inside = out.resolve().is_relative_to(given.resolve())
+    except RuntimeError:  # so does Python 3.11 call a link that leads to itself
+        raise CheckpointError(f"{seen(out)} or {seen(given)} is a link that leads to itself: name a file") from None
+    if inside:
+        raise CheckpointError(
+            f"--out {seen(out)} would take the place of {seen(given)}, which is read: name another --out"
+        )
+
+
+def tell_rounding(share: float) -> None:
+    """Print the share of a change that rounding to the base model's types took, where there is any."""
+    if share >= 0.0001:
+        typer.echo(f"{100 * share:.2f} % of the change is lost in rounding")
+
+
 def read_prompts(class_names: Path | None, templates: Path | None) -> tuple[dict[str, str], list[str] | None]:
     """The class words and templates that the command line names, checked for their shape; None leaves a set's own."""
     from negmerge.data.prompts import check_templates

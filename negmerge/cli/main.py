@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from negmerge import __version__
+from negmerge.cli.apply import apply
 from negmerge.cli.convert import convert
 from negmerge.cli.evaluate import evaluate
 from negmerge.cli.inspect import inspect
@@ -39,7 +40,7 @@ def _options(
     pass
 
 
-for command in (run, merge, evaluate, convert, inspect):
+for command in (run, merge, apply, evaluate, convert, inspect):
     app.command()(command)
 
 

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from negmerge.cli.given import check_parent, seen
-from negmerge.errors import CheckpointError
+from negmerge.cli.given import check_apart, check_parent, seen, tell_rounding
 from negmerge.naming import visible
 from negmerge.spec.job import MAX_SCALE
 
@@ -25,10 +24,7 @@ def merge(
 ) -> None:
     """Merge fine-tuned models' task vectors and subtract them, streaming: in one pass, for TIES in four."""
     for given in (base, *tuned):
-        if _lies_in(out, given):
-            raise CheckpointError(
-                f"--out {seen(out)} would take the place of {seen(given)}, which is read: name another --out"
-            )
+        check_apart(out, given)
     check_parent(out)
 
     from negmerge.merging.files import merge_files
@@ -39,8 +35,7 @@ def merge(
         merged = merge_files(base, tuned, out, method=method, **options, strict=strict, on_step=on_stage("merge"))
     if merged.consensus is not None:
         typer.echo(f"{100 * merged.consensus.share:.2f} % of the elements are in consensus")
-    if merged.rounded_away >= 0.0001:
-        typer.echo(f"{100 * merged.rounded_away:.2f} % of the change is lost in rounding")
+    tell_rounding(merged.rounded_away)
     for warning in merged.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     typer.echo(f"{merged.digest}  {seen(out)}")
@@ -60,11 +55,3 @@ def spread(arguments: Sequence[str]) -> list[str]:
         if argument != "--tuned":  # it comes again with each of its values
             spread.append(argument)
     return spread
-
-
-def _lies_in(out: Path, given: Path) -> bool:
-    """Whether ``out`` is the file that was given, or one of the files of the folder that was given."""
-    try:
-        return out.resolve().is_relative_to(given.resolve())
-    except RuntimeError:  # so does Python 3.11 call a link that leads to itself
-        raise CheckpointError(f"{seen(out)} or {seen(given)} is a link that leads to itself: name a file") from None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from negmerge.checkpoints.tensors import Array, float32, is_finite
 from negmerge.errors import DivergedError, MergeError, TensorError
+from negmerge.formats.scaling import apply_float32
 
 TaskVector = dict[str, Tensor]
 """τ: float32 CPU tensors by name, in θ₀'s state-dict order, of those tensors that take part."""
@@ -60,19 +61,12 @@ def apply_scale(base: Tensor, merged: Tensor, scale: float) -> Tensor:
         return base.clone()
     if base.dtype is torch.float32 and base.device.type == "cpu":
         theta = torch.empty_like(base)
-        _apply_in_numpy(base.detach().numpy(), merged.detach().numpy(), scale, out=theta.numpy())
+        apply_float32(
+            base.detach().numpy(), merged.detach().numpy(), scale, out=theta.numpy()
+        )  # a third of torch's time
         return theta
     moved = base.to(torch.float32) - merged * scale
     return base.clone().copy_(torch.where(merged == 0, base, moved.to(base.dtype)))
-
-
-def _apply_in_numpy(base: Array, merged: Array, scale: float, out: Array) -> None:
-    """``apply_scale`` for float32: the same two operations and the same bits, in a third of torch's time."""
-    with np.errstate(all="ignore"):  # what leaves the range is for the caller to find
-        np.multiply(merged, np.float32(scale), out=out)
-        np.subtract(base, out, out=out)
-    # A masked copy is slow where it copies: this one has only the few elements that went from −0.0 to 0.0.
-    np.copyto(out, base, where=(out.view(np.int32) != base.view(np.int32)) & (merged == 0))
 
 
 def unlearned(base: Mapping[str, Tensor], merged: TaskVector, scale: float) -> dict[str, Tensor]:

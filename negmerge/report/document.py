@@ -20,7 +20,7 @@ from negmerge.merging.vectors import TaskVector, rounded_away, unlearned
 from negmerge.models.network import Network
 from negmerge.report import pages
 from negmerge.report.comparison import Run, table, table_parts
-from negmerge.spec import caveats, outcome
+from negmerge.spec import caveats, outcome, paths
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import (
     Asked,
@@ -69,7 +69,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
     """
     scale = concluded.results[concluded.spec.merge.method][0].choice.scale
     weights = unlearned(model.original, merged, scale)
-    save_tensors(merged, folder / "merged" / "task_vector.safetensors")
+    save_tensors(merged, folder / paths.TASK_VECTOR)
     digests = Digests(
         base=digest(model.original),
         task_vector=digest(merged),

@@ -45,7 +45,7 @@ def notebook(place: Path) -> dict[str, Any]:
 
 
 def test_every_block_runs(notebook: dict[str, Any]) -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
     assert {"merged", "tau", "half", "result", "model"} <= set(notebook)
 
 
@@ -59,6 +59,7 @@ def test_half_a_task_vector_is_task_arithmetic_at_that_scale(notebook: dict[str,
         "base.safetensors", ["run1.safetensors"], "arithmetic.safetensors", method="task_arithmetic", scale=0.5
     )
     assert (place / "half.safetensors").read_bytes() == (place / "arithmetic.safetensors").read_bytes()
+    assert (place / "half.safetensors").read_bytes() == (place / "applied.safetensors").read_bytes()
 
 
 def test_the_other_scale_is_a_models_folder(notebook: dict[str, Any], place: Path) -> None:

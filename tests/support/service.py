@@ -1,6 +1,7 @@
 """A whole service for tests: a real record, store and broker, and workers that are real processes."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -194,8 +195,11 @@ def running(settings: Settings, files: Path) -> Iterator[Service]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables that make ``Settings()`` in a child process equal to ``settings``."""
-    values = {name: value for name, value in settings if not isinstance(value, list)}
-    return {f"NEGMERGE_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"NEGMERGE_{name.upper()}": _as_variable(value) for name, value in settings}
+
+
+def _as_variable(value: Any) -> str:
+    return json.dumps([str(one) for one in value]) if isinstance(value, list) else str(value)
 
 
 def in_the_middle(service: Service, job_id: str, kind: StepKind) -> bool:
