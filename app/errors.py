@@ -14,7 +14,7 @@ ServiceError
 │   ├── ResultNotReady         the job has not ended yet
 │   ├── NoResult               the job ended without a result
 │   ├── NotUploaded            a data set that only a worker reads has no pictures here
-│   └── UnreadablePicture      a picture of a data set that cannot be shown
+│   └── UnreadablePicture      a picture of a data set that cannot be shown or looked at
 ├── Gone                  410
 │   └── JobDeleted        410  a tombstone is all that is left
 ├── TooLarge              413  over a limit; the detail names it
@@ -29,6 +29,7 @@ ServiceError
 ├── TooMany               429  too many at once, of what is counted by key
 ├── InternalError         500  our fault; the log has the cause
 └── Unavailable           503  the database or the store does not answer; try again
+    ├── StillHashing      503  a data set's pictures are being hashed for the first time
     └── NoRoom            507  a disk or a quota is full
 """
 
@@ -284,6 +285,13 @@ class Unavailable(ServiceError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"Retry-After": "5"})
+
+
+class StillHashing(Unavailable):
+    """A data set's pictures are being hashed, which is done once."""
+
+    type = "still-hashing"
+    title = "The pictures are still being looked at"
 
 
 class NoRoom(Unavailable):

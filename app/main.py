@@ -25,6 +25,7 @@ from app.page import views
 from app.page.throttle import Throttle
 from app.pictures.archives import Archives
 from app.pictures.copies import Copies
+from app.pictures.matching import Matcher
 from app.pictures.reader import Reader
 from app.pictures.thumbnails import Thumbnails
 from app.record.db import Database
@@ -95,6 +96,7 @@ def _lifespan(settings: Settings) -> Any:
                 registrar=Registrar(settings, database, store),
                 archives=archives,
                 thumbnails=Thumbnails(settings, archives, reader),
+                matcher=Matcher(settings, database, archives, reader),
                 streams=OpenStreams(settings.max_streams_per_key),
                 uploading=CapacityLimiter(max(_UPLOADS, os.cpu_count() or 1)),
                 looking=CapacityLimiter(_LOOKS),

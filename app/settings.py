@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     max_copies_bytes: int = Field(
         20 * 2**30, gt=0, description="Largest sum of what the API keeps of archives that it cannot read in place."
     )
+    max_match_files: int = Field(100, ge=1, le=1000, description="Most pictures that one request looks for.")
+    max_match_bytes: int = Field(512 * 2**20, gt=0, description="Largest body of such a request.")
+    hash_seconds: int = Field(
+        3600, ge=1, description="CPU seconds that hashing the pictures of one data set may take, once."
+    )
     max_streams_per_key: int = Field(32, ge=1, description="Event streams that one key may have open at one API.")
     page_session_seconds: Seconds = Field(
         43_200.0, description="How long somebody who signed in to the page stays signed in."

@@ -23,6 +23,7 @@ from app.errors import Invalid, Malformed, NotFound
 from app.intake.cutting import Cutter
 from app.intake.registration import Registrar
 from app.pictures.archives import Archives
+from app.pictures.matching import Matcher
 from app.pictures.thumbnails import Thumbnails
 from app.record.db import Database
 from app.settings import Settings
@@ -32,6 +33,8 @@ from negmerge.errors import FieldError
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
 _REPEATABLE = frozenset({"state", "outcome", "class", "part"})
 _READING = frozenset({"GET", "HEAD"})
+_ASKING = frozenset({"/v1/datasets/{id}/match"})
+"""Routes whose POST brings a question and changes nothing."""
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer nm_…`.")
 
 
@@ -47,6 +50,7 @@ class Services:
     registrar: Registrar
     archives: Archives
     thumbnails: Thumbnails
+    matcher: Matcher
     streams: OpenStreams
     uploading: CapacityLimiter
     """Uploads that are checked and stored side by side; others wait, and no other request for them."""
@@ -64,10 +68,11 @@ OpenServices = Annotated[Services, Depends(_services)]
 
 
 def caller(request: Request, services: OpenServices, _key: Annotated[object, Depends(_bearer)]) -> Principal:
-    """Who is asking. GET and HEAD need the scope ``read``, all else ``write``."""
+    """Who is asking. GET and HEAD need the scope ``read``, and so does a POST that only asks; all else ``write``."""
     with services.database.read() as session:
         principal = auth.authenticate(session, request.headers.get("authorization"))
-    principal.require(Scope.READ if request.method in _READING else Scope.WRITE)
+    only_asks = request.method in _READING or request.scope["route"].path in _ASKING
+    principal.require(Scope.READ if only_asks else Scope.WRITE)
     return principal
 
 

@@ -5,22 +5,24 @@ from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app import errors
-from app.api import rows
-from app.api.deps import Caller, EntryId, Limit, OpenServices, viewer
+from app.api import documents, rows
+from app.api.deps import Caller, EntryId, Limit, OpenServices, Services, request_body, viewer
 from app.api.headers import header, names
 from app.api.problems import documented
 from app.auth import Principal
-from app.errors import Invalid, Malformed
+from app.errors import Invalid, Malformed, UnsupportedMedia
+from app.intake import uploads
 from app.pictures.thumbnails import MEDIA_TYPE
 from app.record import catalog
 from app.record.tables import Dataset
 from negmerge.data.classes import called
 from negmerge.errors import FieldError
 from negmerge.naming import shown
-from negmerge.spec.resources import Samples
+from negmerge.spec.resources import Matches, Samples
 
 router = APIRouter(prefix="/v1", tags=["datasets"])
 
@@ -33,6 +35,23 @@ _THUMBNAIL: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has this picture already."},
 }
 _SECONDS = 300
+_PICTURES = request_body(
+    {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "Pictures, or zip, tar or tar.gz of pictures, each as a part of this name.",
+                    }
+                },
+            }
+        }
+    }
+)
 
 
 def _cursor(
@@ -66,8 +85,7 @@ def list_dataset_samples(
     limit: Limit = 100,
 ) -> Samples:
     """The samples of an uploaded data set by id, and how many there are of these classes and parts."""
-    with services.database.read() as session:
-        row = catalog.get(session, Dataset, caller.tenant, dataset_id)
+    row = _row(services, caller, dataset_id)
     listing = services.archives.listing(row)
     found, total = listing.page(after, limit + 1, _known(row, classes or []), parts or [])
     page = [rows.sample(dataset_id, one) for one in found[:limit]]
@@ -83,6 +101,38 @@ def _known(row: Dataset, classes: list[str]) -> list[str]:
         told = f"the data set has no class {shown(unknown[0])}"
         raise Invalid(told, [FieldError("#query/class", told)])
     return found
+
+
+@router.post(
+    "/datasets/{id}/match",
+    response_model=Matches,
+    responses=documented(
+        errors.NotFound,
+        errors.NotUploaded,
+        errors.UnreadablePicture,
+        errors.TooLarge,
+        errors.UnsupportedMedia,
+        errors.StillHashing,
+    ),
+    openapi_extra=_PICTURES,
+)
+async def match_pictures(
+    request: Request, services: OpenServices, caller: Annotated[Principal, Depends(viewer)], dataset_id: EntryId
+) -> Matches:
+    """Find the samples that are, or look like, these pictures. Needs the scope `images`; nothing of them is kept."""
+    row = await run_in_threadpool(_row, services, caller, dataset_id)
+    if documents.media_type(request) != "multipart/form-data":
+        raise UnsupportedMedia("send the pictures as multipart/form-data, each as a part 'file'")
+    key, settings = await services.matcher.hashes(row), services.settings
+    folder = settings.data_dir / "uploads"
+    async with uploads.receive_files(request, folder, settings.max_match_bytes, settings.max_match_files) as files:
+        named = [(file.filename, file.path) for file in files]
+        return await to_thread.run_sync(services.matcher.match, row, key, named, limiter=services.looking)
+
+
+def _row(services: Services, caller: Principal, dataset_id: str) -> Dataset:
+    with services.database.read() as session:
+        return catalog.get(session, Dataset, caller.tenant, dataset_id)
 
 
 @router.get(
@@ -109,8 +159,7 @@ async def get_sample_thumbnail(
 def _thumbnail(
     request: Request, services: OpenServices, caller: Principal, dataset_id: str, sample_id: str
 ) -> Response:
-    with services.database.read() as session:
-        row = catalog.get(session, Dataset, caller.tenant, dataset_id)
+    row = _row(services, caller, dataset_id)
     sample = services.thumbnails.find(row, sample_id)
     etag = services.thumbnails.etag(row, sample)
     headers = {

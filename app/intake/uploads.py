@@ -5,11 +5,10 @@ a key. What was received is a file in a folder of its own that goes away with th
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from anyio import to_thread
 from python_multipart.exceptions import FormParserError
@@ -28,13 +27,19 @@ _WRITE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A received form: the file with its client's name, size and SHA-256 (hex), and the text parts."""
+class Received:
+    """A file of a form, with its client's name for it, its size and its SHA-256 (hex)."""
 
     path: Path
     filename: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class Upload(Received):
+    """A received form: its one file, and the text parts."""
+
     fields: dict[str, str]
 
 
@@ -54,14 +59,35 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
     Content-Length says so already, and Malformed or Invalid for a form that is broken, incomplete, or has unknown
     parts.
     """
-    refuse_encoded(request)
     limit = f"an upload may have {max_bytes} bytes (NEGMERGE_MAX_UPLOAD_BYTES)"
+    async with _receive(request, folder, max_bytes, limit, lambda path: _Form(_boundary(request), path, names)) as form:
+        files, fields = form
+        yield Upload(files[0].path, files[0].filename, files[0].size, files[0].sha256, fields)
+
+
+@asynccontextmanager
+async def receive_files(request: Request, folder: Path, max_bytes: int, most: int) -> AsyncIterator[list[Received]]:
+    """Stream a form of nothing but parts ``file``, ``most`` of them, in the same way."""
+    limit = f"pictures to look for may have {max_bytes} bytes together (NEGMERGE_MAX_MATCH_BYTES)"
+
+    def form_at(path: Path) -> _Form:
+        return _Form(_boundary(request), path, frozenset(), most, f"{most} files (NEGMERGE_MAX_MATCH_FILES)")
+
+    async with _receive(request, folder, max_bytes, limit, form_at) as form:
+        yield form[0]
+
+
+@asynccontextmanager
+async def _receive(
+    request: Request, folder: Path, max_bytes: int, limit: str, form_at: Callable[[Path], "_Form"]
+) -> AsyncIterator[tuple[list[Received], dict[str, str]]]:
+    refuse_encoded(request)
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise TooLarge(limit)
     own = OwnFolder(folder)
     try:
-        form = _Form(_boundary(request), own.path / "file", names)
+        form = form_at(own.path)
         total = 0
         try:
             async for chunk in request.stream():
@@ -72,10 +98,10 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
                 if form.pending >= _WRITE_BYTES:
                     await to_thread.run_sync(form.drain)
             await to_thread.run_sync(form.drain)
-            upload = form.finish()
+            received = form.finish()
         finally:
             form.close()
-        yield upload
+        yield received
     finally:
         await to_thread.run_sync(own.close)
 
@@ -90,30 +116,59 @@ def _boundary(request: Request) -> bytes:
 
 @dataclass
 class _Part:
-    """The part that is being read. ``text`` is None for the file."""
+    """The part that is being read. ``text`` is None for a file."""
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     text: bytearray | None = None
 
 
-class _Form:
-    """Feeds python-multipart's parser and keeps what it calls back with, the file's bytes on disk."""
+class _File:
+    """A file that is being received. ``pending`` are bytes that wait to be written."""
 
-    def __init__(self, boundary: bytes, path: Path, names: frozenset[str]) -> None:
+    def __init__(self, path: Path, filename: str) -> None:
         self._path = path
+        self._filename = filename
+        self._file = path.open("xb")
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+        self.pending: list[bytes] = []
+
+    def drain(self) -> None:
+        """Write what waits. The only part that waits for a disk."""
+        data, self.pending = b"".join(self.pending), []
+        self._file.write(data)
+        self._sha256.update(data)
+        self._size += len(data)
+
+    def finish(self) -> Received:
+        """The whole file."""
+        self._file.close()
+        return Received(self._path, self._filename, self._size, self._sha256.hexdigest())
+
+    def close(self) -> None:
+        """Close it, whatever became of the form."""
+        self._file.close()
+
+
+class _Form:
+    """Feeds python-multipart's parser and keeps what it calls back with, the files' bytes below ``folder``."""
+
+    def __init__(
+        self, boundary: bytes, folder: Path, names: frozenset[str], most_files: int = 1, told: str = ""
+    ) -> None:
+        self._folder = folder
         self._names = names
+        self._most_files = most_files
+        self._told = told
         self._part = _Part()
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._header_bytes = 0
         self._texts: dict[str, bytearray] = {}
-        self._file: BinaryIO | None = None
-        self._filename = ""
-        self._sha256 = hashlib.sha256()
-        self._size = 0
-        self._chunks: list[bytes] = []
+        self._files: list[_File] = []
+        self._drained = 0
         self._ended = False
         self.pending = 0
-        """Bytes of the file that wait for ``drain``."""
+        """Bytes of files that wait for ``drain``."""
         self._parser = MultipartParser(
             boundary,
             {
@@ -135,32 +190,33 @@ class _Form:
             raise Malformed(f"the multipart form is broken: {error}") from None
 
     def drain(self) -> None:
-        """Write the file's pending bytes. The only part that waits for a disk."""
-        data, self._chunks, self.pending = b"".join(self._chunks), [], 0
-        if self._file is not None:
-            self._file.write(data)
-            self._sha256.update(data)
-            self._size += len(data)
+        """Write the files' pending bytes."""
+        self.pending = 0
+        for file in self._files[self._drained :]:
+            file.drain()
+        self._drained = max(0, len(self._files) - 1)  # more may come of the last one
 
-    def finish(self) -> Upload:
-        """The whole form. Raises Malformed where it is cut off, Invalid where ``file`` is missing."""
+    def finish(self) -> tuple[list[Received], dict[str, str]]:
+        """The files and the text parts of the whole form.
+
+        Raises Malformed where it is cut off, Invalid where ``file`` is missing.
+        """
         if not self._ended:
             raise Malformed("the multipart form is cut off: its closing boundary is missing")
-        if self._file is None:
+        if not self._files:
             raise Invalid("the part 'file' is missing", [FieldError("/file", "this part is missing")])
-        self._file.close()
         try:
             fields = {name: text.decode() for name, text in self._texts.items()}
         except UnicodeDecodeError:
             raise Malformed("the text parts of the form must be UTF-8") from None
         if wrong := [name for name, text in fields.items() if "\0" in text]:
             raise Invalid("a text part holds a NUL", [FieldError(f"/{wrong[0]}", "must not hold a NUL")])
-        return Upload(self._path, self._filename, self._size, self._sha256.hexdigest(), fields)
+        return [file.finish() for file in self._files], fields
 
     def close(self) -> None:
-        """Close the file, whatever became of the form."""
-        if self._file is not None:
-            self._file.close()
+        """Close the files, whatever became of the form."""
+        for file in self._files:
+            file.close()
 
     def _begin(self) -> None:
         self._part = _Part()
@@ -180,11 +236,13 @@ class _Form:
     def _open_part(self) -> None:
         _, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
-        if name in self._texts or (name == "file" and self._file is not None):
+        if name == "file" and len(self._files) == self._most_files > 1:
+            raise TooLarge(f"a request may have {self._told}: send the others in another one")
+        if name in self._texts or (name == "file" and len(self._files) == self._most_files):
             raise Invalid(f"the part {name!r} is there twice", [FieldError(f"/{name}", "is there twice")])
         if name == "file":
-            self._filename = options.get(b"filename", b"").decode("utf-8", "replace").replace("\0", "")
-            self._file = self._path.open("xb")
+            filename = options.get(b"filename", b"").decode("utf-8", "replace").replace("\0", "")
+            self._files.append(_File(self._folder / f"file{len(self._files) or ''}", filename))
         elif name in self._names:
             self._part.text = self._texts[name] = bytearray()
         else:
@@ -194,7 +252,7 @@ class _Form:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._part.text is None:
-            self._chunks.append(data[start:end])
+            self._files[-1].pending.append(data[start:end])
             self.pending += end - start
         elif len(self._part.text) + end - start > MAX_FIELD_BYTES:
             raise TooLarge(f"a text part may have {MAX_FIELD_BYTES} bytes")

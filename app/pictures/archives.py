@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.errors import NotUploaded, TooLarge
+from app.errors import NotUploaded, TooLarge, UnreadablePicture
 from app.pictures.copies import Copies
 from app.pictures.reader import Reader, TooDear
 from app.record import catalog, ids
@@ -80,7 +80,7 @@ class Archives:
                 found.append({"name": one.id, "path": str(path), **asdict(place), "start": 0})
             yield found
 
-    def keep(self, row: Dataset, column: str, path: Path) -> str:
+    def _keep(self, row: Dataset, column: str, path: Path) -> str:
         """Store what was made of a data set, and let its row name it under ``column``. Returns its key."""
         key = f"datasets/{row.id}/{path.stem}-{ids.new_token()}{path.suffix}"
         put_for(self._database, self._store, key, path, row.id)
@@ -88,19 +88,26 @@ class Archives:
             catalog.add_key(session, row.id, column, key)
         return key
 
-    def _list_now(self, row: Dataset) -> str:
-        """The listing of a data set that an earlier version stored without one."""
+    def make(self, row: Dataset, what: str, seconds: int, file: str, column: str) -> str:
+        """Have ``what`` made of the archive and its index, kept under the name ``file``. Returns its key.
+
+        Raises TooDear, and UnreadablePicture with what is wrong with the archive.
+        """
         with self.whole(row) as archive, OwnFolder(self._folder / "new") as own:
-            index, out = own.path / "index.json", own.path / "listing.sqlite"
+            index, out = own.path / "index.json", own.path / file
             self._fetch(row.index_key or "", index)
             limits = asdict(self._settings.archive_limits)
-            seconds = self._seconds(row)
             question = {"archive": str(archive), "index": str(index), "out": str(out), "limits": limits}
-            try:
-                self._reader.ask("listing", seconds, **question)
-            except TooDear as dear:
-                raise TooLarge(f"listing the samples of {row.id} takes more than {dear}: upload it in parts") from None
-            return self.keep(row, "listing_key", out)
+            if "wrong" in (answer := self._reader.ask(what, seconds, **question)):
+                raise UnreadablePicture(answer["wrong"])
+            return self._keep(row, column, out)
+
+    def _list_now(self, row: Dataset) -> str:
+        """The listing of a data set that an earlier version stored without one."""
+        try:
+            return self.make(row, "listing", self._seconds(row), "listing.sqlite", "listing_key")
+        except TooDear as dear:
+            raise TooLarge(f"listing the samples of {row.id} takes more than {dear}: upload it in parts") from None
 
     def _unpacked(self, row: Dataset) -> Path:
         def make(path: Path) -> None:

@@ -8,19 +8,23 @@ import io
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from app.errors import NO_ROOM
 from negmerge import confined
 from negmerge.data.archives import Index
 from negmerge.data.gunzip import Gunzipped
+from negmerge.data.hashes import hash_samples, nearest
 from negmerge.data.images import DAMAGE, open_image
 from negmerge.data.listing import places_of, write_listing
+from negmerge.data.matching import TooManyFiles, hash_wanted
 from negmerge.data.members import Limits
-from negmerge.errors import ArchiveError
+from negmerge.errors import ArchiveError, DataError
 from negmerge.naming import shown
 
 SIDE = 160
@@ -98,10 +102,40 @@ def _thumbnail(name: str, content: bytes, pixels: int) -> bytes:
     return out.getvalue()
 
 
+def _hashes(question: dict[str, Any]) -> dict[str, Any]:
+    """Write the hashes of all pictures of an archive with its index."""
+    index = Index.from_json(json.loads(Path(question["index"]).read_bytes()))
+    try:
+        records = hash_samples(Path(question["archive"]), index, Limits(**question["limits"]))
+    except ArchiveError as error:
+        return {"wrong": str(error)}
+    np.save(Path(question["out"]), records, allow_pickle=False)
+    return {}
+
+
+def _match(question: dict[str, Any]) -> dict[str, Any]:
+    """For each picture that is looked for its candidates by number, or what is wrong with it."""
+    files = [(name, Path(path)) for name, path in question["files"]]
+    try:
+        wanted = hash_wanted(files, Limits(**question["limits"]), question["most"])
+    except TooManyFiles as error:
+        return {"too_many": str(error)}
+    except DataError as error:
+        return {"wrong": str(error)}
+    records = np.load(Path(question["hashes"]), mmap_mode="r", allow_pickle=False)
+    found: list[dict[str, Any]] = []
+    for name, own in wanted:
+        near = [] if isinstance(own, str) else [asdict(one) for one in nearest(records, own)]
+        found.append({"file": name, "near": near, "problem": own if isinstance(own, str) else None})
+    return {"found": found}
+
+
 _KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "listing": _listing,
     "tar": _tar,
     "thumbnails": _thumbnails,
+    "hashes": _hashes,
+    "match": _match,
 }
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from negmerge.cli.apply import apply
 from negmerge.cli.convert import convert
 from negmerge.cli.evaluate import evaluate
 from negmerge.cli.inspect import inspect
+from negmerge.cli.match import match
 from negmerge.cli.merge import merge, spread
 from negmerge.cli.run import run
 from negmerge.errors import NegmergeError, SpecError
@@ -40,7 +41,16 @@ def _options(
     pass
 
 
-for command in (run, merge, apply, evaluate, convert, inspect):
+_COMMANDS = (
+    run,
+    merge,
+    apply,
+    evaluate,
+    convert,
+    inspect,
+    match,
+)
+for command in _COMMANDS:
     app.command()(command)
 
 

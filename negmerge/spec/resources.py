@@ -117,6 +117,34 @@ class Samples(Page[Sample]):
     total: int = Field(description="How many samples there are of these classes and parts, on all pages.")
 
 
+class Candidate(BaseModel):
+    """A sample that is, or looks like, a picture that was looked for."""
+
+    model_config = example(id="seven/0012.png", distance=0, exact=True)
+
+    id: str
+    distance: int = Field(ge=0, le=256, description="Bits in which the two look different, of 256.")
+    exact: bool = Field(description="Whether all pixels are equal, whatever the format of the files.")
+
+
+class Match(BaseModel):
+    """What was found of one picture, the nearest first."""
+
+    model_config = example(
+        file="IMG_0012.jpg", candidates=[{"id": "seven/0012.png", "distance": 0, "exact": True}], problem=None
+    )
+
+    file: str = Field(description="The name that came with it; of one in an archive, with the archive's before it.")
+    candidates: list[Candidate] = Field([], description="Five at most.")
+    problem: str | None = Field(None, description="Why this picture could not be read.")
+
+
+class Matches(BaseModel):
+    """What was found of each picture, in the order in which they came."""
+
+    matches: list[Match]
+
+
 class Model(BaseModel):
     """A network: uploaded weights with their config, a URI, or a tag of open_clip's or timm's registry."""
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from negmerge.cli.main import main
-from tests.support import pico, pico_timm
+from tests.support import archive_files, pico, pico_timm
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +94,7 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
     specification, config = blocks(page, "json")
     Path("job.json").write_text(specification)
     Path("config.json").write_text(config)
+    Path("IMG_0012.png").write_bytes(archive_files.png(7, (8, 8)))
     torch.save({"state_dict": pico_timm.module(json.loads(config)).state_dict()}, "checkpoint.pth")
     for name in ("base", "run1", "run2", "run3"):
         shutil.copy("var/demo/digits/model/open_clip_model.safetensors", f"{name}.safetensors")

@@ -1,0 +1,37 @@
+"""``negmerge match``: where a person's pictures are in a data set."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from negmerge.naming import visible
+
+
+def match(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="An archive or a folder, as a job takes it.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Pictures, or archives of pictures.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all candidates as JSON, and nothing else.")] = False,
+) -> None:
+    """Find the samples of a data set that are, or look like, these pictures, and print their ids for a spec.
+
+    The ids come as "select" takes them; look at those that are not exact first.
+    """
+    from negmerge.data.matching import match as matches_of
+    from negmerge.report.console import following
+
+    with following(Console(stderr=True)) as on_stage:
+        found = matches_of(dataset, files, on_step=on_stage("match"))
+    if as_json:
+        typer.echo(json.dumps({"matches": [one.model_dump(mode="json") for one in found]}, indent=2))
+        return
+    for one in found:
+        told = one.problem or ", ".join(
+            f"{candidate.id} ({'exact' if candidate.exact else f'distance {candidate.distance}'})"
+            for candidate in one.candidates
+        )
+        typer.echo(visible(f"{one.file}: {told or 'nothing like it'}"), err=True)
+    ids = sorted({candidate.id for one in found for candidate in one.candidates})
+    typer.echo(json.dumps({"ids": ids}, indent=2))

@@ -1,0 +1,45 @@
+"""``negmerge match``: ids to paste into a spec, or all candidates as JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.data.test_hashes import TILES, saved
+from tests.support.archive_files import write_folder, write_zip
+from tests.support.command_line import Command, assert_refused
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A data set ``set.zip``, and pictures to look for."""
+    write_zip(tmp_path / "set.zip", {f"{'ab'[n % 2]}/{n}.png": saved(tile) for n, tile in enumerate(TILES)})
+    files = {"me.bmp": saved(TILES[2], "BMP"), "me.jpg": saved(TILES[5], "JPEG"), "\u202eno.png": b"x"}
+    return write_folder(tmp_path, files)
+
+
+def test_it_prints_the_ids_as_select_takes_them(negmerge: Command, place: Path) -> None:
+    done = negmerge("match", place / "set.zip", place / "me.jpg", place / "me.bmp", place / "\u202eno.png")
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout) == {"ids": ["a/2.png", "b/5.png"]}
+    assert "a/2.png (exact)" in done.stderr
+    assert "b/5.png (distance " in done.stderr
+    assert "\\u202eno.png" in done.stderr
+
+
+def test_json_is_all_that_is_printed_where_it_is_asked_for(negmerge: Command, place: Path) -> None:
+    done = negmerge("match", place / "set.zip", place / "me.bmp", "--json")
+    assert json.loads(done.stdout) == {
+        "matches": [
+            {
+                "file": str(place / "me.bmp"),
+                "candidates": [{"id": "a/2.png", "distance": 0, "exact": True}],
+                "problem": None,
+            }
+        ]
+    }
+
+
+def test_what_is_no_data_set_or_no_file_is_refused(negmerge: Command, place: Path) -> None:
+    assert_refused(negmerge("match", place / "me.bmp", place / "me.jpg"), "archive")
+    assert_refused(negmerge("match", place / "set.zip", place / "absent.jpg"), "absent.jpg", "is no file")
