@@ -49,7 +49,8 @@ def _dataset(path: Path, question: dict[str, Any]) -> dict[str, Any]:
     with path.with_name(INDEX).open("w", encoding="utf-8") as file:
         json.dump(index.as_json(), file)
     write_listing(path.with_name(LISTING), index, places)
-    return {"classes": {name: counts[name] for name in index.classes}, "left_out": index.left_out}
+    classes = {name: counts[name] for name in index.classes}
+    return {"samples": len(index.samples), "classes": classes, "left_out": index.left_out}
 
 
 def _model(path: Path, question: dict[str, Any]) -> dict[str, Any]:

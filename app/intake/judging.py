@@ -21,8 +21,9 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class JudgedDataset:
-    """What an archive holds: samples of each class, ids of images left out, the files with its index and listing."""
+    """What an archive holds: samples, those of each class, ids of images left out, its index and listing as files."""
 
+    samples: int
     classes: dict[str, int]
     left_out: list[str]
     index: Path
@@ -39,7 +40,9 @@ class Judge:
         """Index an archive. Raises InvalidDataset, naming the file at fault; NoRoom and Unavailable for the machine."""
         limits = asdict(self._settings.archive_limits)
         found = self._ask(InvalidDataset, path, what="dataset", limits=limits, leave_out=leave_out)
-        return JudgedDataset(found["classes"], found["left_out"], path.with_name(INDEX), path.with_name(LISTING))
+        return JudgedDataset(
+            found["samples"], found["classes"], found["left_out"], path.with_name(INDEX), path.with_name(LISTING)
+        )
 
     def model(self, upload: Path, config: str | None) -> Weights:
         """Judge a model. Raises InvalidModel; NoRoom and Unavailable for the machine."""

@@ -128,7 +128,7 @@ def _without_output(spec: JobSpec, found: References) -> list[FieldError]:
     rows = {row.id: (at, row) for at, row in sides.items() if row is not None}  # one that is both is told once
     wrong = []
     for at, row in reversed(rows.values()):
-        if row.classes is None:
+        if not row.classes:  # not known, or none: that is told with what is selected
             continue
         classes = list(row.classes)
         try:

@@ -122,7 +122,7 @@ class Registrar:
             listing_key=keys[2],
             bytes=upload.size,
             sha256=upload.sha256,
-            samples=sum(judged.classes.values()),
+            samples=judged.samples,
             classes=judged.classes,
             class_names=class_names,
             templates=given.templates,

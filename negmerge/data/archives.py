@@ -33,7 +33,10 @@ _TOLD = 100
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image: ``id`` is its path in the archive, ``part`` is train, validation, test, or None (not said)."""
+    """One image: ``id`` is its path in the archive, ``part`` is train, validation, test, or None (not said).
+
+    class_name: "" in a data set without classes.
+    """
 
     id: str
     class_name: str
@@ -43,6 +46,8 @@ class Sample:
 @dataclass(frozen=True)
 class Index:
     """What a data set holds: samples sorted by id, class names sorted, both by code point.
+
+    Without classes it is pictures alone, in which others are looked for; no job takes it.
 
     root: the single folders around everything, which the ids go without ("" where there is none). left_out: the ids of
     images that could not be read.
@@ -58,7 +63,7 @@ class Index:
 
     def as_json(self) -> dict[str, Any]:
         numbers = {name: number for number, name in enumerate(self.classes)}
-        rows = [[sample.id, numbers[sample.class_name], sample.part] for sample in self.samples]
+        rows = [[sample.id, numbers.get(sample.class_name), sample.part] for sample in self.samples]
         left_out = {"left_out": list(self.left_out)} if self.left_out else {}
         return {"classes": list(self.classes), "root": self.root, "samples": rows} | left_out
 
@@ -67,7 +72,7 @@ class Index:
         """What ``as_json`` made."""
         classes = tuple(document["classes"])
         rows = document["samples"]
-        samples = tuple(Sample(row[0], classes[row[1]], row[2]) for row in rows)
+        samples = tuple(Sample(row[0], "" if row[1] is None else classes[row[1]], row[2]) for row in rows)
         return cls(samples, classes, document["root"], left_out=tuple(document.get("left_out", ())))
 
 
@@ -110,11 +115,12 @@ def index_archive(
         raise ArchiveError(_told_of(unreadable))
     root, found = lay_out(set(names.values()) - unreadable.keys(), labels, tables, unreadable)
     samples = tuple(Sample(*row) for row in sorted(found))
-    classes = tuple(sorted({sample.class_name for sample in samples}))
+    classes = tuple(sorted({sample.class_name for sample in samples} - {""}))
     check_classes(classes)
-    if len(classes) < 2:
+    if len(classes) == 1:
         raise ArchiveError(
-            f"the data set holds one class only ({shown(classes[0])}): put each class in a folder of its own"
+            f"the data set holds one class only ({shown(classes[0])}): put each class in a folder of its own; pictures "
+            "without classes, to look in, lie in no folder at all"
         )
     prefix = f"{root}/" if root else ""
     return Index(samples, classes, root, left_out=tuple(sorted(name.removeprefix(prefix) for name in unreadable)))

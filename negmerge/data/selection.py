@@ -94,11 +94,13 @@ def split(
     with the selection's seed; for ``retain`` only of what is not forgotten). A retain set that lists samples
     keeps its validation and test parts whole.
 
-    Raises SelectionError, with the pointer of the wrong field: an unknown class or id, a listed id in val/ or
-    test/, nothing to forget or to keep, no validation samples, an overlap. Where samples are listed to
+    Raises SelectionError, with the pointer of the wrong field: no classes at all, an unknown class or id, a listed id
+    in val/ or test/, nothing to forget or to keep, no validation samples, an overlap. Where samples are listed to
     forget, a training sample of the same data set must stay; beside a forgotten class the others may be there only to
     be measured on.
     """
+    _check_has_classes(forget_index, "/forget")
+    _check_has_classes(retain_index, "/retain")
     same = forget.source == retain.source
     listed = _listed(forget.select, forget_index, "/forget/select")
     kept = _listed(retain.select, retain_index, "/retain/select")
@@ -128,6 +130,15 @@ def split(
             "/compare",
         )
     return Splits(forgotten, remaining, _without(forget_parts.validation, forgotten_ids))
+
+
+def _check_has_classes(index: Index, pointer: str) -> None:
+    if not index.classes:
+        raise SelectionError(
+            "the data set is pictures without classes: others can be looked for in it, and a job needs classes, so put "
+            "its pictures in a folder for each class, or name the data set that they come from and list their ids",
+            pointer,
+        )
 
 
 def _forgotten(select: Select | None, parts: Parts, index: Index, listed: frozenset[str]) -> Parts:

@@ -79,7 +79,7 @@ class Dataset(BaseModel):
     bytes: int | None
     digest: str | None = Field(description="SHA-256 of the uploaded archive.")
     samples: int | None
-    classes: dict[str, int] | None = Field(description="Class → number of samples.")
+    classes: dict[str, int] | None = Field(description="Class → number of samples; empty for pictures without classes.")
     class_names: dict[str, str] = Field(description="Class → words of its prompt, where they differ.")
     templates: list[str]
     on_unreadable: OnUnreadable

@@ -13,7 +13,7 @@ from app.pictures import matching
 from app.record.tables import Dataset, StoredObject
 from app.settings import Settings
 from tests.data.test_hashes import TILES, saved
-from tests.support.api_client import Api, assert_problem, digits_zip, serving, zipped
+from tests.support.api_client import Api, assert_problem, digits_zip, pointers, serving, zipped
 
 LOOKER = (Scope.READ, Scope.IMAGES)
 SET = zipped({f"set/{'ab'[n % 2]}/{n:02}.png": saved(tile) for n, tile in enumerate(TILES)})
@@ -208,3 +208,19 @@ def test_a_set_that_takes_too_long_says_which_setting_and_is_not_tried_again(tmp
             problem = assert_problem(look(served, dataset, ("a.png", saved(TILES[0]))), 413, "too-large")
             assert "1 seconds (NEGMERGE_HASH_SECONDS)" in problem["detail"]
         assert left(served) == []
+
+
+def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api) -> None:
+    made = api.upload_dataset(zipped({f"{n}.png": saved(tile) for n, tile in enumerate(TILES[:4])}))
+    assert (made.status_code, made.json()["classes"], made.json()["samples"]) == (201, {}, 4)
+    flat = str(made.json()["id"])
+
+    [sample, *_] = api.get(f"/v1/datasets/{flat}/samples").json()["data"]
+    assert (sample["id"], sample["class"]) == ("0.png", None)
+    [found] = look(api, flat, ("me.jpg", saved(TILES[2], "JPEG"))).json()["matches"]
+    assert [near["id"] for near in found["candidates"]] == ["2.png"]
+
+    answer = api.post("/v1/jobs", json=api.spec(forget={"dataset": flat, "select": {"ids": ["0.png"]}}))
+    problem = assert_problem(answer, 422, "invalid-spec")
+    assert pointers(problem) == ["/forget"]
+    assert "a job needs classes" in problem["detail"]

@@ -1,15 +1,17 @@
 """Data sets as people lay them out: what is served, and what is refused by its name with what to do."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from negmerge.data.archives import Index, index_archive
+from negmerge.data.archives import Index, Sample, index_archive
 from negmerge.data.tables import rows_of
 from negmerge.errors import ArchiveError
-from tests.support.archive_files import Files, folders, png, write_folder, write_zip
+from tests.support.archive_files import WRITERS, Files, folders, png, refusal, write_folder, write_zip
 
 
 def indexed(tmp_path: Path, files: Files) -> Index:
@@ -242,3 +244,18 @@ def test_a_tar_with_a_macs_icon_file_is_read(tmp_path: Path) -> None:
             info.size = len(png())
             archive.addfile(info, io.BytesIO(png()))
     assert len(index_archive(tmp_path / "a.tar").samples) == 2
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_pictures_in_no_folder_are_a_set_without_classes(write: Any, tmp_path: Path) -> None:
+    files = {**folders("2.png", "1.jpg.png"), "README.md": b"mine", ".DS_Store": b"", "cut.png": b""}
+    index = index_archive(write(tmp_path / "a", files), leave_out=True)
+    assert index.samples == (Sample("1.jpg.png", "", None), Sample("2.png", "", None))
+    assert (index.classes, index.root, index.left_out) == ((), "", ("cut.png",))
+    assert Index.from_json(json.loads(json.dumps(index.as_json()))) == index
+
+
+def test_pictures_in_one_folder_may_be_a_class_and_are_asked_about(tmp_path: Path) -> None:
+    told = refusal(write_zip(tmp_path / "a", folders("holiday/1.png", "holiday/2.png")))
+    assert "one class only ('holiday')" in told
+    assert "lie in no folder at all" in told

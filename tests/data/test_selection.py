@@ -263,3 +263,13 @@ def test_of_two_ids_that_differ_by_form_alone_each_is_its_own() -> None:
     index = Index(tuple(sorted(samples, key=lambda sample: sample.id)), ("cat", "dog"))
     for name in names:
         assert trained(index, Select(ids=[name])) == [name]
+
+
+@pytest.mark.parametrize("side", ["forget", "retain"])
+def test_a_set_without_classes_is_for_no_job(side: str) -> None:
+    flat = Index((Sample("1.png", "", None),), ())
+    other = Index(tuple(Sample(f"{name}/{n}.png", name, None) for name in "ab" for n in range(9)), ("a", "b"))
+    refs = DatasetRef(uri="forget.zip"), DatasetRef(uri="retain.zip")
+    with pytest.raises(SelectionError, match="a job needs classes") as caught:
+        split(*refs, flat if side == "forget" else other, flat if side == "retain" else other)
+    assert caught.value.pointer == f"/{side}"
