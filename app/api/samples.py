@@ -39,6 +39,7 @@ _PICTURES = request_body(
     {
         "multipart/form-data": {
             "schema": {
+                "title": "PicturesToFind",
                 "type": "object",
                 "required": ["file"],
                 "properties": {

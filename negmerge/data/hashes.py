@@ -24,7 +24,9 @@ RECORD = np.dtype([("pixels", np.uint8, 16), ("look", np.uint64, 4), ("quality",
 
 MOST_DISTANCE = 64
 """Of 256 bits. On photographs no two different ones were nearer; small pictures of one kind may be (matching.md)."""
-MOST_CANDIDATES = 5
+MOST_ALIKE = 5
+"""Candidates that merely look alike; copies are all told, since a person's picture must be forgotten in each."""
+MOST_COPIES = 1000
 _LEAST_QUALITY = 20
 """With less there is nothing to be seen: all flat pictures look the same."""
 _SIDE = 128
@@ -79,7 +81,7 @@ def hash_samples(path: Path, index: Index, limits: Limits, on_step: OnStep = ign
 def nearest(records: np.ndarray, wanted: np.ndarray) -> list[Candidate]:
     """Of RECORD [N] those that are, or look like, the picture with the records RECORD [1] or [2]; the nearest first.
 
-    At most five. Those with equal pixels come before others, and of those as near as each other the first numbers.
+    Up to a thousand with equal pixels, then up to five others, and of those as near as each other the first numbers.
     """
     exact = np.flatnonzero((records["pixels"] == wanted[0]["pixels"]).all(axis=1))
     distance = np.full(len(records), 256, np.int64)
@@ -89,10 +91,11 @@ def nearest(records: np.ndarray, wanted: np.ndarray) -> list[Candidate]:
                 distance, np.bitwise_count(records["look"] ^ view["look"]).sum(axis=1, dtype=np.int64)
             )
     distance[records["quality"] < _LEAST_QUALITY] = 256
-    distance[exact] = -1  # so that they come first
+    distance[exact] = 256
     near = np.flatnonzero(distance <= MOST_DISTANCE)
-    order = near[np.argsort(distance[near], kind="stable")][:MOST_CANDIDATES]
-    return [Candidate(int(number), max(0, int(distance[number])), bool(distance[number] < 0)) for number in order]
+    alike = near[np.argsort(distance[near], kind="stable")][:MOST_ALIKE]
+    copies = [Candidate(int(number), 0, True) for number in exact[:MOST_COPIES]]
+    return copies + [Candidate(int(number), int(distance[number]), False) for number in alike]
 
 
 def _is_turned(image: Image.Image) -> bool:

@@ -135,7 +135,7 @@ class Match(BaseModel):
     )
 
     file: str = Field(description="The name that came with it; of one in an archive, with the archive's before it.")
-    candidates: list[Candidate] = Field([], description="Five at most.")
+    candidates: list[Candidate] = Field([], description="All copies (1,000 at most), then five others at most.")
     problem: str | None = Field(None, description="Why this picture could not be read.")
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from negmerge.data.hashes import MOST_CANDIDATES, MOST_DISTANCE, RECORD, hash_picture, nearest
+from negmerge.data.hashes import MOST_ALIKE, MOST_COPIES, MOST_DISTANCE, RECORD, hash_picture, nearest
 from negmerge.data.images import DamagedImage
 from negmerge.errors import ArchiveError
 
@@ -140,6 +140,16 @@ def test_the_nearest_are_those_of_a_slow_search(looks: np.ndarray, flips: list[t
         words = [sum(1 << (bit % 64) for bit in bits if bit // 64 == word) for word in range(4)]
         records[number]["look"] = records[0]["look"] ^ np.array(words, np.uint64)
     distances = [bits_between(record["look"], wanted[0]["look"]) for record in records]
-    slow = sorted((far, number) for number, far in enumerate(distances) if far <= MOST_DISTANCE)[:MOST_CANDIDATES]
+    slow = sorted((far, number) for number, far in enumerate(distances) if far <= MOST_DISTANCE)[:MOST_ALIKE]
 
     assert [(one.distance, one.number) for one in nearest(records, wanted)] == slow
+
+
+def test_all_copies_are_told_before_what_merely_looks_alike() -> None:
+    """In every one of them the picture must be forgotten; of a flat one there may be any number."""
+    like = hashed(saved(TILES[0], "JPEG", quality=80))
+    records = np.concatenate([*[like] * 7, *[SET[:1]] * 9])
+    near = nearest(records, SET[:1])
+    assert [(one.number, one.exact) for one in near[:9]] == [(number, True) for number in range(7, 16)]
+    assert [(one.number, one.exact) for one in near[9:]] == [(number, False) for number in range(MOST_ALIKE)]
+    assert len(nearest(np.repeat(SET[:1], MOST_COPIES + 1), SET[:1])) == MOST_COPIES

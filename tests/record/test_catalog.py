@@ -159,11 +159,12 @@ def test_another_tenants_jobs_keep_nothing(database: Database) -> None:
     ("kind", "columns", "released"),
     [
         (Dataset, {"key": "archive", "index_key": "index"}, {"archive", "index"}),
+        (Dataset, {"key": "archive", "listing_key": "index", "hashes_key": "other"}, {"archive", "index", "other"}),
         (Dataset, {"key": "archive"}, {"archive"}),
         (Dataset, {}, set()),
         (Model, {"key": "weights"}, {"weights"}),
     ],
-    ids=["a data set", "without an index", "a registered one", "a model"],
+    ids=["a data set", "with what was made of it", "without an index", "a registered one", "a model"],
 )
 def test_the_objects_of_what_is_deleted_go_to_collection(
     database: Database, kind: type[Entry], columns: dict[str, str], released: set[str]
@@ -178,3 +179,17 @@ def test_the_objects_of_what_is_deleted_go_to_collection(
     with database.read() as session:
         kept = set(session.scalars(select(StoredObject.key).where(StoredObject.kept)))
     assert kept == keys - released
+
+
+def test_what_is_made_of_a_data_set_is_kept_once_and_only_while_it_is_there(database: Database) -> None:
+    add(database, Dataset, "ds_1", key="archive")
+    with database.write() as session:
+        for key in ("first", "second", "late"):
+            register_key(session, key, "ds_1")
+        catalog.add_key(session, "ds_1", "hashes_key", "first")
+        catalog.add_key(session, "ds_1", "hashes_key", "second")
+        catalog.add_key(session, "ds_gone", "hashes_key", "late")
+    with database.read() as session:
+        assert session.get_one(Dataset, "ds_1").hashes_key == "first"
+        objects = {row.key: (row.kept, row.owner) for row in session.scalars(select(StoredObject))}
+    assert objects == {"first": (True, "ds_1"), "second": (False, None), "late": (False, None)}
