@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
+"""On a machine that others keep busy, loading torch three times has taken more than one minute."""
 STOP_SECONDS = 30.0
 
 ENDINGS = {"job.succeeded", "job.failed", "job.cancelled"}

@@ -12,11 +12,13 @@ import open_clip
 import timm
 import timm.models
 import torch
+from open_clip.model import _build_vision_tower
 
 from app.intake.zoo import FILE
 from negmerge.errors import ModelError
 from negmerge.formats.open_clip_config import check_config
 from negmerge.formats.timm_config import ARGUMENTS_FILE
+from negmerge.spec.auto import tower_parameters
 
 _NOT_OF_A_CONFIG = {"self", "args", "kwargs", "cfg", "device", "dtype"}
 """Parameters of constructors that no JSON says."""
@@ -27,7 +29,8 @@ _OF_BUILDERS = ("bn_eps", "bn_momentum")
 
 def main() -> None:
     """Write both files."""
-    FILE.write_text(text(), encoding="utf-8")
+    sizes = {architecture: parameters_of(architecture) for architecture in with_weights()}
+    FILE.write_text(text(sizes), encoding="utf-8")
     ARGUMENTS_FILE.write_text(arguments_text(), encoding="utf-8")
 
 
@@ -70,8 +73,11 @@ def _builders(module: ModuleType) -> list[Callable[..., object]]:
     return [made for name, made in vars(module).items() if name.startswith("_gen_") and inspect.isfunction(made)]
 
 
-def text() -> str:
-    """The file for the libraries that are installed: JSON, a name a line, all sorted."""
+def text(towers: dict[str, int]) -> str:
+    """The file for the libraries that are installed: JSON, a name a line, all sorted.
+
+    towers: ``parameters_of`` each architecture with published weights, which takes a minute.
+    """
     tags: dict[str, list[str]] = {}
     for architecture, tag in sorted(open_clip.list_pretrained()):
         tags.setdefault(architecture, []).append(tag)
@@ -80,10 +86,28 @@ def text() -> str:
         "architectures": sorted(open_clip.list_models()),
         "unserved": _unserved(),
         "tags": tags,
+        "tower_parameters": towers,
         "classifiers": sorted({*timm.list_models(), *timm.models.get_deprecated_models()}),
         "classifier_tags": _classifier_tags(),
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def with_weights() -> list[str]:
+    """open_clip's architectures that have published weights and that a job can use, sorted."""
+    return sorted({architecture for architecture, _ in open_clip.list_pretrained()} - _unserved().keys())
+
+
+def parameters_of(architecture: str) -> int:
+    """How many parameters the image tower of an architecture of open_clip's has; it is built without memory."""
+    config = open_clip.get_model_config(architecture)
+    assert config is not None
+    with torch.device("meta"):
+        tower = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
+    sizes = {
+        f"visual.{name}": tensor.numel() for name, tensor in tower.state_dict().items() if tensor.is_floating_point()
+    }
+    return tower_parameters(sizes)
 
 
 def _classifier_tags() -> dict[str, list[str]]:

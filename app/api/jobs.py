@@ -18,12 +18,14 @@ from app.auth import Principal
 from app.errors import Invalid, InvalidSpec, JobDeleted
 from app.intake import references
 from app.intake.estimate import estimate
+from app.intake.references import References
+from app.intake.sweep import with_sweep
 from app.record import jobs, tables
 from app.record.progress import progress, queue_positions
 from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
 from negmerge.errors import FieldError, SpecError
-from negmerge.spec import caveats
+from negmerge.spec import auto, caveats
 from negmerge.spec.job import MAX_METADATA, JobSpec, parse
 from negmerge.spec.job_resources import DryRun, Job
 from negmerge.spec.resources import JOB_SPEC, Page
@@ -106,7 +108,10 @@ def create_job(
         repeated = idempotency_key and session.get(IdempotencyRecord, (caller.tenant, idempotency_key))
         if dry_run or not repeated:  # else the job was made then, whatever has become of its references
             found = references.find(session, services.settings, caller.tenant, spec)
-    counts = None if found is None else services.cutter.counts(spec, found.forget, found.retain)
+    counts = None
+    if found is not None:
+        counts = services.cutter.counts(spec, found.forget, found.retain)
+        spec = _with_sweep(services, spec, found, counts)
     if dry_run:
         return _dry_run(services, caller, spec, counts)
     with services.database.write() as session:
@@ -187,8 +192,16 @@ def _dry_run(services: Services, caller: Principal, spec: JobSpec, counts: Split
     with services.database.read() as session:
         estimated = estimate(session, caller.tenant, spec, counts)
     full = spec.model_dump(mode="json", exclude_none=True)
-    answer = DryRun(spec=full, estimate=estimated, warnings=caveats.of_spec(spec))
+    choice = auto.chosen(spec.sweep, spec.base_model.is_classifier)
+    answer = DryRun(spec=full, estimate=estimated, sweep_chosen=choice, warnings=caveats.of_spec(spec))
     return JSONResponse(answer.model_dump(mode="json"))
+
+
+def _with_sweep(services: Services, spec: JobSpec, found: References, counts: SplitCounts | None) -> JobSpec:
+    try:
+        return with_sweep(spec, found.model, counts, services.store)
+    except SpecError as error:
+        raise of_library(error, InvalidSpec) from None
 
 
 def _parsed(document: dict[str, object]) -> JobSpec:

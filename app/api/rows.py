@@ -5,8 +5,10 @@ from urllib.parse import quote
 
 from app.record import steps, tables
 from negmerge.data.listing import Listed
+from negmerge.spec import auto
 from negmerge.spec.job_resources import Event, Job, JobProblem, Links, Point, Progress
 from negmerge.spec.resources import Artifact, Dataset, Model, Sample
+from negmerge.spec.result import SweepChosen
 from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
 from negmerge.spec.states import JobState
 from negmerge.spec.sweep import HyperParameters
@@ -80,6 +82,7 @@ def job(row: tables.Job, progress: Progress, queue_position: int | None) -> Job:
         progress=progress,
         points=row.points,
         spec=_compact(row.spec),
+        sweep_chosen=_sweep_chosen(row.spec),
         metadata=row.meta,
         outcome=row.outcome,
         outcome_reason=row.outcome_reason,
@@ -131,6 +134,12 @@ def _elsewhere(row: tables.Model) -> tuple[str | None, str | None]:
             return place, None
         case RegistryTag(tag):
             return None, tag
+
+
+def _sweep_chosen(spec: dict[str, Any]) -> SweepChosen | None:
+    """What the sweep ``auto`` chose; of a stored spec, which is not judged again."""
+    sweep = spec["sweep"]
+    return auto.chosen(sweep, spec["base_model"]["family"] == "timm") if sweep.get("auto") else None
 
 
 def _compact(spec: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,12 @@ def is_known(architecture: str, tag: str) -> bool:
 
 
 @cache
+def tower_parameters() -> dict[str, int]:
+    """open_clip's architectures with published weights → parameters of the image tower."""
+    return dict(_read()["tower_parameters"])
+
+
+@cache
 def classifiers() -> frozenset[str]:
     """timm's architectures, by their names and by older ones that it still takes, and our own."""
     return frozenset([*_read()["classifiers"], *CIFAR_RESNETS])

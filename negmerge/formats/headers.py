@@ -50,6 +50,11 @@ class TensorInfo:
     start: int
     end: int
 
+    @property
+    def elements(self) -> int:
+        """How many elements the tensor has."""
+        return prod(self.shape)
+
 
 @dataclass(frozen=True)
 class Header:

@@ -13,6 +13,7 @@ from negmerge.memory import keep_freed_memory
 from negmerge.models.devices import device_of
 from negmerge.pipeline.local import open_datasets, open_model, read_spec
 from negmerge.pipeline.run import run
+from negmerge.pipeline.sweep import with_sweep
 from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.result import ResultDocument
@@ -53,6 +54,7 @@ def run_local(
         torch.set_num_threads(threads)
     forget, retain = open_datasets(spec, class_names, templates)
     model = open_model(spec, device_of(device))
+    spec = with_sweep(spec, model, forget, retain)
     unfinished = out.parent / f".{out.name}.{secrets.token_hex(4)}"
     try:
         unfinished.mkdir()

@@ -20,7 +20,7 @@ from negmerge.merging.vectors import TaskVector, rounded_away, unlearned
 from negmerge.models.network import Network
 from negmerge.report import pages
 from negmerge.report.comparison import Run, table, table_parts
-from negmerge.spec import caveats, outcome, paths
+from negmerge.spec import auto, caveats, outcome, paths
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import (
     Asked,
@@ -126,6 +126,8 @@ def as_document(
         environment=where,
         rounded_away=rounded_away,
     )
+    if choice := auto.chosen(spec.sweep, spec.base_model.is_classifier):
+        document = document.model_copy(update={"sweep_chosen": choice})
     return document.model_copy(update={"warnings": caveats.of_result(document)})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Discriminator,
     Field,
     JsonValue,
@@ -45,7 +46,7 @@ from negmerge.spec.sources import (
     RegisteredDataset,
     model_source,
 )
-from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed
+from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed, spelled_out
 
 ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
 
@@ -216,7 +217,7 @@ class JobSpec(Spec):
     base_model: BaseModelSpec
     forget: DatasetRef
     retain: DatasetRef
-    sweep: Sweep
+    sweep: Annotated[Sweep, BeforeValidator(spelled_out, json_schema_input_type=Sweep | Literal["auto"])]
     merge: Merge = Merge()
     scale_search: ScaleSearch = ScaleSearch()
     require: Require | None = Field(None, description="When the result is good enough; the job's `outcome` says so.")

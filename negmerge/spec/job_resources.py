@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from negmerge.spec.job import SpecDocument
 from negmerge.spec.resources import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
-from negmerge.spec.result import OutcomeName, Part, ResultDocument, Sides, SplitCounts
+from negmerge.spec.result import OutcomeName, Part, ResultDocument, Sides, SplitCounts, SweepChosen
 from negmerge.spec.states import JobState, StepKind
 from negmerge.spec.sweep import HyperParameters
 
@@ -121,6 +121,7 @@ class Job(BaseModel):
         },
         points=12,
         spec=JOB_SPEC,
+        sweep_chosen=None,
         metadata={"ticket": "DSR-1234"},
         outcome=None,
         outcome_reason=None,
@@ -140,6 +141,7 @@ class Job(BaseModel):
     progress: Progress
     points: int = Field(description="How many points the sweep has.")
     spec: SpecDocument
+    sweep_chosen: SweepChosen | None = Field(None, description="What the sweep `auto` chose, and why; else null.")
     metadata: dict[str, str]
     outcome: OutcomeName | None = Field(description="What became of what was asked; null until the job has succeeded.")
     outcome_reason: str | None = Field(description="Why it is this outcome, in words.")
@@ -178,12 +180,14 @@ class DryRun(BaseModel):
                 "retain": {"train": 1294, "validation": 162, "test": 162},
             },
         },
+        sweep_chosen=None,
         warnings=[],
     )
 
     valid: Literal[True] = True
     spec: SpecDocument = Field(description="The spec with all defaults filled in.")
     estimate: Estimate
+    sweep_chosen: SweepChosen | None = Field(None, description="What the sweep `auto` chose, and why; else null.")
     warnings: list[str] = Field(description="What is allowed, but hardly meant.")
 
 

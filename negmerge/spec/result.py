@@ -307,6 +307,15 @@ class Duplicates(Record):
     examples: list[Duplicate]
 
 
+class SweepChosen(Record):
+    """What a sweep ``auto`` chose: how many points, what they cost, and why these."""
+
+    points: int
+    steps: int | None = Field(description="Optimizer steps of all points; null where the samples were not counted.")
+    images: int | None = Field(description="Images that all points see, epochs counted; null where steps are.")
+    why: str
+
+
 class Digests(Record):
     """``unlearned`` is of the weights file itself, the others are over tensors."""
 
@@ -351,6 +360,7 @@ class ResultDocument(Record):
     table: list[TableRow]
     table_parts: dict[str, Part] = Field(description="Column of the table → the part that it is measured on.")
     points: list[PointRow]
+    sweep_chosen: SweepChosen | None = Field(None, description="What the sweep `auto` chose, and why.")
     left_out: list[int]
     splits: SplitCounts
     data: DataIdentities

@@ -15,11 +15,15 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import Seed, Spec, field_error, kind, listed
 from negmerge.spec.presets import PRESETS
 
 MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
+
+AUTO = "auto"
+"""The sweep of one word."""
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -163,8 +167,35 @@ class RandomSweep(Spec):
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
+class ChosenFor(Spec):
+    """What the points of a sweep ``auto`` were chosen for (``negmerge.spec.auto``).
+
+    A spec has it when the choice is made: it stands beside the points, so that the same spec trains the same again.
+    """
+
+    samples: Annotated[int, Field(ge=1)] | None = Field(None, description="Training samples that are forgotten.")
+    selected: Literal["all", "classes", "ids", "fraction"] = Field(description="How they are selected.")
+    parameters: Annotated[int, Field(ge=1)] | None = Field(None, description="Of the image tower of a CLIP.")
+    preset: str | None = Field(None, description="The published pool of this very data set.")
+
+
+Auto = Annotated[Annotated[Literal[True], Tag("other")] | Annotated[ChosenFor, Tag("object")], Discriminator(kind)]
+
+
+def spelled_out(sweep: Any) -> Any:
+    """A sweep as an object, where it was given as the one word ``"auto"``."""
+    if sweep == AUTO:
+        return {"auto": True}
+    if isinstance(sweep, str):
+        raise ValueError(f'should be an object, or the word "{AUTO}"')
+    return sweep
+
+
 class Sweep(Spec):
-    """The points to train: exactly one of ``grid``, ``points``, ``random`` and ``preset``."""
+    """The points to train: exactly one of ``grid``, ``points``, ``random``, ``preset`` and ``auto``.
+
+    ``auto`` is open until its points are chosen; then both stand there, and it says what they were chosen for.
+    """
 
     grid: Grid | None = None
     points: Annotated[list[HyperParameters], Field(fail_fast=True)] | None = Field(
@@ -172,6 +203,7 @@ class Sweep(Spec):
     )
     random: RandomSweep | None = None
     preset: str | None = Field(None, description=f"A grid by name: {listed(PRESETS)}.")
+    auto: Auto | None = Field(None, description="Points chosen by the model and the forget set.")
     seed: Seed = 0
     on_diverged: Literal["leave_out", "fail"] = "leave_out"
 
@@ -184,11 +216,19 @@ class Sweep(Spec):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        kinds = ("grid", "points", "random", "preset")
+        kinds = ("grid", "points", "random", "preset", "auto")
         given = [name for name in kinds if getattr(self, name) is not None]
-        if len(given) != 1:
+        if isinstance(self.auto, ChosenFor):
+            if given != ["points", "auto"]:
+                raise field_error("auto", "says what points were chosen for: give these points too, or write true")
+        elif len(given) != 1:
             raise ValueError(f"give exactly one of {listed(kinds)}, not {listed(given)}")
         return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its points are still to be chosen."""
+        return self.auto is True
 
     def of_classifier(self) -> Self:
         """The sweep with each of ``points`` completed by a classifier's defaults instead of a CLIP's."""
@@ -213,7 +253,9 @@ class Point:
 
 
 def count(sweep: Sweep) -> int:
-    """How many points the sweep has, without making them."""
+    """How many points the sweep has, without making them. None of those that are still to be chosen."""
+    if sweep.is_open:
+        return 0
     if sweep.points is not None:
         return len(sweep.points)
     if sweep.random is not None:
@@ -225,7 +267,10 @@ def expand(sweep: Sweep, repeats: int = 1, classifier: bool = False) -> list[Poi
     """All points of the sweep, in order, and all of them again in each repeat, with other seeds.
 
     classifier: whose defaults complete what a grid or a draw leaves out. A preset is taken as it is.
+    Raises SpecError while they are still to be chosen.
     """
+    if sweep.is_open:
+        raise SpecError([FieldError("/sweep/auto", "the points are not chosen yet")])
     if sweep.points is not None:
         combinations = list(sweep.points)
     elif sweep.random is not None:
@@ -273,7 +318,7 @@ def _seed_of(text: str) -> int:
 def _grid(sweep: Sweep) -> Grid:
     if sweep.grid is not None:
         return sweep.grid
-    assert sweep.preset is not None  # the spec holds exactly one of the four
+    assert sweep.preset is not None  # the spec holds exactly one of them
     return Grid.model_validate(PRESETS[sweep.preset])
 
 

@@ -29,6 +29,7 @@ MODELS: dict[str, tuple[type[Spec], ...]] = {
     "select": (spec.Select,),
     "require": (spec.Require,),
     "sweep": (sweep.Sweep,),
+    "auto": (sweep.ChosenFor,),
     "Hyper-parameters": (sweep.HyperParameters,),
     "randaugment": (sweep.RandAugment,),
     "grid": (sweep.Grid,),
@@ -56,7 +57,7 @@ def table(title: str, head: str) -> dict[str, list[str]]:
 def literals(annotation: Any) -> Iterator[str]:
     """All words of the Literals in a type, however deep, but not those of other specs."""
     if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
+        yield from (word for word in get_args(annotation) if isinstance(word, str))
     for part in get_args(annotation):
         yield from literals(part)
 
@@ -99,8 +100,9 @@ def test_the_rules_are_explained() -> None:
 EXAMPLES = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)]
 
 
-def test_both_examples_are_specs() -> None:
-    clip, classifier = (spec.parse(example) for example in EXAMPLES)
+def test_all_examples_are_specs() -> None:
+    chosen, clip, classifier = (spec.parse(example) for example in EXAMPLES)
+    assert chosen.sweep.is_open
     assert (clip.base_model.family, classifier.base_model.family) == ("open_clip", "timm")
     assert {point.hyper_parameters.optimizer for point in classifier.points()} == {"sgd"}
 

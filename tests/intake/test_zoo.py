@@ -7,15 +7,30 @@ import timm
 from app.intake import zoo
 from negmerge.errors import ModelError
 from negmerge.formats.timm_config import ARGUMENTS_FILE, CIFAR_RESNETS
-from tooling.zoo import arguments_text, text
+from negmerge.spec.auto import CLIP_PARAMETERS
+from tooling.zoo import arguments_text, parameters_of, text, with_weights
 
 
 def test_the_list_is_of_the_libraries_that_are_installed() -> None:
-    assert zoo.FILE.read_text() == text(), f"{zoo.FILE.name} is old: run `make zoo`"
+    assert zoo.FILE.read_text() == text(zoo.tower_parameters()), f"{zoo.FILE.name} is old: run `make zoo`"
 
 
 def test_the_arguments_are_those_of_the_timm_that_is_installed() -> None:
     assert ARGUMENTS_FILE.read_text() == arguments_text(), f"{ARGUMENTS_FILE.name} is old: run `make zoo`"
+
+
+def test_every_architecture_that_can_be_had_by_its_tag_has_a_size() -> None:
+    assert list(zoo.tower_parameters()) == with_weights()
+
+
+@pytest.mark.parametrize("architecture", ["RN50", "ViT-B-32", "MobileCLIP-S1", "ViT-B-16-SigLIP"])
+def test_a_towers_size_is_open_clips_own(architecture: str) -> None:
+    """All of them take a minute; these are one of each kind of tower."""
+    assert zoo.tower_parameters()[architecture] == parameters_of(architecture)
+
+
+def test_the_published_rate_is_of_the_tower_that_it_was_published_for() -> None:
+    assert zoo.tower_parameters()["ViT-B-32"] == CLIP_PARAMETERS
 
 
 def test_tags_and_architectures_are_open_clips_own() -> None:
