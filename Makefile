@@ -9,6 +9,10 @@ UV := .uv/bin/uv
 RUN := .venv/bin/
 # What tells uv, with TORCH=cpu, where torch's build without CUDA is: PyTorch's own index, which uv knows, or --find-links FOLDER.
 TORCH_FROM ?= --torch-backend cpu
+# What takes longer than a few seconds says so, and that it still runs.
+BEAT := $(PYTHON) tooling/beat.py
+# Where `make up` listens.
+PORT ?= 8765
 # One thread pool per test process: two pytest workers share the machine instead of fighting for it.
 TEST_JOBS ?= 2
 # What the page's copy of htmx is made of.
@@ -16,7 +20,7 @@ HTMX_VERSION := 4.0.1
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: docs help setup lock zoo names htmx demo browser test lint types contracts pytest quick mutants fuzz bench experiments clean
+.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench experiments clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,20 +29,22 @@ setup: .venv/.installed ## Build .venv from the lock file; TORCH=cpu leaves CUDA
 	@cat $<
 
 $(UV):
-	$(PYTHON) -m venv .uv
-	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BEAT) "a place for uv is made" $(PYTHON) -m venv .uv
+	@$(BEAT) "uv $(UV_VERSION), which installs all else, is installed" .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.installed: requirements/dev.lock pyproject.toml | $(UV)
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv
 ifeq ($(TORCH),cpu)
-	awk '/^[a-z]/ {cuda = /^(torch|torchvision|triton|cuda-[^=]+|nvidia-[^=]+)==/} !cuda' requirements/dev.lock \
-	  | $(UV) pip sync --quiet --python .venv --require-hashes -
-	$(UV) pip install --quiet --python .venv --no-deps $(TORCH_FROM) \
+	@awk '/^[a-z]/ {cuda = /^(torch|torchvision|triton|cuda-[^=]+|nvidia-[^=]+)==/} !cuda' requirements/dev.lock \
+	  | $(BEAT) "all packages but torch are installed" $(UV) pip sync --quiet --python .venv --require-hashes -
+	@$(BEAT) "torch without CUDA is installed" $(UV) pip install --quiet --python .venv --no-deps $(TORCH_FROM) \
 	  $$(grep -oE '^torch(vision)?==[^ ]+' requirements/dev.lock)
 else
-	$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.lock
+	@$(BEAT) "all packages are installed, torch with CUDA among them" \
+	  $(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.lock
 endif
-	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@$(BEAT) "negmerge itself is installed" \
+	  $(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@cd .venv/lib/python3*/site-packages && shopt -s nullglob \
 	  && size() { du -shc "$$@" | tail -1 | cut -f1; } \
 	  && echo "$$(ls -d *.dist-info | wc -l) packages, $$(size .) in .venv" \
@@ -66,7 +72,11 @@ htmx: ## Renew the page's copy of htmx from the npm registry
 	tar -xzOf .uv/htmx.org-$(HTMX_VERSION).tgz package/dist/htmx.min.js > app/page/static/htmx.min.js
 
 demo: setup ## Run one whole unlearning job over HTTP and print the table
-	$(RUN)python -m demo
+	@$(RUN)python -m demo
+
+up: setup ## Start the service on the demo's folder, for a browser or curl; PORT=8765
+	@echo "http://127.0.0.1:$(PORT)/ as soon as it is ready; the key is in var/demo/service/api-key"
+	@$(RUN)python -m app up --data-dir var/demo/service --port $(PORT)
 
 browser: ## Install Debian's chromium, which the page's tests drive, where this user may
 	@if [ -x /usr/bin/chromium ]; then exit; \
