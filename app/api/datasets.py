@@ -46,7 +46,7 @@ _BODY = request_body(
     "/datasets",
     status_code=201,
     response_model=Dataset,
-    responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidDataset),
+    responses=documented(errors.TooLarge, errors.NoRoom, errors.UnsupportedMedia, errors.InvalidDataset),
     openapi_extra=_BODY | {"parameters": [EXPECT]},
 )
 async def create_dataset(request: Request, response: Response, caller: Caller, services: OpenServices) -> Dataset:

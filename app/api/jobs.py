@@ -89,7 +89,9 @@ Moment = Annotated[
     status_code=202,
     response_model=Job,
     responses=_DRY_RUN
-    | documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidSpec, errors.IdempotencyMismatch),
+    | documented(
+        errors.TooLarge, errors.NoRoom, errors.UnsupportedMedia, errors.InvalidSpec, errors.IdempotencyMismatch
+    ),
     openapi_extra=_BODY,
 )
 def create_job(

@@ -51,7 +51,7 @@ _BODY = request_body(
     "/models",
     status_code=201,
     response_model=Model,
-    responses=documented(errors.TooLarge, errors.UnsupportedMedia, errors.InvalidModel),
+    responses=documented(errors.TooLarge, errors.NoRoom, errors.UnsupportedMedia, errors.InvalidModel),
     openapi_extra=_BODY | {"parameters": [EXPECT]},
 )
 async def create_model(request: Request, response: Response, caller: Caller, services: OpenServices) -> Model:

@@ -62,7 +62,7 @@ def of_library(error: NegmergeError, kind: type[errors.Invalid], pointer: str = 
 def documented(*kinds: type[errors.ServiceError]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's ``responses`` for the errors that an endpoint gives, besides those that all give."""
     always: list[type[errors.ServiceError]] = [errors.Malformed, errors.Unauthorized, errors.Forbidden]
-    always += [errors.Invalid, errors.Unavailable]
+    always += [errors.Invalid, errors.InternalError, errors.Unavailable]
     by_status: dict[int | str, list[str]] = {}
     for kind in (*kinds, *always):
         by_status.setdefault(kind.status, []).append(f"`{kind.type}`: {kind.title}.")

@@ -32,7 +32,7 @@ class Links(BaseModel):
 
 
 class JobProblem(BaseModel):
-    """Why a job failed."""
+    """Why a job failed; where it was in a step, `step`, `index` and `attempts` say in which."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -115,6 +115,23 @@ def test_whole_numbers_have_64_bits() -> None:
     assert {number["format"] for number in found} == {"int64"}
 
 
+def test_a_file_of_any_kind_is_told_as_octets_too() -> None:
+    """Generators leave an answer out whose kind they do not know, such as a picture's."""
+    files = [
+        (name, answer["content"])
+        for name, operation in OPERATIONS.items()
+        for answer in operation["responses"].values()
+        if any(of.get("schema", {}).get("format") == "binary" for of in answer.get("content", {}).values())
+    ]
+    assert "get_sample_thumbnail" in [name for name, _ in files]
+    assert [name for name, content in files if "application/octet-stream" not in content] == []
+
+
+def test_an_operation_says_aloud_whether_it_needs_a_key() -> None:
+    public = {name for name, operation in OPERATIONS.items() if operation["security"] == []}
+    assert public == {"get_health", "get_readiness", "get_meta"}
+
+
 def links(operation: str, status: str) -> set[str]:
     """The operations that an answer links to."""
     return {link["operationId"] for link in OPERATIONS[operation]["responses"][status]["links"].values()}
