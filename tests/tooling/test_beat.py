@@ -63,9 +63,14 @@ def test_nobody_is_left_to_speak_after_the_end() -> None:
 def test_lines_of_many_threads_are_never_glued_together() -> None:
     heard = io.StringIO()
     beat = Beat(heard, seconds=0.0)
+
+    def talk() -> None:
+        for _ in range(200):
+            beat.say("a whole line")
+
     with beat.beating():
         beat.begin("all talk at once")
-        threads = [threading.Thread(target=lambda: [beat.say("a whole line") for _ in range(200)]) for _ in range(4)]
+        threads = [threading.Thread(target=talk) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
