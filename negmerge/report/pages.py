@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from negmerge.naming import visible
-from negmerge.report import escape, plots, summary
+from negmerge.report import card_data, escape, plots, summary
 from negmerge.spec import words
 from negmerge.spec.result import Named, ResultDocument
 
@@ -22,8 +22,9 @@ def html(document: ResultDocument) -> str:
 
 
 def model_card(document: ResultDocument) -> str:
-    """The model card that travels with the weights, as Markdown."""
-    return _render("model_card.md.jinja", document)
+    """The model card that travels with the weights: YAML that a hub reads, then Markdown."""
+    body = _render("model_card.md.jinja", document, licence=card_data.licence_of(document.spec.base_model))
+    return f"{card_data.front_matter(document)}\n{body}"
 
 
 def called(named: Named) -> str:

@@ -77,3 +77,12 @@ def document(points: int = 4, repeats: int = 1, left_out: Sequence[int] = (), **
         "rounded_away": 0.0,
     }
     return ResultDocument.model_validate(whole | changes)
+
+
+def measured() -> ResultDocument:
+    """A document with figures: 2 of 10 forgotten digits are still known, 10 were; 85 of 100 others, 90 were."""
+    methods = {
+        "base": MethodRow(test=Sides(forget=figure(10, 10), retain=figure(90, 100))),
+        "negmerge": MethodRow(test=Sides(forget=figure(2, 10), retain=figure(85, 100))),
+    }
+    return document(methods=methods)
