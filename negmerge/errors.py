@@ -10,6 +10,7 @@ NegmergeError                  anything below; its message says what to do
 │   └── TensorError            one tensor is missing, extra, misshapen or not finite; ``tensor`` names it
 ├── MergeError                 the merge itself is impossible (no task vector, partials that overlap)
 │   └── DivergedError          a point's weights or loss are not finite, or a |τ| is 8 or more
+├── PublishError               a model or a result cannot be handed on: to a hub, a registry, another format
 └── Interrupted                on_step asked to stop; not a failure, and never counted as one
 """
 
@@ -78,6 +79,10 @@ class MergeError(NegmergeError):
 
 class DivergedError(MergeError):
     """A point's weights or loss are not finite, or a |τ| is 8 or more."""
+
+
+class PublishError(NegmergeError):
+    """A model or a result cannot be handed on: a hub or a registry refuses it, or another format cannot hold it."""
 
 
 class Interrupted(NegmergeError):

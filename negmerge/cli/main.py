@@ -15,6 +15,7 @@ from negmerge.cli.evaluate import evaluate
 from negmerge.cli.inspect import inspect
 from negmerge.cli.match import match
 from negmerge.cli.merge import merge, spread
+from negmerge.cli.push import push
 from negmerge.cli.run import run
 from negmerge.errors import NegmergeError, SpecError
 from negmerge.naming import visible
@@ -49,6 +50,7 @@ _COMMANDS = (
     convert,
     inspect,
     match,
+    push,
 )
 for command in _COMMANDS:
     app.command()(command)

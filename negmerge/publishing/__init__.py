@@ -1,0 +1,1 @@
+"""A finished model on its way out: to a hub, into a registry, into another format."""
