@@ -1,13 +1,14 @@
 """What several commands are given: files, folders, options. Judged before torch is loaded."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from negmerge.errors import CheckpointError, DataError
+from negmerge.errors import CheckpointError, DataError, PublishError
 from negmerge.formats import strict_json
 from negmerge.naming import visible
 
@@ -27,6 +28,14 @@ Templates = Annotated[
 def seen(path: Path) -> str:
     """A path for a terminal, in one line whatever its name."""
     return visible(str(path))
+
+
+def need(extra: str, *modules: str) -> None:
+    """Raise PublishError with the command that installs an extra, where one of its modules is not installed."""
+    if any(find_spec(module) is None for module in modules):
+        raise PublishError(
+            f"this command needs the extra {extra!r}, which is not installed: pip install 'negmerge[{extra}]'"
+        )
 
 
 def check_new(out: Path) -> None:

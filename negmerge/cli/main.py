@@ -12,6 +12,7 @@ from negmerge import __version__
 from negmerge.cli.apply import apply
 from negmerge.cli.convert import convert
 from negmerge.cli.evaluate import evaluate
+from negmerge.cli.export import export
 from negmerge.cli.inspect import inspect
 from negmerge.cli.match import match
 from negmerge.cli.merge import merge, spread
@@ -51,6 +52,7 @@ _COMMANDS = (
     inspect,
     match,
     push,
+    export,
 )
 for command in _COMMANDS:
     app.command()(command)

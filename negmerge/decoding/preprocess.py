@@ -17,7 +17,8 @@ class Preprocess:
     """The evaluation transform of a model: ``steps`` bring any image to ``size`` × ``size`` pixels of RGB.
 
     ``images / 255``, normalised by ``mean`` and ``std``, is what the model then gets. fitted: pixels that the shorter
-    side is brought to while the longer one grows or shrinks along; 0 where the steps do not do so.
+    side is brought to while the longer one grows or shrinks along; 0 where the steps do not do so. told: what the
+    model's library calls the resizing, for whoever does it elsewhere.
     """
 
     size: int
@@ -25,6 +26,7 @@ class Preprocess:
     std: tuple[float, ...]
     steps: tuple[Step, ...]
     fitted: int = 0
+    told: tuple[tuple[str, str | float], ...] = ()
 
     def pixels_on_the_way(self, width: int, height: int) -> int:
         """The most pixels that resizing makes of an image: Pillow brings all its rows to their length first."""
@@ -39,7 +41,8 @@ def of_open_clip(cfg: PreprocessCfg) -> Preprocess:
     *steps, _to_floats, _normalise = image_transform_v2(cfg, is_train=False).transforms
     size = cfg.size if isinstance(cfg.size, int) else cfg.size[0]
     fitted = size if cfg.resize_mode == "shortest" else 0
-    return Preprocess(size, tuple(cfg.mean), tuple(cfg.std), tuple(steps), fitted)
+    told = (("interpolation", cfg.interpolation), ("resize_mode", cfg.resize_mode))
+    return Preprocess(size, tuple(cfg.mean), tuple(cfg.std), tuple(steps), fitted, told)
 
 
 def of_timm(cfg: dict[str, Any]) -> Preprocess:
@@ -54,7 +57,8 @@ def of_timm(cfg: dict[str, Any]) -> Preprocess:
         crop_mode=cfg["crop_mode"],
     ).transforms
     fitted = 0 if cfg["crop_mode"] == "squash" else floor(size / crop)
-    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), (_to_rgb, *steps), fitted)
+    told = (("interpolation", cfg["interpolation"]), ("crop_pct", crop), ("crop_mode", cfg["crop_mode"]))
+    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), (_to_rgb, *steps), fitted, told)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

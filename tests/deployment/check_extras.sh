@@ -22,7 +22,7 @@ lacks() { # NAME PATTERN
 }
 
 environment base --constraints requirements/dev.lock .
-lacks base 'alembic|celery|fastapi|psycopg|redis|sqlalchemy|uvicorn'
+lacks base 'alembic|celery|fastapi|mlflow|onnx|psycopg|redis|sqlalchemy|uvicorn'
 "$room/base/bin/python" - "$room" <<'PYTHON'
 import sys
 import torch
@@ -34,6 +34,10 @@ PYTHON
 "$room/base/bin/negmerge" merge --base "$room/base.safetensors" \
   --tuned "$room/a.safetensors" "$room/b.safetensors" --out "$room/out.safetensors"
 "$room/base/bin/negmerge" inspect "$room/out.safetensors"
+
+environment commands --constraints requirements/dev.lock '.[onnx,mlflow]'
+lacks commands 'alembic|celery|flask|psycopg|redis|sqlalchemy'
+"$room/commands/bin/python" -c 'import mlflow, onnx, onnxruntime, onnxscript'
 
 "$uv" build --quiet --wheel --require-hashes --build-constraints requirements/dev.lock --out-dir "$room/wheels"
 for image in api=api worker=runtime; do

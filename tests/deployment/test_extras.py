@@ -20,6 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BASE: list[str] = PROJECT["dependencies"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 OF_THE_SERVICE = {"alembic", "celery", "fastapi", "obstore", "psycopg", "redis", "sqlalchemy", "uvicorn"}
+OF_ONE_COMMAND = {"mlflow-skinny", "onnx", "onnxruntime", "onnxscript"}
+LIBRARY = BASE + EXTRAS["onnx"] + EXTRAS["mlflow"]
 WORKER = BASE + EXTRAS["worker"]
 SERVICE = WORKER + [line for line in EXTRAS["service"] if line != "negmerge[worker]"]
 
@@ -37,7 +39,7 @@ finally:
 def test_the_base_brings_no_part_of_the_service() -> None:
     base = closure(BASE)
     assert {"torch", "open-clip-torch", "timm", "pydantic", "typer"} <= base
-    assert base.isdisjoint(OF_THE_SERVICE)
+    assert base.isdisjoint(OF_THE_SERVICE | OF_ONE_COMMAND)
 
 
 def test_the_service_brings_all_of_its_parts_and_the_workers() -> None:
@@ -72,6 +74,30 @@ def test_merging_two_files_loads_no_part_of_the_service_where_it_is_installed(mo
     assert merging_two_files(f"{ROOT}:{everything}", models).isdisjoint(OF_THE_SERVICE | {"app", "worker"})
 
 
+NEEDING = """
+import contextlib, io, sys
+from negmerge.cli.main import main
+sys.argv = {!r}
+said = io.StringIO()
+with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+    main()
+print(said.getvalue(), end="")
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"), [("onnx", ["export", ".", "--onnx", "out.onnx"]), ("mlflow", ["track", "."])]
+)
+def test_a_command_without_its_extra_says_in_one_line_what_to_install(
+    extra: str, command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    site = f"{ROOT}:{link(closure(BASE), tmp_path / 'site')}"
+    said = run_in(site, NEEDING.format(["negmerge", *command]), tmp_path)
+    assert f"pip install 'negmerge[{extra}]'" in said
+    assert said.count("\n") == 1
+
+
 def imported(package: str) -> set[str]:
     """The names of all packages of others that a package's files import, anywhere in them."""
     found: set[str] = set()
@@ -87,7 +113,7 @@ def imported(package: str) -> set[str]:
 @pytest.mark.parametrize("package", ["negmerge", "worker", "app"])
 def test_each_part_declares_what_it_imports_or_what_brings_it(package: str) -> None:
     """Some bring a second package of the same makers, which is imported too: pydantic_core, starlette, kombu."""
-    brought = closure({"negmerge": BASE, "worker": WORKER, "app": SERVICE}[package])
+    brought = closure({"negmerge": LIBRARY, "worker": WORKER, "app": SERVICE}[package])
     homes = packages_distributions()
     needed = {module: {normalised(home) for home in homes[module]} for module in imported(package)}
     assert len(needed) > 1
