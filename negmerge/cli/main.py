@@ -18,6 +18,7 @@ from negmerge.cli.match import match
 from negmerge.cli.merge import merge, spread
 from negmerge.cli.push import push
 from negmerge.cli.run import run
+from negmerge.cli.track import track
 from negmerge.errors import NegmergeError, SpecError
 from negmerge.naming import visible
 
@@ -53,6 +54,7 @@ _COMMANDS = (
     match,
     push,
     export,
+    track,
 )
 for command in _COMMANDS:
     app.command()(command)
