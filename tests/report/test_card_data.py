@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +75,8 @@ def test_a_side_without_samples_has_no_metric_and_no_figures_no_index() -> None:
 
 def test_huggingface_hub_reads_the_card_and_finds_every_figure() -> None:
     card = ModelCard(pages.model_card(results.measured()))
-    read = card.data.to_dict()
+    assert isinstance(card.data, ModelCardData)
+    read = card.data.to_dict()  # type: ignore[no-untyped-call]
     assert (read["library_name"], read["pipeline_tag"]) == ("open_clip", "zero-shot-image-classification")
     assert read["tags"] == ["machine-unlearning", "negmerge", "open_clip"]
     assert [(one.metric_name, one.metric_value) for one in card.data.eval_results or []] == [
@@ -92,7 +93,9 @@ def test_huggingface_hub_reads_the_card_and_finds_every_figure() -> None:
 )
 def test_a_data_set_of_any_name_is_that_name_to_every_reader(name: str) -> None:
     card = pages.model_card(called(results.measured(), name, "kept"))
-    read = ModelCard(card).data.eval_results or []
+    parsed = ModelCard(card).data
+    assert isinstance(parsed, ModelCardData)
+    read = parsed.eval_results or []
     assert read[0].dataset_name == visible(name)
     for again in (yaml.safe_load(head(card)), strict_yaml.loads(head(card).encode())):
         assert again["model-index"][0]["results"][0]["dataset"]["name"] == visible(name)
