@@ -62,6 +62,11 @@ def forgets(spec: Mapping[str, Any]) -> str:
     return "a whole data set"
 
 
+def capital(text: str) -> str:
+    """The text with its first letter in capital, and all else as it is."""
+    return text[:1].upper() + text[1:]
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "share": share,
     "duration": duration,
@@ -69,5 +74,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "plural": plural,
     "moment": moment,
     "forgets": forgets,
+    "capital": capital,
 }
 """By the name that templates use."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -159,10 +159,13 @@ def page(
     metadata: Mapping[str, str] | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
+    search: str = "",
+    dataset: str = "",
 ) -> Page:
     """The tenant's jobs, newest first, without the deleted ones; every filter must hold.
 
-    cursor: ``next_cursor`` of the page before. Raises Malformed for any other.
+    cursor: ``next_cursor`` of the page before. search: a text in the job's id, in a value of its metadata, or in what
+    it is to forget. dataset: an id that it forgets or keeps samples of. Raises Malformed for any other cursor.
     """
     order = tuple_(Job.created_at, Job.id)
     wanted: list[ColumnElement[bool]] = [Job.tenant == tenant, Job.deleted_at.is_(None)]
@@ -179,6 +182,10 @@ def page(
         pair = tuple_(JobMetadata.key, JobMetadata.value).in_(list(metadata.items()))
         matching = select(func.count()).where(JobMetadata.job_id == Job.id, pair).scalar_subquery()
         wanted.append(matching == len(metadata))
+    if search:
+        wanted.append(_about(search))
+    if dataset:
+        wanted.append(or_(*(Job.spec[side]["dataset"].as_string() == dataset for side in ("forget", "retain"))))
     if created_after is not None:
         wanted.append(Job.created_at > created_after)
     if created_before is not None:
@@ -186,6 +193,14 @@ def page(
     statement = select(Job).where(*wanted).order_by(Job.created_at.desc(), Job.id.desc())
     found, more = first_rows(session, Job, statement, limit)
     return Page(list(found), found[-1].id if more else None)
+
+
+def _about(text: str) -> ColumnElement[bool]:
+    """Jobs in which somebody finds the text, in capitals or not."""
+    value = JobMetadata.value.icontains(text, autoescape=True)
+    in_metadata = select(JobMetadata.job_id).where(JobMetadata.job_id == Job.id, value).exists()
+    forgotten = cast(Job.spec["forget"]["select"], Text).icontains(json.dumps(text)[1:-1], autoescape=True)
+    return or_(in_metadata, forgotten, Job.id.icontains(text, autoescape=True))
 
 
 def request_cancel(session: Session, tenant: str, job_id: str) -> Job:

@@ -40,7 +40,7 @@ class _Group:
 
 
 @dataclass(frozen=True)
-class _Workers:
+class Workers:
     """So many living workers, of one queue and one arithmetic."""
 
     queue: str
@@ -59,7 +59,7 @@ def progress(session: Session, jobs: Sequence[Job]) -> dict[str, Progress]:
     groups: dict[str, list[_Group]] = {job.id: [] for job in jobs}
     for job_id, *group in session.execute(_grouped(list(groups))):
         groups[job_id].append(_Group(*group))
-    living, waiting = _living_workers(session), _waiting(session, list(groups))
+    living, waiting = living_workers(session), _waiting(session, list(groups))
     return {job.id: _progress(job, groups[job.id], waiting.get(job.id, []), living) for job in jobs}
 
 
@@ -109,7 +109,7 @@ def _waiting(session: Session, job_ids: Sequence[str]) -> dict[str, list[Waiting
     return found
 
 
-def _progress(job: Job, groups: Sequence[_Group], waiting: list[WaitingStep], living: Sequence[_Workers]) -> Progress:
+def _progress(job: Job, groups: Sequence[_Group], waiting: list[WaitingStep], living: Sequence[Workers]) -> Progress:
     points: Counter[str] = Counter()
     for group in groups:
         if group.kind == StepKind.POINT:
@@ -144,8 +144,8 @@ def _step(group: _Group) -> BegunStep:
     return RunningStep.model_validate(here | group.reported) if group.reported else BegunStep.model_validate(here)
 
 
-def _living_workers(session: Session) -> list[_Workers]:
+def living_workers(session: Session) -> list[Workers]:
     """Those that were seen just now."""
     alive = Worker.seen_at > db.now(session) - timedelta(seconds=ALIVE_SECONDS)
     alike = Worker.queue, Worker.device, Worker.threads
-    return [_Workers(*row) for row in session.execute(select(*alike, func.count()).where(alive).group_by(*alike))]
+    return [Workers(*row) for row in session.execute(select(*alike, func.count()).where(alive).group_by(*alike))]

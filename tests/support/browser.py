@@ -35,8 +35,10 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(told)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 class Watched:

@@ -19,11 +19,13 @@ def listening(settings: Settings) -> Iterator[int]:
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
-    wait_for(lambda: server.started)
-    yield bound.getsockname()[1]
-    server.should_exit = True
-    thread.join()
-    bound.close()
+    try:
+        wait_for(lambda: server.started)
+        yield bound.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        bound.close()
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
