@@ -3,18 +3,33 @@
 The computing thread takes and lets go; the keeper renews all of it and says when the running step must stop.
 """
 
+import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from enum import StrEnum
 
 from app.record.leases import Claim
 from negmerge.errors import Interrupted
 
+TRACE = 64
+"""Losses of a running step that are kept to be shown: where there are more, every second one is forgotten."""
+
 SAFE_SHARE = 0.8
 """Share of a lease after which a step that could not be renewed is taken for lost. The rest is for stopping."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a running step stands, and its losses up to there as pairs of step and loss."""
+
+    step: int
+    total: int
+    loss: float | None
+    trace: list[tuple[int, float]]
 
 
 class Reason(StrEnum):
@@ -48,6 +63,8 @@ class HeldClaims:
         self._folded: dict[str, Claim] = {}
         self._reason: Reason | None = None
         self._progress: tuple[int, int, float | None] | None = None
+        self._trace: list[tuple[int, float]] = []
+        self._every = 1  # of the steps whose loss is kept
         self._stopping = False
         self.broken = False
         """True once something failed that only a new process can mend: the device, or a thread of ours."""
@@ -72,6 +89,7 @@ class HeldClaims:
         self.renewed(asked_at)
         with self._lock:
             self._running, self._reason, self._progress = claim, None, None
+            self._trace, self._every = [], 1
 
     def renewed(self, asked_at: float) -> None:
         """All leases live from ``asked_at`` on, which is a moment before the record was asked for that."""
@@ -99,13 +117,13 @@ class HeldClaims:
             running = [self._running] if self._running is not None else []
             return [*running, *self._folded.values()]
 
-    def progress(self) -> tuple[Claim, tuple[int, int, float | None]] | None:
+    def progress(self) -> tuple[Claim, Standing] | None:
         """The running step and where it stands, if it has said so since the last call."""
         with self._lock:
             progress, self._progress = self._progress, None
             if self._running is None or progress is None:
                 return None
-            return self._running, progress
+            return self._running, Standing(*progress, list(self._trace))
 
     def lose(self, tokens: Collection[str]) -> None:
         """These leases are gone: stop the running step if it is among them.
@@ -127,6 +145,15 @@ class HeldClaims:
         if time.monotonic() > self._safe_until:
             raise Stopped(Reason.LOST)
         self._progress = (step, total, loss)
+        if loss is not None and step % self._every == 0 and math.isfinite(loss):
+            self._keep_loss(step, loss)
+
+    def _keep_loss(self, step: int, loss: float) -> None:
+        trace = [*self._trace, (step, round(loss, 4))]
+        if len(trace) > TRACE:
+            self._every *= 2
+            trace = [kept for kept in trace if kept[0] % self._every == 0]
+        self._trace = trace  # another list: the keeper may be reading the one before
 
     def _stop_if(self, concerns: Callable[[Claim], bool], reason: Reason) -> None:
         with self._lock:

@@ -71,8 +71,8 @@ class Keeper(threading.Thread):
             if self._was_away:  # else this process slept, or held the interpreter, and may do so again
                 steps.give_back(session, [claim for claim in claims if claim.token in lost])
             if progress is not None and progress[0] in claims:  # else its job's row is not locked here
-                claim, (step, total, loss) = progress
-                report_progress(session, claim, step, total, loss)
+                claim, now = progress
+                report_progress(session, claim, now.step, now.total, now.loss, now.trace)
             steps.seen(session, self._context.worker)
         self._was_away = False
         self._held.renewed(asked_at)

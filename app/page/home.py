@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.deps import OpenServices, cursor_of
+from app.page import words
 from app.page.guard import SignedIn
 from app.page.rendering import render
 from app.page.routing import PageRoute
@@ -18,6 +19,7 @@ from app.record.progress import living_workers, progress, queue_positions
 from app.record.states import TERMINAL, JobState
 from app.record.tables import Dataset, Job
 from negmerge.spec.job_resources import Progress
+from negmerge.spec.result import OutcomeName
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -45,7 +47,7 @@ _STATES = {
     "failed": (JobState.FAILED,),
     "cancelled": (JobState.CANCELLED,),
 }
-_OUTCOMES = ("unlearned", "below_target", "nothing_unlearned")
+_OUTCOMES: tuple[OutcomeName, ...] = ("unlearned", "below_target", "nothing_unlearned")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def show_jobs(
             cursor=cursor_of("job")(cursor or None),
             limit=PAGE,
             states=_STATES.get(chosen, ()),
-            outcomes=[chosen] if chosen in _OUTCOMES else (),
+            outcomes=[outcome for outcome in _OUTCOMES if outcome == chosen],
             search=search.strip().replace("\0", ""),
             dataset=dataset,
         )
@@ -116,16 +118,10 @@ def _lines(session: Session, rows: list[Job], names: dict[str, str]) -> list[Lin
             status=status(row, told[row.id], places.get(row.id), now),
             progress=told[row.id],
             seconds_left=seconds_left(row, told[row.id], now),
-            dataset=names.get(source := _source(row), source),
+            dataset=names.get(source := words.source_of(row.spec["forget"]), source),
         )
         for row in rows
     ]
-
-
-def _source(job: Job) -> str:
-    """What the job's forget set is of: a data set's id, a URI, or the name of a published one."""
-    forget = job.spec["forget"]
-    return str(forget.get("dataset") or forget.get("uri") or forget.get("torchvision") or "")
 
 
 def _dataset_names(session: Session, tenant: str) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """How the page says times, sizes, shares and what a job is asked to do."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from markupsafe import Markup
+
+from negmerge.naming import visible
 
 
 def share(value: float | None) -> str:
@@ -62,9 +65,26 @@ def forgets(spec: Mapping[str, Any]) -> str:
     return "a whole data set"
 
 
+def source_of(ref: Mapping[str, Any]) -> str:
+    """What a reference to data in a stored spec names: an id, a URI, or a published data set."""
+    return str(ref.get("dataset") or ref.get("uri") or ref.get("torchvision") or "")
+
+
 def capital(text: str) -> str:
     """The text with its first letter in capital, and all else as it is."""
     return text[:1].upper() + text[1:]
+
+
+def lines_of_json(value: Any) -> Markup:
+    """A document as indented JSON without what is null, on lines of its own; what cannot be seen is escaped."""
+    text = json.dumps(_given(value), indent=2, ensure_ascii=False)
+    return Markup("\n").join(visible(line) for line in text.split("\n"))
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _given(inner) for name, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value] if isinstance(value, list) else value
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
@@ -75,5 +95,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "forgets": forgets,
     "capital": capital,
+    "lines_of_json": lines_of_json,
 }
 """By the name that templates use."""

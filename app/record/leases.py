@@ -207,10 +207,22 @@ def not_wanted(session: Session, job_ids: Collection[str]) -> set[str]:
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), over)))
 
 
-def report_progress(session: Session, claim: Claim, step: int, total: int, loss: float | None) -> None:
-    """Show how far a step is. Of a claim that is lost, nothing is written."""
+def report_progress(
+    session: Session,
+    claim: Claim,
+    step: int,
+    total: int,
+    loss: float | None,
+    trace: Sequence[tuple[int, float]] = (),
+) -> None:
+    """Show how far a step is. Of a claim that is lost, nothing is written.
+
+    trace: some of its losses so far, as pairs of step and loss.
+    """
     finite = loss if loss is not None and isfinite(loss) else None  # JSON has no NaN
-    progress = {"step": step, "total": total, "loss": finite}
+    progress: dict[str, Any] = {"step": step, "total": total, "loss": finite}
+    if trace:
+        progress["trace"] = [list(pair) for pair in trace]
     session.execute(update(Step).where(_mine(claim)).values(progress=progress))
 
 

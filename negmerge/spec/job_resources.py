@@ -216,7 +216,9 @@ class Point(BaseModel):
     seed: int | None
     state: str = Field(description="`open`, `claimed`, `folded` or `diverged`.")
     attempts: int
-    progress: dict[str, Any] | None = Field(description="`step`, `total` and `loss` while it trains.")
+    progress: dict[str, Any] | None = Field(
+        description="`step`, `total` and `loss` while it trains, and `trace`: some losses so far, as [step, loss]."
+    )
     loss: float | None
     seconds: float | None
     scale: float | None = Field(description="This point's own λ, where it was searched.")

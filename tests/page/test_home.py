@@ -18,7 +18,7 @@ from tests.support import records
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 RUNNING = [RunningStep(kind=StepKind.POINT, index=4, step=1, total=2, loss=None)]
-SELECT_OTHERS = {
+SELECT_OTHERS: dict[str, Any] = {
     "forget": {"dataset": "ds_2", "select": {"classes": ["cat %_", "hund"]}},
     "retain": {"dataset": "ds_3"},
 }

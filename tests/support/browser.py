@@ -48,18 +48,18 @@ class Watched:
         self.page = page
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        self._origin = origin
+        self.origin = origin
         page.on("request", self._requested)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def open(self, path: str) -> None:
         """Go to a path of the service."""
-        self.page.goto(self._origin + path)
+        self.page.goto(self.origin + path)
 
     def elsewhere(self) -> list[str]:
         """What was asked of anybody but the service."""
-        return [url for url in self.requests if not url.startswith((f"{self._origin}/", "data:", "blob:"))]
+        return [url for url in self.requests if not url.startswith((f"{self.origin}/", "data:", "blob:"))]
 
     def seriously_wrong(self) -> list[str]:
         """What axe-core calls serious or critical in the view, and where."""

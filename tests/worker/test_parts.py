@@ -17,7 +17,7 @@ from tests.support import records
 from worker import resolve
 from worker.causes import may_pass
 from worker.context import WorkerContext
-from worker.held_claims import HeldClaims, Reason, Stopped
+from worker.held_claims import TRACE, HeldClaims, Reason, Stopped
 from worker.scratch import Scratch
 from worker.work import Loop
 
@@ -59,6 +59,36 @@ def test_a_step_stops_while_a_fifth_of_its_lease_is_left_to_stop_in(
     held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic() - share * 1000)
     with pytest.raises(Stopped) if stops else nullcontext():
         held.on_step(1, 2, None)
+
+
+@pytest.mark.parametrize("steps", [1, TRACE, TRACE + 1, 1000])
+def test_the_losses_that_are_kept_to_be_shown_are_few_and_spread_over_the_whole_step(
+    sqlite: Database, steps: int
+) -> None:
+    """Those of every first, second, fourth, … step: at least half as many as may be kept, where there are as many."""
+    records.make_job(sqlite)
+    held = HeldClaims(lease_seconds=1000)
+    held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic())
+    for step in range(1, steps + 1):
+        held.on_step(step, steps, 1.0 / step)
+    told = held.progress()
+    assert told is not None
+    kept = [step for step, _ in told[1].trace]
+    every = kept[0]
+    assert kept == list(range(every, steps + 1, every))
+    assert min(steps, TRACE // 2) <= len(kept) <= TRACE
+    assert told[1].trace == [(step, round(1.0 / step, 4)) for step in kept]
+
+
+def test_a_loss_that_is_no_number_is_not_kept(sqlite: Database) -> None:
+    records.make_job(sqlite)
+    held = HeldClaims(lease_seconds=1000)
+    held.begin(records.claim(sqlite, records.make_worker()), asked_at=time.monotonic())
+    for step, loss in enumerate((None, float("nan"), float("inf"), 0.5), 1):
+        held.on_step(step, 4, loss)
+    told = held.progress()
+    assert told is not None
+    assert told[1].trace == [(4, 0.5)]
 
 
 def test_a_message_that_comes_when_the_loop_has_ended_returns_at_once(sqlite: Database, tmp_path: Path) -> None:

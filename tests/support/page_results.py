@@ -1,0 +1,52 @@
+"""Results with curves and classes, as files of jobs that succeeded, for tests of the page."""
+
+import json
+from typing import Any
+
+from negmerge.spec.result import CountRecord, CurveRow, FigureRecord, MethodRow, Sides
+from tests.support import results
+from tests.support.api_client import Api
+
+WEIGHTS = b"the unlearned weights"
+
+
+def counted(correct: int, count: int = 20) -> CountRecord:
+    return CountRecord(accuracy=correct / count, correct=correct, count=count)
+
+
+def curve(*rows: tuple[float, int, int]) -> list[CurveRow]:
+    """Scale, and how many of 20 are right on either side."""
+    return [CurveRow(scale=scale, forget=counted(forget), retain=counted(retain)) for scale, forget, retain in rows]
+
+
+def by_class(**correct: int) -> FigureRecord:
+    """So many of 20 of each class."""
+    total = results.figure(sum(correct.values()), 20 * len(correct))
+    return total.with_classes({name: results.figure(right, 20) for name, right in correct.items()})
+
+
+def tested(forget: int, **retain: int) -> dict[str, Any]:
+    return {"test": Sides(forget=by_class(seven=forget), retain=by_class(**retain))}
+
+
+def methods(forget: int = 1) -> dict[str, MethodRow]:
+    """A base model that knows all, a merge that forgot, and another that was tried at λ 0 and 1 alone."""
+    return {
+        "base": MethodRow(**tested(20, one=20, two=20)),
+        "negmerge": MethodRow(
+            scale=0.5, curve=curve((0.0, 20, 20), (0.5, 5, 19), (1.0, 0, 10)), **tested(forget, one=19, two=20)
+        ),
+        "uniform": MethodRow(scale=1.0, curve=curve((0.0, 20, 20), (1.0, 2, 18)), **tested(2, one=20, two=20)),
+    }
+
+
+def finished(api: Api, **changes: Any) -> str:
+    """A job that succeeded, with its result and weights in the store."""
+    given: dict[str, Any] = {"methods": methods(), "scale": 0.5} | changes
+    document = results.document(**given)
+    files = {
+        "result.json": json.dumps(document.as_json()).encode(),
+        "report.html": b"<!doctype html>",
+        "unlearned/model.safetensors": WEIGHTS,
+    }
+    return api.finished_job(files)
