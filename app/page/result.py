@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app.api.deps import Services
 from app.page.charts import Bins, Lines, agreement, curves, layers
 from app.page.events import Happening
+from app.page.examples import examples_of, pictures
 from app.page.guard import Visitor
 from app.page.parts import Parts
 from app.page.rendering import render
@@ -61,6 +62,7 @@ def show(
         standing=OUTCOMES.get(job.outcome or ""),
         result=document,
         view=view,
+        pictures=pictures(job, examples_of(services, job.id), visitor),
         files=list(files.values()),
         happened=happened,
         words=words,

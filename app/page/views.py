@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from app.page import asset_route, compare, downloads, home, job, sign_in
+from app.page import asset_route, compare, downloads, examples, home, job, sign_in
 
 
 def routers() -> list[APIRouter]:
     """The routes of each view."""
-    return [view.router for view in (asset_route, sign_in, home, job, downloads, compare)]
+    return [view.router for view in (asset_route, sign_in, home, job, downloads, examples, compare)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from negmerge.errors import MergeError
 from negmerge.evaluation.assessment import Assessment, assess, membership
 from negmerge.evaluation.duplicates import duplicates
+from negmerge.evaluation.examples import choose, examples, taken_for
 from negmerge.evaluation.prepared import Prepared
 from negmerge.evaluation.search import Choice
 from negmerge.merging.methods import METHODS
@@ -66,6 +67,8 @@ def conclude(
     methods = spec.methods()
     total = len(methods) * len(evidence.partials) + 1
     model.restore()
+    chosen = choose(prepared)
+    before = after = taken_for(model, prepared, chosen)
     base = Assessment(prepared.base, membership(model, prepared, frozen_at(on_step, 0, total)))
     results: dict[str, list[MethodResult]] = {method: [] for method in methods}
     vectors: list[TaskVector] = []
@@ -85,9 +88,13 @@ def conclude(
             results[method].append(MethodResult(merged.choice, run, merged.points))
             if method == spec.merge.method and repeat == 0:
                 vectors.append(merged.vector)
+                after = taken_for(model, prepared, chosen)
     consensus = evidence.partials[0].consensus()
     twice = duplicates(prepared.forget, prepared.retain, frozen_at(on_step, total - 1, total))
-    concluded = Concluded(spec, job, asked, prepared, base, results, consensus, evidence.points, evidence.rivals, twice)
+    shown = examples(prepared, chosen, before, after)
+    concluded = Concluded(
+        spec, job, asked, prepared, base, results, consensus, evidence.points, evidence.rivals, twice, shown
+    )
     document = write(concluded, model, vectors[0], folder)
     on_step(total, total, None)
     return document

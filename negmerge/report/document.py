@@ -21,6 +21,7 @@ from negmerge.models.network import Network
 from negmerge.report import pages
 from negmerge.report.comparison import Run, table, table_parts
 from negmerge.spec import auto, caveats, outcome, paths
+from negmerge.spec.examples import Examples
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import (
     Asked,
@@ -59,6 +60,7 @@ class Concluded:
     points: Sequence[PointRow]
     rivals: Sequence[RivalRow]
     duplicates: Duplicates
+    examples: Examples
 
 
 def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path) -> ResultDocument:
@@ -79,6 +81,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
     lost = rounded_away(model.original, merged, scale)
     document = as_document(concluded, digests, environment(model.device), lost, changed)
     _write_text(folder / "result.json", json.dumps(document.as_json(), indent=2, allow_nan=False) + "\n")
+    _write_text(folder / "examples.json", json.dumps(concluded.examples.as_json(), indent=2) + "\n")
     _write_text(folder / "report.html", pages.html(document))
     _write_text(folder / "MODEL_CARD.md", pages.model_card(document))
     return document

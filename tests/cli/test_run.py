@@ -146,6 +146,7 @@ def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Comm
         "unlearned",
         "merged",
         "result.json",
+        "examples.json",
         "report.html",
         "MODEL_CARD.md",
     }

@@ -1,6 +1,7 @@
 """A whole job in one process: what it writes, what it leaves out, what it refuses, how it stops."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ def test_what_was_measured_is_what_the_file_holds(job: tuple[Path, dict[str, Any
     measured = prepare(spec, load_model(folder / "out" / "unlearned"), forget, retain).base
     assert measured["test"]["forget"].record().as_json() == result["methods"]["negmerge"]["test"]["forget"]
     assert measured["test"]["retain"].record().as_json() == result["methods"]["negmerge"]["test"]["retain"]
+
+
+@pytest.mark.parametrize(("when", "method"), [("before", "base"), ("after", "negmerge")])
+def test_the_examples_of_the_forget_set_are_right_as_often_as_the_result_says(
+    job: tuple[Path, dict[str, Any]], when: str, method: str
+) -> None:
+    """Its ten test samples are all shown."""
+    folder, result = job
+    shown = json.loads((folder / "out" / "examples.json").read_text())["forget"]
+    right = sum(one[when] == one["class_name"] for one in shown)
+    figure = result["methods"][method]["test"]["forget"]
+    assert (right, len(shown)) == (figure["correct"], figure["count"])
 
 
 def test_every_method_asked_for_is_in_the_result(job: tuple[Path, dict[str, Any]]) -> None:

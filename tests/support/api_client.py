@@ -110,9 +110,9 @@ class Api:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
-    def finished_job(self, files: Mapping[str, bytes]) -> str:
+    def finished_job(self, files: Mapping[str, bytes], **spec: Any) -> str:
         """The id of a job that succeeded, with these artifacts really in the store."""
-        job_id = records.make_tuning_job(self.database)
+        job_id = records.make_tuning_job(self.database, **spec)
         worker = records.make_worker()
         records.fold(self.database, worker)
         claim = records.claim(self.database, worker)
