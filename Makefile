@@ -20,7 +20,7 @@ HTMX_VERSION := 4.0.1
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench experiments clean
+.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench experiments screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -123,6 +123,9 @@ bench: setup ## Measure speed and memory beside the published way
 .PHONY: check-extras
 check-extras: | $(UV) ## Install the base and what each image has, from nothing, and use them
 	bash tests/deployment/check_extras.sh $(UV)
+
+screenshots: setup browser ## Make the pictures of the page in docs/screenshots from a real run of the demo
+	$(RUN)python -m tooling.screenshots
 
 clean: ## Remove what was built here
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache var

@@ -1,7 +1,5 @@
 """The files that a job leaves: listed, each by its path, and the unlearned weights."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -9,23 +7,20 @@ from sqlalchemy import Select, select
 from starlette.responses import Response
 
 from app import errors
-from app.api import rows
+from app.api import rows, weights
 from app.api.deps import Caller, EntryId, OpenServices
 from app.api.evidence import check_succeeded
-from app.api.files import CONDITIONS, FILE_RESPONSES, Content, file_response, stored, zip_response
+from app.api.files import CONDITIONS, FILE_RESPONSES, file_response, stored, zip_response
 from app.api.headers import header
 from app.api.problems import documented
 from app.errors import NotFound
 from app.record import jobs, tables
-from app.store.objects import Store
-from app.store.scaled import ScaledWeights
 from negmerge.spec import paths
 from negmerge.spec.job import MAX_SCALE
 from negmerge.spec.resources import Artifact, Page
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 
-_WEIGHTS_FILE = ".safetensors"
 FilePath = Annotated[str, Path(description="The file's path, as the list of artifacts has it; slashes may be escaped.")]
 _OF_FILES = (errors.NotFound, errors.JobDeleted, errors.PreconditionFailed, errors.RangeNotSatisfiable)
 _FILE = FILE_RESPONSES | documented(*_OF_FILES)
@@ -81,30 +76,12 @@ def get_job_weights(
     with services.database.read() as session:
         check_succeeded(jobs.get(session, caller.tenant, job_id))
         files = {file.path: file for file in session.scalars(_files_of(job_id))}
-    folder = [stored(services.store, file) for path, file in files.items() if path.startswith(paths.UNLEARNED)]
-    if scale is not None:
-        folder = [_scaled(services.store, files, content, scale) for content in folder]
+    folder = weights.folder(services.store, files, scale)
     if form == "zip":
         if header(request.headers, "if-match") not in (None, "*"):
             raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")
         return zip_response(folder, paths.UNLEARNED, f"{job_id}-unlearned.zip")
-    weights = [content for content in folder if content.path.endswith(_WEIGHTS_FILE)]
-    if len(weights) != 1:
-        raise NotFound(f"the weights of job {job_id!r} are {len(weights)} files: ask for ?format=zip")
-    return file_response(request, weights[0])
-
-
-def _scaled(store: Store, files: Mapping[str, tables.Artifact], content: Content, scale: float) -> Content:
-    """A file of the unlearned folder at a scale: the weights are others then, all else is the same. Raises NotFound."""
-    if not content.path.endswith(_WEIGHTS_FILE):
-        return content
-    if paths.BASE not in files or paths.TASK_VECTOR not in files:
-        raise NotFound(
-            f"job {files[content.path].job_id!r} is of a version that kept no {paths.BASE}: "
-            f"use `negmerge apply` with the base model and {paths.TASK_VECTOR}, or submit the job again"
-        )
-    weights = ScaledWeights(store, files[content.path], files[paths.BASE], files[paths.TASK_VECTOR], scale)
-    return replace(content, etag=f'"{weights.tag}"', sha256=None, stream=weights.stream)
+    return file_response(request, weights.single_file(job_id, folder))
 
 
 def _files_of(job_id: str) -> Select[tables.Artifact]:

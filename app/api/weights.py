@@ -1,0 +1,43 @@
+"""The unlearned weights of a job as what goes out: as the job chose λ, or at another one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from app.api.files import Content, stored
+from app.errors import NotFound
+from app.record.tables import Artifact
+from app.store.objects import Store
+from app.store.scaled import ScaledWeights
+from negmerge.spec import paths
+
+_WEIGHTS_FILE = ".safetensors"
+
+
+def folder(store: Store, files: Mapping[str, Artifact], scale: float | None = None) -> list[Content]:
+    """The folder that open_clip or timm loads. files: the job's, by path. scale: another λ than the job chose.
+
+    Raises NotFound where the job kept nothing that another λ could be made of.
+    """
+    found = [stored(store, file) for path, file in files.items() if path.startswith(paths.UNLEARNED)]
+    return found if scale is None else [_scaled(store, files, content, scale) for content in found]
+
+
+def single_file(job_id: str, contents: Sequence[Content]) -> Content:
+    """The one file of weights in the folder. Raises NotFound."""
+    weights = [content for content in contents if content.path.endswith(_WEIGHTS_FILE)]
+    if len(weights) != 1:
+        raise NotFound(f"the weights of job {job_id!r} are {len(weights)} files: ask for ?format=zip")
+    return weights[0]
+
+
+def _scaled(store: Store, files: Mapping[str, Artifact], content: Content, scale: float) -> Content:
+    """A file of the unlearned folder at a scale: the weights are others then, all else is the same. Raises NotFound."""
+    if not content.path.endswith(_WEIGHTS_FILE):
+        return content
+    if paths.BASE not in files or paths.TASK_VECTOR not in files:
+        raise NotFound(
+            f"job {files[content.path].job_id!r} is of a version that kept no {paths.BASE}: "
+            f"use `negmerge apply` with the base model and {paths.TASK_VECTOR}, or submit the job again"
+        )
+    weights = ScaledWeights(store, files[content.path], files[paths.BASE], files[paths.TASK_VECTOR], scale)
+    return replace(content, etag=f'"{weights.tag}"', sha256=None, stream=weights.stream)
