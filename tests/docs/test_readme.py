@@ -71,6 +71,7 @@ def test_the_walk_through_runs_as_it_stands(place: Path) -> None:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script.replace(str(PORT), str(free_port()))],
             cwd=place,
+            env=os.environ | {"NEGMERGE_THREADS": "1"},  # two stand still beside other tests
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
