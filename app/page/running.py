@@ -60,6 +60,8 @@ class Stage(NamedTuple):
 
 
 WIDTH, HEIGHT = 600, 180
+_LOOKED_AT = 200
+"""Of the newest steps that were opened again, to find a failure among them."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,10 @@ def running(session: Session, job: Job) -> Running:
 
 
 def last_problem(session: Session, job: Job) -> Problem | None:
-    """The newest failure that a step was opened again for."""
+    """The newest failure that a step was opened again for. One that was given back, by a worker that stops, is none."""
     newest = select(Event).where(Event.job_id == job.id, Event.kind == "step.reopened").order_by(Event.number.desc())
-    event = session.scalar(newest.limit(1))
+    reopened = session.scalars(newest.limit(_LOOKED_AT))
+    event = next((event for event in reopened if event.data["cause"].get("type") != "given_back"), None)
     if event is None:
         return None
     index, kind = event.data["index"], event.data["kind"]

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app.auth import Scope
 from app.page import charts, events
 from app.page.running import HEIGHT, WIDTH, described, running, shared, told_apart
-from app.record import leases
+from app.record import leases, steps
 from app.record.db import Database
 from app.record.retries import Retries
 from app.record.states import JobState
@@ -64,6 +64,14 @@ def test_the_last_problem_is_the_newest_failure(sqlite_database: Database) -> No
     records.fail(sqlite_database, held, retries=Retries(5, 40.0))
     problem = seen((sqlite_database, job_id)).problem
     assert (problem.step, problem.attempts, problem.cause["detail"]) == ("Point 0", 1, "the disk is full")
+
+
+def test_a_step_that_a_stopping_worker_gave_back_is_no_problem(sqlite_database: Database) -> None:
+    job_id = records.make_tuning_job(sqlite_database)
+    held = records.claim(sqlite_database, records.make_worker())
+    with sqlite_database.write() as session:
+        steps.give_back(session, [held])
+    assert seen((sqlite_database, job_id)).problem is None
 
 
 def test_hyper_parameters_that_are_the_same_are_told_once() -> None:
