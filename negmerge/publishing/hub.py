@@ -1,5 +1,6 @@
 """A model to a hub of Hugging Face's, in one commit. Who pushes is said by huggingface_hub's own login alone."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError,
     HTTPError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from negmerge.errors import PublishError
 from negmerge.naming import shown
@@ -39,6 +41,8 @@ def push(
         raise PublishError("nobody is logged in to the hub: set HF_TOKEN, or run `hf auth login`")
     files = model.files | ({README: card} if card is not None else {})
     operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     hub = HfApi(library_name="negmerge")
     try:
         hub.create_repo(repository, private=private or None, exist_ok=True)
@@ -80,5 +84,6 @@ def _refused(error: HfHubHTTPError, repository: str) -> str:
     return f"the hub refused the model: {_short(error)}"
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def _short(error: BaseException) -> str:
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    return said if error.__cause__ is None else f"{said} ({_short(error.__cause__)})"

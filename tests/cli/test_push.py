@@ -21,7 +21,12 @@ from tests.support import pico, pico_timm, publishing_hub, results
 from tests.support.command_line import Command, assert_refused
 from tests.support.publishing_hub import Hub
 
-pytestmark = [pytest.mark.slow, pytest.mark.server]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server,
+    # huggingface_hub itself gives its HTTP client what that deprecates
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+]
 
 
 @pytest.fixture
