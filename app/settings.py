@@ -8,6 +8,7 @@ store, and the broker's private socket. Credentials of an S3 store are the stand
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,18 @@ from negmerge.data.members import Limits
 
 Seconds = Annotated[float, Field(gt=0)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+def _delivery(place: str) -> str:
+    parts = urlsplit(place)
+    if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
+        raise ValueError("must be s3://BUCKET/PREFIX?endpoint=…&region=…, and credentials are AWS_… variables")
+    if parse_qs(parts.query).keys() - {"endpoint", "region"}:
+        raise ValueError("takes endpoint and region behind a ?")
+    return place
+
+
+Delivery = Annotated[str, AfterValidator(_delivery)]
 
 
 def _database(values: dict[str, Any]) -> str:
@@ -94,6 +107,9 @@ class Settings(BaseSettings):
     )
 
     allowed_roots: list[AbsolutePath] = Field([], description="Where `file:` URIs and torchvision roots may lie.")
+    deliver_to: list[Delivery] = Field(
+        [], repr=False, description="Where a spec's `deliver` may lead: `s3://bucket/prefix?endpoint=…&region=…`."
+    )
     allowed_hosts: list[str] = Field([], description="Hosts that `https:` URIs may name.")
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from app.record import steps
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile
 from app.record.steps import CommittedPartial, KeptVector
+from app.store.deliveries import Destination
 from negmerge.checkpoints.files import file_digest, load_tensors, save_tensors
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
@@ -45,6 +46,9 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
         moving = {name: loaded.model.original[name] for name in loaded.model.names}
         save_tensors(moving, folder / paths.BASE)  # so that the front door can give the weights at any other λ
         files = [*_uploaded(context, claim, folder, on_step), *kept.values()]
+        if loaded.spec.deliver is not None:
+            given = [file.path for file in files if file.path not in (paths.BASE, *(one.path for one in kept.values()))]
+            Destination.of(loaded.spec.deliver, context.settings).deliver(claim.job_id, folder, given, on_step)
     result_key = next(file.key for file in files if file.path == paths.RESULT)
     with context.database.write() as session:
         steps.finish_conclude(session, claim, result_key, files, document.digests.as_json(), document.verdict)

@@ -2,6 +2,7 @@
 
 from app.record import steps
 from app.record.leases import Claim
+from app.store.deliveries import Destination
 from negmerge.pipeline.prepare import prepare
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
@@ -13,6 +14,8 @@ from worker.loaded_job import LoadedJob, prepared_name
 def prepare_step(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob:
     """Resolve the references, decode and measure, and hand the job over to tuning. Raises LostClaim."""
     spec = job_spec.parse(claim.spec)
+    if spec.deliver is not None:  # before hours of work, rather than after them
+        Destination.of(spec.deliver, context.settings).probe()
     model = resolve.open_model(context, claim, spec, on_step)
     forget = resolve.open_dataset(context, claim, spec.forget, on_step)
     retain = forget if spec.one_data_set else resolve.open_dataset(context, claim, spec.retain, on_step)

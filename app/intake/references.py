@@ -13,6 +13,7 @@ from app.intake import uris, zoo
 from app.record import catalog
 from app.record.tables import Dataset, Model
 from app.settings import Settings
+from app.store.deliveries import Destination
 from negmerge.data.prompts import class_words
 from negmerge.errors import DataError, FieldError, ModelError
 from negmerge.formats.families import FAMILIES
@@ -45,9 +46,18 @@ def find(session: Session, settings: Settings, tenant: str, spec: JobSpec) -> Re
     found.model = _model(session, settings, tenant, spec, found.wrong)
     found.forget = _dataset(session, settings, tenant, spec.forget, "/forget", found.wrong)
     found.retain = _dataset(session, settings, tenant, spec.retain, "/retain", found.wrong)
+    if spec.deliver is not None:
+        _deliver(spec.deliver, settings, found.wrong)
     if wrong := found.wrong or _without_output(spec, found):
         raise InvalidSpec(_summary(wrong), wrong)
     return found
+
+
+def _deliver(place: str, settings: Settings, wrong: list[FieldError]) -> None:
+    try:
+        Destination.of(place, settings)
+    except DataError as error:
+        wrong.append(FieldError("/deliver", str(error)))
 
 
 def hold(session: Session, tenant: str, found: References) -> None:

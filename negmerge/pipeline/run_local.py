@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from negmerge.errors import CheckpointError
+from negmerge.errors import CheckpointError, FieldError, SpecError
 from negmerge.memory import keep_freed_memory
 from negmerge.models.devices import device_of
 from negmerge.pipeline.local import open_datasets, open_model, read_spec
@@ -49,6 +49,8 @@ def run_local(
     if out.exists():
         raise CheckpointError(f"{out} exists: choose another folder, or remove it first")
     spec = _parsed(spec)
+    if spec.deliver is not None:
+        raise SpecError([FieldError("/deliver", "is for the service: leave it out, and copy the folder")])
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)

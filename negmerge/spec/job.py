@@ -233,6 +233,9 @@ class JobSpec(Spec):
         1, description="Train the whole sweep and every rival so often, with other seeds, for mean and spread."
     )
     keep_task_vectors: bool = False
+    deliver: Place | None = Field(
+        None, description="`s3://BUCKET/PREFIX` that the finished job's files are copied to as well; must be allowed."
+    )
     metadata: Annotated[
         dict[Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]],
         Field(max_length=MAX_METADATA),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from negmerge.spec import caveats
-from tests.support import local_job
+from tests.support import local_job, results
 from tests.support.command_line import Command, assert_refused
 
 
@@ -196,3 +196,8 @@ def test_a_failed_run_leaves_nothing_behind(negmerge: Command, tmp_path: Path) -
     done = negmerge("run", spec, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_place_to_deliver_to_is_for_the_service(negmerge: Command, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(results.SPEC | {"deliver": "s3://results/unlearned"}))
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), "/deliver", "is for the service")
