@@ -12,7 +12,7 @@ def inspect(
 ) -> None:
     """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
     from negmerge.merging.files import inspect_file
-    from negmerge.report.console import plain, show
+    from negmerge.report.tables import plain, show
 
     table = Table("tensor", "type", "shape")
     table.add_column("non-zero", justify="right")

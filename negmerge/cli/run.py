@@ -18,24 +18,41 @@ def run(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch.")] = 0,
     class_names: ClassNames = None,
     templates: Templates = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever an earlier run has done.")] = False,
 ) -> None:
     """Run a whole job: sweep, merge, search for λ, test, weights, report.
 
-    Ends with 3 where the result is below target, 4 where nothing was unlearned.
+    One that was stopped goes on where it stood when the same is asked for again. Ends with 3 where the result is below
+    target, 4 where nothing was unlearned.
     """
     check_new(out)
 
     from negmerge.pipeline.local import read_spec
     from negmerge.pipeline.run_local import run_local
-    from negmerge.report.console import following, result_table, show
+    from negmerge.pipeline.unfinished import points_kept
+    from negmerge.report.console import following, result_table
+    from negmerge.report.tables import show
     from negmerge.spec.words import heading, sentence
 
     spec = read_spec(spec_file)
     words, prompts = read_prompts(class_names, templates)
-    with following(Console(stderr=True)) as on_stage:
-        document = run_local(
-            spec, out, device=device, threads=threads, class_names=words, templates=prompts, on_stage=on_stage
-        )
+    try:
+        with following(Console(stderr=True)) as on_stage:
+            document = run_local(
+                spec,
+                out,
+                device=device,
+                threads=threads,
+                class_names=words,
+                templates=prompts,
+                on_stage=on_stage,
+                on_plan=on_stage.expect,
+                restart=restart,
+            )
+    except (KeyboardInterrupt, SystemExit):
+        if (kept := points_kept(out)) > 0:
+            typer.echo(f"{kept} points are kept: the same command goes on from there, --restart begins anew", err=True)
+        raise
     show(result_table(document))
     typer.echo(f"{heading(document)}. {sentence(document)}")
     typer.echo(document.outcome_reason)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
-from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
-from negmerge.formats import strict_json, strict_yaml
+from negmerge.errors import ArchiveError, DataError, ModelError
+from negmerge.formats.spec_files import read_document
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import as_asked, check_family, is_linearised, load_model, load_tag
 from negmerge.models.network import Network
@@ -23,26 +23,10 @@ from negmerge.spec.sources import (
     WeightsUri,
 )
 
-MAX_SPEC_BYTES = 16 * 2**20
-"""The most that a spec has; over HTTP it is 4 MiB."""
-
 
 def read_spec(path: Path) -> JobSpec:
     """The job spec in a JSON or YAML file (.yaml, .yml). Raises SpecError, also where it is missing or no object."""
-    try:
-        read = strict_yaml.loads if path.suffix.lower() in (".yaml", ".yml") else strict_json.loads
-        with path.open("rb") as file:
-            content = file.read(MAX_SPEC_BYTES + 1)  # a device has no end
-        if len(content) > MAX_SPEC_BYTES:
-            raise SpecError([FieldError("", f"{path} has more than {MAX_SPEC_BYTES} bytes: a job's spec is small")])
-        document = read(content)
-    except OSError as error:
-        raise SpecError([FieldError("", f"{path} cannot be read: {error.strerror}")]) from None
-    except strict_json.NotStrict as error:
-        raise SpecError([FieldError("", f"{path}: {error}")]) from None
-    if not isinstance(document, dict):
-        raise SpecError([FieldError("", f"{path} should hold an object: a job's spec")])
-    return parse(document)
+    return parse(read_document(path))
 
 
 def open_model(spec: JobSpec, device: str) -> Network:

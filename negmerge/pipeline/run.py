@@ -17,7 +17,8 @@ from negmerge.models.network import Network
 from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.pipeline.prepare import prepare
 from negmerge.pipeline.rivals import run_rival
-from negmerge.pipeline.tune import new_partial, task_vector_path, tune
+from negmerge.pipeline.tune import task_vector_path, tune
+from negmerge.pipeline.unfinished import Unfinished
 from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import Asked, Named, PointRow, ResultDocument
@@ -30,26 +31,39 @@ def run(
     model: Network,
     forget: Dataset,
     retain: Dataset,
-    folder: Path,
+    done: Unfinished,
     on_stage: OnStage,
 ) -> ResultDocument:
-    """A whole job in this process; its artifacts go to ``folder``. Returns the result document.
+    """A whole job in this process; its artifacts go to ``done.result``. Returns the result document.
 
-    on_stage: called with a stage's name before it begins, returns the OnStep that follows it.
+    done: what an earlier run has done already, and where each point is kept as it is done. on_stage: called with a
+    stage's name before it begins, ``stages`` times in all; returns the OnStep that follows it.
     """
     begun = datetime.now(UTC)
     prepared = prepare(spec, model, forget, retain, on_stage("prepare"))
-    partials = [new_partial(spec, model) for _ in range(spec.repeats)]
-    points = spec.points()
-    rows = []
+    partials = done.begin(spec, model, prepared)
+    points, rivals, folder = spec.points(), spec.rival_runs(), done.result
     for point in points:
         on_step = on_stage(f"point {point.index + 1}/{len(points)}")
-        rows.append(_tuned(spec, model, prepared, point, partials[point.repeat], folder, on_step))
-    rivals = [] if prepared.retrained is None else [prepared.retrained]
-    for rival in spec.rival_runs():
-        rivals.append(run_rival(spec, model, prepared, rival, on_stage(str(rival))))
-    evidence = Evidence(partials, rows, rivals, partial(_kept, folder))
+        if point.index < len(done.points):
+            on_step(1, 1, None)
+        else:
+            row = _tuned(spec, model, prepared, point, partials[point.repeat], folder, on_step)
+            done.keep_point(row, point.repeat, partials[point.repeat])
+    for number, rival in enumerate(rivals):
+        on_step = on_stage(str(rival))
+        if number < len(done.rivals):
+            on_step(1, 1, None)
+        else:
+            done.keep_rival(run_rival(spec, model, prepared, rival, on_step))
+    retrained = [] if prepared.retrained is None else [prepared.retrained]
+    evidence = Evidence(partials, done.points, [*retrained, *done.rivals], partial(_kept, folder))
     return conclude(spec, model, prepared, evidence, folder, _asked(spec, begun), on_step=on_stage("conclude"))
+
+
+def stages(spec: JobSpec) -> int:
+    """How many stages a whole job has: to prepare, each point, each rival, to conclude."""
+    return 2 + len(spec.points()) + len(spec.rival_runs())
 
 
 def _asked(spec: JobSpec, begun: datetime) -> Asked:

@@ -1,22 +1,28 @@
-"""What a person sees while work is long: progress bars on a terminal, plain lines elsewhere. And tables."""
+"""What a person sees while work is long: progress bars on a terminal, plain lines elsewhere. And the result's table."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, ConsoleOptions
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
-from rich.text import Text
 
-from negmerge.naming import visible
 from negmerge.progress import OnStep
 from negmerge.report.summary import rows
 from negmerge.spec.result import ResultDocument
 from negmerge.spec.words import percent
 
 SECONDS_BETWEEN_LINES = 10.0
+MEMORY_SECONDS = 3600.0
+"""How far back the pace of several stages is looked at: each has its own."""
 
 
 class Lines:
@@ -27,6 +33,9 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+
+    def expect(self, stages: int) -> None:
+        """Lines say themselves which of how many they are about."""
 
     def __call__(self, stage: str) -> OnStep:
         last: float | None = None
@@ -43,54 +52,52 @@ class Lines:
 
 
 class Bars:
-    """Progress as one bar, renamed from stage to stage."""
+    """Progress as one bar over stages of equal size; where nobody said how many there are, each begins it anew."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._stages: int | None = None
+        self._begun = 0
         self._task = progress.add_task("", total=None, loss="", visible=False)
 
+    def expect(self, stages: int) -> None:
+        """From now on, so many stages are one bar."""
+        self._stages = stages
+
     def __call__(self, stage: str) -> OnStep:
-        self._progress.reset(self._task, total=None, description=stage, loss="", visible=True)
+        before, self._begun = self._begun, self._begun + 1
+        if self._stages is None:
+            self._progress.reset(self._task)
+            before = 0
+        self._progress.update(self._task, total=self._stages or 1, description=stage, loss="", visible=True)
 
         def on_step(step: int, total: int, loss: float | None) -> None:
-            self._progress.update(self._task, completed=step, total=total, loss=_loss(loss))
+            share = step / total if total else 1.0
+            self._progress.update(self._task, completed=before + share, loss=_loss(loss))
 
         return on_step
 
 
 @contextmanager
 def following(console: Console) -> Iterator[Lines | Bars]:
-    """Something to call with each stage's name, which returns that stage's OnStep."""
+    """Something to call with each stage's name, which returns that stage's OnStep.
+
+    On a terminal it shows how much is done, for how long it has gone on, and how much time is left.
+    """
     if not console.is_terminal:
         yield Lines(console)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[loss]}"),
+        TextColumn("done,"),
+        TimeRemainingColumn(),
+        TextColumn("left{task.fields[loss]}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=MEMORY_SECONDS) as progress:
         yield Bars(progress)
-
-
-def show(table: Table) -> None:
-    """Print a table on stdout: drawn on a terminal; elsewhere plain columns, one line a row however long it is."""
-    console = Console()
-    if not console.is_terminal:
-        table.box = None
-        console.width = max(console.width, console.measure(table, options=_unbounded(console)).maximum)
-    console.print(table)
-
-
-def _unbounded(console: Console) -> ConsoleOptions:
-    return console.options.update(width=sys.maxsize)
-
-
-def plain(text: str) -> Text:
-    """Text of others for a table: no markup of ours in it is obeyed, and what cannot be seen is escaped."""
-    return Text(visible(text))
 
 
 def result_table(document: ResultDocument) -> Table:
@@ -107,4 +114,4 @@ def result_table(document: ResultDocument) -> Table:
 
 
 def _loss(loss: float | None) -> str:
-    return "" if loss is None else f" loss {loss:.3f}"
+    return "" if loss is None else f", loss {loss:.3f}"

@@ -135,6 +135,34 @@ def test_the_status_of_a_run_is_its_outcome(
 
 
 @pytest.mark.slow
+def test_a_sweep_that_ctrl_c_stopped_goes_on_to_the_same_weights(negmerge: Command, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(local_job.spec_document(tmp_path)))
+    command = [sys.executable, "-m", "negmerge", "run", "job.json", "--out", "out"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr is not None
+        try:
+            while process.stderr.readline() != "point 3/4\n":
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+        assert "2 points are kept: the same command goes on from there" in process.stderr.read()
+    assert not (tmp_path / "out").exists()
+    for out in ("out", "unbroken"):
+        assert negmerge("run", tmp_path / "job.json", "--out", tmp_path / out).returncode == 0
+    digests = [json.loads((tmp_path / out / "result.json").read_text())["digests"] for out in ("out", "unbroken")]
+    assert digests[0] == digests[1]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
 def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Command, tmp_path: Path) -> None:
     spec = tmp_path / "job.json"
     spec.write_text(json.dumps(local_job.spec_document(tmp_path)))

@@ -15,6 +15,7 @@ from negmerge.evaluation.prepared import Prepared
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.unfinished import unfinished
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
 from tests.support import pico, pico_timm
@@ -60,7 +61,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         stages.append(name)
         return ignore
 
-    result = pipeline.run(spec, open_model(spec, "cpu"), *open_datasets(spec), folder / "out", on_stage)
+    with unfinished(folder / "out") as kept:
+        result = pipeline.run(spec, open_model(spec, "cpu"), *open_datasets(spec), kept, on_stage)
     return Done(result.as_json(), stages)
 
 

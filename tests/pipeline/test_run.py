@@ -17,6 +17,7 @@ from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
 from negmerge.pipeline.tune import new_partial, tune
+from negmerge.pipeline.unfinished import Unfinished
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
 from negmerge.spec.sweep import expand
@@ -184,7 +185,7 @@ def test_every_stage_can_be_interrupted(tmp_path: Path, stage: str) -> None:
         return stop if name == stage else ignore
 
     with pytest.raises(Interrupted):
-        pipeline.run(spec, open_model(spec, "cpu"), forget, retain, tmp_path / "out", on_stage)
+        pipeline.run(spec, open_model(spec, "cpu"), forget, retain, Unfinished(tmp_path), on_stage)
 
 
 def test_points_fold_to_the_same_vector_in_any_order_over_partials(tmp_path: Path) -> None:

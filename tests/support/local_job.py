@@ -6,6 +6,7 @@ from typing import Any
 
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.unfinished import unfinished
 from negmerge.progress import ignore
 from negmerge.spec.job import parse
 from tests.support import pico
@@ -39,6 +40,7 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
     spec = parse(spec_document(folder, **changes))
     model = open_model(spec, "cpu")
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    pipeline.run(spec, model, forget, retain, folder / "out", lambda stage: ignore)
+    with unfinished(folder / "out") as done:
+        pipeline.run(spec, model, forget, retain, done, lambda stage: ignore)
     document: dict[str, Any] = json.loads((folder / "out" / "result.json").read_text())
     return document

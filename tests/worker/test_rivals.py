@@ -21,6 +21,7 @@ from negmerge.data.selection import Splits, split
 from negmerge.models.loading import load_model
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
+from negmerge.pipeline.unfinished import unfinished
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
 from tests.support import pico, pico_timm
@@ -112,7 +113,8 @@ def local_spec(folder: Path, archive: Path) -> JobSpec:
 def run_here(spec: JobSpec, out: Path) -> dict[str, Any]:
     """The result document as it is written."""
     forget, retain = open_datasets(spec, pico.CLASS_WORDS, pico.TEMPLATES)
-    return pipeline.run(spec, open_model(spec, "cpu"), forget, retain, out, lambda stage: ignore).as_json()
+    with unfinished(out) as done:
+        return pipeline.run(spec, open_model(spec, "cpu"), forget, retain, done, lambda stage: ignore).as_json()
 
 
 def splits(spec: JobSpec) -> Splits:
