@@ -73,12 +73,13 @@ def read_prompts(class_names: Path | None, templates: Path | None) -> tuple[dict
     """The class words and templates that the command line names, checked for their shape; None leaves a set's own."""
     from negmerge.data.prompts import check_templates
 
-    words = _read(class_names, dict[str, str], '{"n01440764": "tench"}') if class_names else {}
-    prompts = check_templates(_read(templates, list[str], '["a photo of a {}."]')) if templates else None
+    words = read_json(class_names, dict[str, str], '{"n01440764": "tench"}') if class_names else {}
+    prompts = check_templates(read_json(templates, list[str], '["a photo of a {}."]')) if templates else None
     return words, prompts
 
 
-def _read(path: Path, shape: type[T], example: str) -> T:
+def read_json(path: Path, shape: type[T], example: str) -> T:
+    """A small JSON file of this shape. Raises DataError, with the example."""
     if path.exists() and not path.is_file():  # a pipe would be waited for, and a device has no end
         raise DataError(f"{seen(path)} is no file")
     try:

@@ -1,13 +1,17 @@
 """``negmerge match``: where a person's pictures are in a data set."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from negmerge.naming import visible
+
+if TYPE_CHECKING:
+    from negmerge.spec.resources import Match
 
 
 def match(
@@ -24,6 +28,11 @@ def match(
 
     with following(Console(stderr=True)) as on_stage:
         found = matches_of(dataset, files, on_step=on_stage("match"))
+    print_matches(found, as_json)
+
+
+def print_matches(found: "Sequence[Match]", as_json: bool) -> None:
+    """The ids on stdout, as a spec's "select" takes them, and each picture's finds on stderr; or all of it as JSON."""
     if as_json:
         typer.echo(json.dumps({"matches": [one.model_dump(mode="json") for one in found]}, indent=2))
         return

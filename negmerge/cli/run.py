@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from negmerge.cli.given import ClassNames, Device, SpecFile, Templates, check_new, read_prompts, seen
+from negmerge.cli.remote import AsJson, print_json
 from negmerge.cli.statuses import OF_OUTCOME
 from negmerge.naming import visible
 
@@ -19,6 +20,7 @@ def run(
     class_names: ClassNames = None,
     templates: Templates = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever an earlier run has done.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a whole job: sweep, merge, search for λ, test, weights, report.
 
@@ -53,6 +55,9 @@ def run(
         if (kept := points_kept(out)) > 0:
             typer.echo(f"{kept} points are kept: the same command goes on from there, --restart begins anew", err=True)
         raise
+    if as_json:
+        print_json(document)
+        raise typer.Exit(OF_OUTCOME[document.outcome])
     show(result_table(document))
     typer.echo(f"{heading(document)}. {sentence(document)}")
     typer.echo(document.outcome_reason)

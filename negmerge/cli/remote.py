@@ -1,0 +1,105 @@
+"""What the commands for a service have in common: whom they ask, how they print, with which status they end."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from negmerge.cli.statuses import JOB_CANCELLED, JOB_FAILED, STILL_RUNNING, UNREACHABLE, Ended
+from negmerge.naming import visible
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from negmerge.client import Client
+    from negmerge.client.bars import Show
+
+SECONDS_BETWEEN_LINES = 10.0
+
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="The service; else NEGMERGE_URL, else the login's.")
+]
+AllowHttp = Annotated[bool, typer.Option("--allow-http", help="Let the key go in the clear to another machine.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+
+
+@contextmanager
+def connected(url: str | None, allow_http: bool) -> Iterator["Client"]:
+    """A client of the service. What it raises ends the command with the status that it has.
+
+    The key comes from NEGMERGE_API_KEY or the login, never from an option, which other users of the machine would see.
+    """
+    with connected_with(url, None, allow_http) as client:
+        yield client
+
+
+@contextmanager
+def connected_with(url: str | None, key: str | None, allow_http: bool) -> Iterator["Client"]:
+    """The same with a key that was typed."""
+    from negmerge import client as remote
+
+    try:
+        with remote.Client(url, key, allow_http=allow_http or None) as client:
+            yield client
+    except remote.JobCancelled as error:
+        raise Ended(JOB_CANCELLED, str(error)) from None
+    except remote.JobFailed as error:
+        raise Ended(JOB_FAILED, str(error)) from None
+    except remote.StillRunning as error:
+        raise Ended(STILL_RUNNING, str(error)) from None
+    except (remote.Unreachable, remote.ServiceFailure) as error:
+        raise Ended(UNREACHABLE, str(error)) from None
+
+
+def told() -> "Show | None":
+    """How work says where it stands: None is a bar on a terminal; elsewhere there are plain lines on stderr."""
+    return None if sys.stderr.isatty() else _Lines()
+
+
+def print_json(value: "BaseModel | Sequence[BaseModel] | dict[str, Any] | list[Any]") -> None:
+    """A record, several, or plain values as JSON on stdout."""
+    typer.echo(json.dumps(_plain_values(value), indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of others' text on stdout: drawn on a terminal, plain columns elsewhere."""
+    from rich.table import Table
+
+    from negmerge.report.tables import plain, show
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*map(plain, row))
+    show(table)
+
+
+class _Lines:
+    """A line where something else is done than before, and one every ten seconds while it goes on."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._last = 0.0
+
+    def __call__(self, what: str, share: float) -> None:
+        if what != self._what or time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+            typer.echo(f"{visible(what)}: {100 * share:.0f} %", err=True)
+            self._what, self._last = what, time.monotonic()
+
+
+def when(moment: datetime) -> str:
+    """A time to the second, in UTC."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _plain_values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain_values(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_values(one) for one in value]
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

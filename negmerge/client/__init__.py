@@ -1,0 +1,50 @@
+"""The service from Python: ``Client``, ``AsyncClient``, and their errors. No torch is loaded (docs/client.md)."""
+
+from negmerge.client.client import AsyncClient, Client
+from negmerge.client.effects import Retries
+from negmerge.client.errors import (
+    ClientError,
+    Conflict,
+    Deleted,
+    DownloadError,
+    Forbidden,
+    JobCancelled,
+    JobEnded,
+    JobFailed,
+    NotConfigured,
+    NotFound,
+    NotUnderstood,
+    Problem,
+    ServiceFailure,
+    StillRunning,
+    TooMany,
+    Unauthorized,
+    Unreachable,
+    WrongDigest,
+    WrongRequest,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "Deleted",
+    "DownloadError",
+    "Forbidden",
+    "JobCancelled",
+    "JobEnded",
+    "JobFailed",
+    "NotConfigured",
+    "NotFound",
+    "NotUnderstood",
+    "Problem",
+    "Retries",
+    "ServiceFailure",
+    "StillRunning",
+    "TooMany",
+    "Unauthorized",
+    "Unreachable",
+    "WrongDigest",
+    "WrongRequest",
+]

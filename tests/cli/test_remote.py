@@ -1,0 +1,251 @@
+"""``negmerge jobs``, ``datasets``, ``models``, ``login`` on a real service: status, stdout, what is left behind."""
+
+import csv
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.settings import Settings
+from negmerge.client.logins import Login, login_file, read_login
+from negmerge.spec.job_resources import Job, Result
+from tests.client.test_asking import example, problem
+from tests.support.api_client import Api, digits_zip, serving
+from tests.support.command_line import Command, Done, assert_refused
+from tests.support.faulty import Faulty, faulty, give
+from tests.support.listening import listening
+
+COMMANDS = [
+    ["jobs", "list"],
+    ["jobs", "watch", "job_1"],
+    ["jobs", "result", "job_1"],
+    ["jobs", "cancel", "job_1"],
+    ["jobs", "delete", "job_1"],
+    ["jobs", "download", "job_1"],
+    ["jobs", "compare", "job_1", "job_2"],
+    ["datasets", "list"],
+    ["datasets", "delete", "ds_1"],
+    ["models", "list"],
+    ["models", "delete", "mdl_1"],
+    ["models", "add", "--weights", "openai", "--architecture", "ViT-B-32"],
+]
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No service is known, and the file of ``login`` would lie in the test's own folder."""
+    for name in ("NEGMERGE_URL", "NEGMERGE_API_KEY", "NEGMERGE_ALLOW_HTTP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    """A server that answers as it is told, and that the environment names."""
+    with faulty() as told:
+        monkeypatch.setenv("NEGMERGE_URL", told.url)
+        monkeypatch.setenv("NEGMERGE_API_KEY", "nm_1_secret")
+        yield told
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[tuple[Api, str]]:
+    """A real service without workers, and its URL."""
+    folder = tmp_path_factory.mktemp("remote")
+    settings = Settings(data_dir=folder, broker_url=broker_url)
+    with serving(settings) as served, listening(settings) as port:
+        yield served, f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def signed_in(api: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> Api:
+    """The real service, with a key for it in the environment."""
+    served, url = api
+    monkeypatch.setenv("NEGMERGE_URL", url)
+    monkeypatch.setenv("NEGMERGE_API_KEY", served.key()["Authorization"].removeprefix("Bearer "))
+    return served
+
+
+def job(state: str, **changes: Any) -> bytes:
+    return example(Job, id="job_1", state=state, terminal=state in ("succeeded", "failed", "cancelled"), **changes)
+
+
+def said(done: Done) -> Any:
+    """What was printed, which is JSON and nothing else."""
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_without_a_service_every_command_says_how_to_name_one(negmerge: Command, command: list[str]) -> None:
+    assert_refused(negmerge(*command), "NEGMERGE_URL", "negmerge login")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_takes_json_and_tells_a_refusal_in_one_line(
+    negmerge: Command, server: Faulty, command: list[str]
+) -> None:
+    server.will(*[give(**problem(403, "forbidden", detail="the key lacks the scope 'write'"))] * 2)
+    assert_refused(negmerge(*command, "--json"), "lacks the scope")
+
+
+def test_a_service_that_does_not_answer_has_a_status_of_its_own(
+    negmerge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faulty() as gone:
+        pass
+    monkeypatch.setenv("NEGMERGE_API_KEY", "nm_1_secret")
+    monkeypatch.setenv("NEGMERGE_RETRIES", "0")
+    done = negmerge("jobs", "list", "--url", gone.url)
+    assert (done.returncode, done.stdout) == (7, "")
+    assert "does not answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "status"),
+    [
+        ("succeeded", {"outcome": "unlearned", "outcome_reason": "it forgot"}, 0),
+        ("succeeded", {"outcome": "below_target", "outcome_reason": "too little"}, 3),
+        ("succeeded", {"outcome": "nothing_unlearned", "outcome_reason": "λ = 0"}, 4),
+        ("failed", {"problem": {"type": "x", "detail": "no room"}}, 5),
+        ("cancelled", {}, 6),
+    ],
+)
+def test_watching_ends_with_what_became_of_the_job(
+    negmerge: Command, server: Faulty, state: str, changes: dict[str, Any], status: int
+) -> None:
+    server.will(give(200, job(state, **changes)))
+    done = negmerge("jobs", "watch", "job_1")
+    assert done.returncode == status
+    assert (changes.get("outcome_reason") or changes.get("problem", {}).get("detail") or "was cancelled") in (
+        done.stdout + done.stderr
+    )
+
+
+def test_a_job_that_is_not_over_in_time_has_a_status_of_its_own(negmerge: Command, server: Faulty) -> None:
+    server.will(give(200, job("tuning")))
+    done = negmerge("jobs", "watch", "job_1", "--timeout", "0")
+    assert done.returncode == 8
+    assert "still tuning" in done.stderr
+
+
+def test_a_result_is_shown_with_the_status_of_its_outcome(negmerge: Command, server: Faulty) -> None:
+    server.will(give(200, example(Result, outcome="below_target")), give(200, example(Result)))
+    done = negmerge("jobs", "result", "job_1")
+    assert done.returncode == 3
+    assert "negmerge  0.95     5.0 %   5.0 %" in done.stdout
+    assert said(negmerge("jobs", "result", "job_1", "--json"))["outcome"] == "unlearned"
+
+
+def test_jobs_are_compared_where_they_differ(negmerge: Command, server: Faulty) -> None:
+    document = json.loads(example(Result))
+    other = document | {"spec": document["spec"] | {"metadata": {"ticket": "=1+1"}}, "scale": 0.5}
+    server.will(*[give(200, json.dumps(one).encode()) for one in (document, other)] * 2)
+    done = negmerge("jobs", "compare", "job_1", "job_2", "--csv")
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert rows[0] == ["", "job_1", "job_2"]
+    assert rows[1] == ["/metadata/ticket", "DSR-1234", "'=1+1"]
+    assert ["negmerge forget accuracy", "0.05", "0.05"] in rows
+    assert not [row for row in rows if row[0].startswith("/base_model")]
+    told = said(negmerge("jobs", "compare", "job_1", "job_2", "--json"))
+    assert told[0] == {"what": "/metadata/ticket", "job_1": "DSR-1234", "job_2": "=1+1"}
+
+
+def test_one_job_alone_is_not_compared(negmerge: Command) -> None:
+    assert_refused(negmerge("jobs", "compare", "job_1", "job_1"), "two jobs or more")
+
+
+@pytest.mark.server
+def test_a_job_goes_from_files_to_its_deletion(negmerge: Command, signed_in: Api, tmp_path: Path) -> None:
+    (tmp_path / "digits.zip").write_bytes(digits_zip())
+    dataset = negmerge("datasets", "add", tmp_path / "digits.zip").stdout.strip()
+    assert said(negmerge("datasets", "list", "--json"))[0]["id"] == dataset
+    model = signed_in.model()
+    assert model in negmerge("models", "list").stdout
+    (tmp_path / "job.yaml").write_text(
+        f"base_model: {{family: open_clip, weights: {model}}}\n"
+        f"forget: {{dataset: {dataset}, select: {{classes: [seven]}}}}\n"
+        f"retain: {{dataset: {dataset}}}\nsweep: {{grid: {{epochs: [1, 2]}}}}\nmetadata: {{ticket: DSR-1}}\n"
+    )
+    assert said(negmerge("jobs", "submit", tmp_path / "job.yaml", "--dry-run", "--json"))["estimate"]["points"] == 2
+    made = negmerge("jobs", "submit", tmp_path / "job.yaml", "--idempotency-key", "DSR-1").stdout.strip()
+    assert negmerge("jobs", "submit", tmp_path / "job.yaml", "--idempotency-key", "DSR-1").stdout.strip() == made
+    assert [one["id"] for one in said(negmerge("jobs", "list", "--metadata", "ticket=DSR-1", "--json"))] == [made]
+    assert_refused(negmerge("jobs", "delete", made), "cancel it first")
+    assert_refused(negmerge("datasets", "delete", dataset), made)
+    assert said(negmerge("jobs", "cancel", made, "--json"))["cancel_requested"]
+    assert "cancelled" in negmerge("jobs", "list").stdout
+    assert said(negmerge("jobs", "delete", made, "--json")) == {"deleted": made}
+    assert negmerge("datasets", "delete", dataset).returncode == 0
+
+
+@pytest.mark.server
+def test_wrong_fields_of_a_spec_are_told_by_their_pointers(negmerge: Command, signed_in: Api, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(signed_in.spec() | {"scale_search": {"keep": 1.5}}))
+    assert_refused(negmerge("jobs", "submit", tmp_path / "job.json"), "/scale_search/keep")
+
+
+@pytest.mark.server
+def test_what_a_job_left_is_downloaded(negmerge: Command, signed_in: Api, tmp_path: Path) -> None:
+    made = signed_in.finished_job({"report.html": b"<html>", "unlearned/x.safetensors": b"w"})
+    done = negmerge("jobs", "download", made, "--out", tmp_path / "all", "--json")
+    assert [Path(path).read_bytes() for path in said(done)["files"]] == [b"<html>", b"w"]
+    assert negmerge("jobs", "download", made, "report.html", "--out", tmp_path).returncode == 0
+    assert (tmp_path / "report.html").read_bytes() == b"<html>"
+    assert_refused(negmerge("jobs", "download", made, "secret", "--out", tmp_path), "has no artifact 'secret'")
+
+
+@pytest.mark.server
+def test_a_login_is_checked_and_kept_for_the_other_commands(
+    negmerge: Command, api: tuple[Api, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, url = api
+    key = served.key()["Authorization"].removeprefix("Bearer ")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{key}\n"))
+    done = negmerge("login", url)
+    assert done.returncode == 0, done.stderr
+    assert key not in done.stdout + done.stderr
+    assert read_login() == Login(url=url, key=key)
+    assert stat.S_IMODE(login_file().stat().st_mode) == 0o600
+    assert negmerge("jobs", "list").returncode == 0
+
+
+@pytest.mark.server
+def test_a_key_that_lets_nobody_in_is_not_kept(
+    negmerge: Command, api: tuple[Api, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("nm_0123456789_wrong\n"))
+    assert_refused(negmerge("login", api[1]), "key")
+    assert not login_file().exists()
+
+
+def test_the_help_and_the_remote_commands_load_no_torch(server: Faulty) -> None:
+    server.will(give(200, example(Result)), give(200, example(Result)))
+    script = (
+        "import sys\nfrom negmerge.cli.main import main\n"
+        "for words in (['--help'], ['jobs', '--help'], ['jobs', 'result', 'job_1'], ['jobs', 'compare', 'a', 'b']):\n"
+        "    sys.argv = ['negmerge', *words]\n"
+        "    try:\n        main()\n    except SystemExit:\n        pass\n"
+        "print({'torch', 'numpy', 'open_clip', 'scipy'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_shell_is_told_how_a_command_goes_on() -> None:
+    asked = {"_NEGMERGE_COMPLETE": "complete_bash", "COMP_WORDS": "negmerge jobs c", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[0] = 'negmerge'; from negmerge.cli.main import main; main()"],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["compare", "cancel"]
