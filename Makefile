@@ -20,7 +20,7 @@ HTMX_VERSION := 4.0.1
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench experiments screenshots clean
+.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench experiments notebook screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -106,6 +106,9 @@ docs: app/guide/site/index.html ## Build the guide, which the API then serves at
 
 app/guide/site/index.html: mkdocs.yml tooling/guide_hooks.py $(shell find docs -type f) | setup
 	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --quiet
+
+notebook: setup ## Run docs/notebook.ipynb again, and keep it with what it prints
+	$(RUN)python -m tooling.notebook
 
 experiments: setup ## The paper's comparison, small and real, on CIFAR-10 and digits; resumes where it was stopped
 	$(RUN)python -m experiments
