@@ -28,6 +28,7 @@ from negmerge.errors import NegmergeError
 from negmerge.formats import strict_json
 from negmerge.formats.families import family_of
 from negmerge.formats.headers import read_header
+from negmerge.formats.hugging_face.config import library_config
 from negmerge.spec.job import parse
 
 REFUSALS = (NegmergeError, ServiceError, strict_json.NotStrict)
@@ -87,6 +88,9 @@ _CLIP = {
     "model_cfg": {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}},
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]},
 }
+_VIT = {"model_type": "vit", "id2label": {"0": "a", "1": "b"}, "image_size": 224, "layer_norm_eps": 1e-12}
+_SWIN = {"model_type": "swin", "num_labels": 3, "depths": [2, 2], "num_heads": [3, 6], "window_size": 7}
+_PIXELS = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2, "size": {"height": 224, "width": 224}}
 _TIMM = {"architecture": "resnet18", "num_classes": 3, "model_args": {"layers": [1, 1]}, "label_names": ["a", "b", "c"]}
 _WORDS = {
     "version": "1.0",
@@ -188,6 +192,10 @@ def _config(content: bytes) -> object:
     return family_of(strict_json.loads(content))
 
 
+def _preprocessor(content: bytes) -> object:
+    return library_config(_VIT, {"preprocessor_config.json": strict_json.loads(content)}, False)
+
+
 TARGETS: dict[str, Target] = {
     "zip": Target(_written(_index), [_zip(zipfile.ZIP_STORED), _zip(zipfile.ZIP_DEFLATED)], _ARCHIVE_WORDS),
     "tar": Target(
@@ -228,7 +236,8 @@ TARGETS: dict[str, Target] = {
     "json": Target(
         strict_json.loads, [b'{"a": [1, -2.5e3, "x\\u00e9", null, true]}', b"[" * 20 + b"]" * 20], _JSON_WORDS
     ),
-    "config": Target(_config, [json.dumps(_CLIP).encode(), json.dumps(_TIMM).encode()], _JSON_WORDS),
+    "config": Target(_config, [json.dumps(one).encode() for one in (_CLIP, _TIMM, _VIT, _SWIN)], _JSON_WORDS),
+    "preprocessor": Target(_preprocessor, [json.dumps(_PIXELS).encode()], [*_JSON_WORDS, b'"crop_pct": 1', b"384"]),
     "tokenizer": Target(_written(_tokenizer), [json.dumps(_WORDS).encode()], [*_JSON_WORDS, b'"BPE"', b'"WordPiece"']),
     "tokenizer_config": Target(
         _written(_tokenizer_config),

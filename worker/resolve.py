@@ -25,7 +25,7 @@ from negmerge.data.archives import Index
 from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
-from negmerge.formats.families import FAMILIES
+from negmerge.formats.families import family_of
 from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.progress import OnStep
@@ -66,7 +66,7 @@ def _registered_model(context: WorkerContext, claim: Claim, model_id: str, on_st
     if row.key is None:
         told, source = row.config or row.architecture, stored_source(row.uri or "")
         return _referenced_model(context, claim.job_id, source, row.family, told, on_step)
-    key, config, sha256, files = row.key, row.config, row.sha256, FAMILIES[row.family]
+    key, config, sha256, files = row.key, row.config, row.sha256, family_of(row.config)
     others = row.beside or {}
 
     def make(folder: Path) -> None:

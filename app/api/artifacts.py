@@ -15,6 +15,7 @@ from app.api.headers import header
 from app.api.problems import documented
 from app.errors import NotFound
 from app.record import jobs, tables
+from negmerge.errors import FieldError
 from negmerge.spec import paths
 from negmerge.spec.job import MAX_SCALE
 from negmerge.spec.resources import Artifact, Page
@@ -62,25 +63,35 @@ def get_job_weights(
     services: OpenServices,
     job_id: EntryId,
     form: Annotated[
-        Literal["file", "zip"], Query(alias="format", description="`zip`: the folder with its config.")
+        Literal["file", "zip", "transformers"],
+        Query(
+            alias="format",
+            description="`zip`: the folder with its config, as open_clip or timm loads it. `transformers`: a zip "
+            "of the folder as transformers loads it, where the model came in one.",
+        ),
     ] = "file",
     scale: Annotated[
         float | None,
         Query(ge=0, le=MAX_SCALE, allow_inf_nan=False, description="Another λ than the job chose; 0: the base model."),
     ] = None,
 ) -> Response:
-    """The unlearned weights: the safetensors file, or a zip of the folder that open_clip or timm loads.
+    """The unlearned weights: the safetensors file, or a zip of a folder.
 
     With `scale`, θ₀ − λ·τ* of the job's first repeat at that λ, made while it is sent: the bits of `negmerge apply`.
     """
+    if scale is not None and form == "transformers":
+        told = "another scale is made of the library's own folder alone: ask for ?format=zip with it"
+        raise errors.Invalid(told, [FieldError("#query/scale", told)])
     with services.database.read() as session:
         check_succeeded(jobs.get(session, caller.tenant, job_id))
         files = {file.path: file for file in session.scalars(_files_of(job_id))}
-    folder = weights.folder(services.store, files, scale)
-    if form == "zip":
+    theirs = form == "transformers"
+    folder = weights.theirs(services.store, files, job_id) if theirs else weights.folder(services.store, files, scale)
+    if form != "file":
         if header(request.headers, "if-match") not in (None, "*"):
             raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")
-        return zip_response(folder, paths.UNLEARNED, f"{job_id}-unlearned.zip")
+        place = paths.UNLEARNED_THEIRS if theirs else paths.UNLEARNED
+        return zip_response(folder, place, f"{job_id}-unlearned.zip")
     return file_response(request, weights.single_file(job_id, folder))
 
 

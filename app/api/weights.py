@@ -22,6 +22,14 @@ def folder(store: Store, files: Mapping[str, Artifact], scale: float | None = No
     return found if scale is None else [_scaled(store, files, content, scale) for content in found]
 
 
+def theirs(store: Store, files: Mapping[str, Artifact], job_id: str) -> list[Content]:
+    """The same in the layout of transformers. Raises NotFound where the base model did not come in one."""
+    found = [stored(store, file) for path, file in files.items() if path.startswith(paths.UNLEARNED_THEIRS)]
+    if not found:
+        raise NotFound(f"the model of job {job_id!r} did not come in a folder of transformers: ask for ?format=zip")
+    return found
+
+
 def single_file(job_id: str, contents: Sequence[Content]) -> Content:
     """The one file of weights in the folder. Raises NotFound."""
     weights = [content for content in contents if content.path.endswith(_WEIGHTS_FILE)]

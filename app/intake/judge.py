@@ -61,7 +61,6 @@ def _model(path: Path, question: dict[str, Any]) -> dict[str, Any]:
         "size": found.size,
         "sha256": found.sha256,
         "config": found.config,
-        "family": found.family.name,
         "beside": found.beside,
     }
 

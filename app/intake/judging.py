@@ -12,7 +12,7 @@ from app.intake.weights import Weights
 from app.settings import Settings
 from negmerge import confined
 from negmerge.errors import FieldError
-from negmerge.formats.families import FAMILIES
+from negmerge.formats.families import family_of
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Judge:
         """Judge a model. Raises InvalidModel; NoRoom and Unavailable for the machine."""
         most = self._settings.max_archive_bytes
         found = self._ask(InvalidModel, upload, what="model", config=config, max_bytes=most)
-        family = FAMILIES[found["family"]]
+        family = family_of(found["config"])
         path = Path(found["path"])
         return Weights(path, found["size"], found["sha256"], found["config"], family, found["beside"])
 

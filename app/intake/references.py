@@ -17,6 +17,7 @@ from app.store.deliveries import Destination
 from negmerge.data.prompts import class_words
 from negmerge.errors import DataError, FieldError, ModelError
 from negmerge.formats.families import FAMILIES
+from negmerge.formats.hugging_face.config import outputs_config
 from negmerge.formats.timm_config import outputs_of
 from negmerge.spec.job import DatasetRef, JobSpec
 from negmerge.spec.sources import (
@@ -134,6 +135,7 @@ def _without_output(spec: JobSpec, found: References) -> list[FieldError]:
     config = spec.base_model.architecture if found.model is None else found.model.config
     if not spec.base_model.is_classifier or not isinstance(config, dict):
         return []
+    config = outputs_config(config)
     sides = {"/retain/dataset": found.retain, "/forget/dataset": found.forget}
     rows = {row.id: (at, row) for at, row in sides.items() if row is not None}  # one that is both is told once
     wrong = []

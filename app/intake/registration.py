@@ -23,7 +23,7 @@ from app.store.objects import Store, put_for
 from negmerge.data.classes import called
 from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
-from negmerge.formats.families import family_of
+from negmerge.formats.families import FAMILIES, family_of
 from negmerge.naming import is_seen, shown, visible
 from negmerge.spec.fields import IN_PIECES, OnUnreadable, Part
 
@@ -203,6 +203,12 @@ class Registrar:
         return row
 
 
+_ALONE = (
+    "a config of transformers says too little by itself: give the URI of the whole folder as an archive, with weights, "
+    "config.json and preprocessor_config.json, and leave the architecture away"
+)
+
+
 def check_source(given: ModelIn, settings: Settings) -> None:
     """Judge where a model comes from. Raises InvalidModel with the field at fault."""
     architecture = given.architecture
@@ -211,6 +217,8 @@ def check_source(given: ModelIn, settings: Settings) -> None:
             family = family_of(architecture)
         except NegmergeError as error:
             raise _wrong("/architecture", str(error)) from None
+        if family not in FAMILIES.values():
+            raise _wrong("/architecture", _ALONE)
         if family.name != given.family:
             raise _wrong("/family", f"the architecture is a config of {family.name}: say so as family")
     if given.uri is not None:

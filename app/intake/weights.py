@@ -6,31 +6,24 @@ finite, have an image tower or a head, of the sizes that the config says. The wo
 
 import hashlib
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from app.intake import zoo
-from negmerge.data.archives import archive_members
+from app.intake.model_archives import MAX_CONFIG_BYTES, unpack
 from negmerge.data.kinds import packed_otherwise
-from negmerge.data.members import Limits, Member
-from negmerge.errors import ArchiveError, CheckpointError, ModelError
+from negmerge.errors import ArchiveError, ModelError, TensorError
 from negmerge.formats import strict_json
-from negmerge.formats.families import FAMILIES, OPEN_CLIP, Family, family_of
+from negmerge.formats.families import OPEN_CLIP, Family, family_of
 from negmerge.formats.headers import Header, check_finite, read_header
+from negmerge.formats.hugging_face import config as hugging_face
+from negmerge.formats.hugging_face.config import is_of_transformers
+from negmerge.formats.hugging_face.files import processors
 from negmerge.formats.timm_config import architecture_of
-from negmerge.formats.tokenizer_files import MAX_BYTES, check_there, has_files
-from negmerge.naming import shown
-
-MAX_CONFIG_BYTES = 2**20
-MAX_FILES = 10_000
-"""Most files in a model's archive. A folder has a handful."""
-UNPACKED = "weights.safetensors"
-"""What an archive's weights are called beside it, whatever their name in there."""
+from negmerge.formats.tokenizer_files import MAX_BYTES, TOKENIZER_FILE, check_there, has_files
 
 _HEADS = {"fc", "head", "classifier"}
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -67,26 +60,27 @@ def open_upload(path: Path, config: str | None, max_bytes: int) -> Weights:
     elif config is not None:
         raise ModelError("an archive brings its own config: leave the part 'config' away")
     else:
-        weights = path.with_name(UNPACKED)
-        # one file may be nearly all of it, so that only the sum has a bound
-        limits = Limits(bytes=max_bytes, files=MAX_FILES, file_bytes=sys.maxsize)
-        text, beside = _unpack(path, weights, limits)
+        unpacked = unpack(path, max_bytes)
+        text, weights, beside = unpacked.config, unpacked.weights, unpacked.beside
     document, family = parse_config(text)
-    check_there(document, {name: file.stat().st_size for name, file in beside.items()})
+    beside = _wanted(document, beside)
     for path_beside in beside.values():
-        _check_json(path_beside)
+        if path_beside.suffix == ".json":
+            _check_json(path_beside)
     with weights.open("rb") as file:
         header = read_header(file)  # as a stream: an error does not tell where uploads lie
     if not header.tensors:
         raise ModelError("the weights hold no tensor at all: save the model's state dict")
-    if family is OPEN_CLIP:
+    if is_of_transformers(document):
+        hugging_face.library_config(document, processors(beside), TOKENIZER_FILE in beside)
+        check_names(document, header)
+    elif family is OPEN_CLIP:
         check_sizes(document["model_cfg"], header)
     else:
         zoo.check_architecture("timm", architecture_of(document))
         check_head(document["num_classes"], header)
     check_finite(weights)
-    wanted = beside if has_files(document) else {}
-    digests = {name: _sha256(file) for name, file in wanted.items()}
+    digests = {name: _sha256(file) for name, file in beside.items()}
     return Weights(weights, header.size, _sha256(weights), document, family, digests)
 
 
@@ -99,6 +93,30 @@ def parse_config(text: str | bytes) -> tuple[dict[str, Any], Family]:
     family = family_of(document)
     assert isinstance(document, dict)
     return document, family
+
+
+def _wanted(document: dict[str, Any], beside: dict[str, Path]) -> dict[str, Path]:
+    """The files beside the config that the model needs; the others are removed. Raises ModelError."""
+    if is_of_transformers(document):
+        return beside
+    there = {name: file for name, file in beside.items() if name in MAX_BYTES}
+    check_there(document, {name: file.stat().st_size for name, file in there.items()})
+    wanted = there if has_files(document) else {}
+    for name, file in beside.items():
+        if name not in wanted:
+            file.unlink()
+    return wanted
+
+
+def check_names(config: dict[str, Any], header: Header) -> None:
+    """Raise TensorError unless the weights have the names that a config of transformers asks for, and no others."""
+    kind = hugging_face.kind_of(config)
+    names = {name for pair in kind.pairs(config) for name in pair.theirs}
+    for name in sorted(names - header.tensors.keys()):
+        raise TensorError(name, "is missing: these weights are of another architecture than the config says")
+    for name in sorted(header.tensors.keys() - names):
+        if not name.endswith(kind.passed_over):
+            raise TensorError(name, "is extra: the architecture that the config names has no such tensor")
 
 
 def _check_json(file: Path) -> None:
@@ -169,79 +187,6 @@ def _is_archive(path: Path) -> bool:
 def _start(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(512)
-
-
-def _unpack(path: Path, weights: Path, limits: Limits) -> tuple[bytes, dict[str, Path]]:
-    """Write the weights and a tokenizer's files; return the config's text, and these files by name.
-
-    One pass over the archive for its names, one for the files.
-    """
-    names = [member.name for member in archive_members(path, limits)]
-    family = _family(names)
-    config_name, weights_name = _only(names, family.config_file), _only(names, family.weights_file)
-    beside = _beside(names, config_name, weights.parent) if family is OPEN_CLIP else {}
-    text = None
-    for member in archive_members(path, limits):
-        if member.name == config_name:
-            text = _text(member)
-        elif member.name == weights_name:
-            with weights.open("xb") as target:
-                target.writelines(member.open())
-        elif member.name in beside:
-            _write(member, beside[member.name], MAX_BYTES[beside[member.name].name])
-    if text is None or not all(file.exists() for file in (weights, *beside.values())):  # a URI's file is not ours alone
-        raise ArchiveError("the archive was changed while it was read: wait until it is written")
-    return text, {file.name: file for file in beside.values()}
-
-
-def _beside(names: list[str], config_name: str, folder: Path) -> dict[str, Path]:
-    """A tokenizer's files that lie beside the config, by the member's name, and where each is to be written."""
-    wanted = {str(PurePosixPath(config_name).with_name(name)): folder / name for name in MAX_BYTES}
-    found = [name for name in names if name in wanted]
-    if twice := [name for name in found if found.count(name) > 1]:
-        raise ArchiveError(f"{shown(twice[0])} is in the archive twice: pack it again")
-    return {name: wanted[name] for name in found}
-
-
-def _write(member: Member, target: Path, most: int) -> None:
-    size = 0
-    with target.open("xb") as file:
-        for piece in member.open():
-            size += len(piece)
-            if size > most:
-                raise ModelError(f"{target.name} has more than {most} bytes")
-            file.write(piece)
-
-
-def _text(config: Member) -> bytes:
-    text = bytearray()
-    for piece in config.open():
-        text += piece
-        if len(text) > MAX_CONFIG_BYTES:
-            raise ModelError(f"{PurePosixPath(config.name).name} is over {MAX_CONFIG_BYTES} bytes")
-    return bytes(text)
-
-
-def _family(names: list[str]) -> Family:
-    """Whose folder it is, by the config's name: open_clip's where both are there, as in its folders on a hub."""
-    files = {PurePosixPath(name).name for name in names}
-    for family in FAMILIES.values():
-        if family.config_file in files:
-            return family
-    wanted = " or ".join(family.config_file for family in FAMILIES.values())
-    raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's or timm's own format")
-
-
-def _only(names: list[str], wanted: str) -> str:
-    """The one file that is called so, at the archive's root or in the one folder around everything."""
-    found = [name for name in names if PurePosixPath(name).name == wanted and name.count("/") <= 1]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ModelError(f"the archive has {len(found)} files {wanted}: send one model's folder")
-    if wanted.endswith(".safetensors") and any(name.endswith(_PICKLES) for name in names):
-        raise CheckpointError(f"the archive has pickled weights: send {wanted}, never a pickle")
-    raise ModelError(f"the archive has no {wanted}: send a folder in open_clip's or timm's own format")
 
 
 def _sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from negmerge.errors import ModelError
 from negmerge.formats import open_clip_config, timm_config
+from negmerge.formats.hugging_face import config as hugging_face
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,23 @@ OPEN_CLIP = Family(
 )
 TIMM = Family("timm", timm_config.CONFIG_FILE, timm_config.WEIGHTS_FILE, timm_config.check_config)
 FAMILIES = {family.name: family for family in (OPEN_CLIP, TIMM)}
+TRANSFORMERS = {
+    name: Family(name, hugging_face.CONFIG_FILE, hugging_face.WEIGHTS_FILE, hugging_face.check_config)
+    for name in FAMILIES
+}
+"""Folders of transformers, by the library that has their models too."""
 
 
 def family_of(config: Any) -> Family:
     """Whose config this is, by the key that only one of them has; it is judged too. Raises ModelError."""
     if not isinstance(config, dict) or not {"model_cfg", "architecture", "model_type"} & config.keys():
         raise ModelError(
-            'the config has neither "model_cfg" nor "architecture": '
-            "give the JSON of an open_clip_config.json, or of timm's config.json"
+            'the config has neither "model_cfg" nor "architecture" nor "model_type": give the JSON of an '
+            "open_clip_config.json, or of the config.json of timm or transformers"
         )
-    family = OPEN_CLIP if "model_cfg" in config else TIMM
+    if hugging_face.is_of_transformers(config):
+        family = TRANSFORMERS[hugging_face.kind_of(config).family]
+    else:
+        family = OPEN_CLIP if "model_cfg" in config else TIMM
     family.check_config(config)
     return family

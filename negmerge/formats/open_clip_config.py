@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from negmerge.errors import ModelError
+from negmerge.formats import as_trained
 from negmerge.formats.tokenizer_files import check_tokenizer
 
 CONFIG_FILE = "open_clip_config.json"
@@ -68,6 +69,7 @@ def check_config(config: Any) -> None:
     if not isinstance(preprocess, dict):
         raise ModelError('"preprocess_cfg" must be an object')
     _check_preprocess({key: value for key, value in preprocess.items() if value is not None})
+    as_trained.check(config)
 
 
 def _check_towers(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:

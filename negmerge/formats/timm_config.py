@@ -1,8 +1,8 @@
 """The config of a timm classifier, judged before anything is built from it. No torch, for the API.
 
 It is timm's own ``config.json`` (``architecture``, ``num_classes``, ``model_args``, ``pretrained_cfg``,
-``label_names``) and, for what timm has no word for, one key of ours, ``"stem": "cifar"``, a ResNet with the 3×3 stem of
-small images, and architectures of ours, ``CIFAR_RESNETS``.
+``label_names``) and, for what timm has no word for, keys of ours, ``"stem": "cifar"``, a ResNet with the 3×3 stem of
+small images, and ``as_trained``, and architectures of ours, ``CIFAR_RESNETS``.
 """
 
 import difflib
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from negmerge.errors import DataError, ModelError
+from negmerge.formats import as_trained
 from negmerge.naming import NAME_RULE, is_name, one_form, shown
 
 CONFIG_FILE = "config.json"
@@ -60,8 +61,8 @@ def check_config(config: Any) -> None:
         raise ModelError("the config must be an object: give the JSON of a timm folder's config.json")
     if "architecture" not in config and "model_type" in config:
         raise ModelError(
-            f"the config is one of Hugging Face transformers ({config['model_type']!r:.60}): give the model in "
-            "open_clip's format (open_clip_config.json with open_clip_model.safetensors), or in timm's"
+            f"the config is one of Hugging Face transformers ({config['model_type']!r:.60}), which says too little by "
+            "itself: give the whole folder, with its weights and preprocessor_config.json"
         )
     check_name(config.get("architecture"))
     classes = config.get("num_classes")
@@ -77,6 +78,7 @@ def check_config(config: Any) -> None:
     for key, value in config.get("model_args", {}).items():
         _check_argument(key, value, classes)
     _check_preprocess({key: value for key, value in preprocess_of(config).items() if value is not None})
+    as_trained.check(config)
     names = label_names(config)
     if names is not None and not len(names) == len({one_form(name) for name in names}) == classes:
         raise ModelError(f'"label_names" must hold {classes} different names, one for each output of the head')

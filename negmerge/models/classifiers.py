@@ -160,10 +160,10 @@ def _give_cifar_stem(module: Any) -> None:
 
 def preprocess(module: torch.nn.Module, config: Mapping[str, Any]) -> Preprocess:
     """How images become pixels for the module of a config. Raises ModelError."""
-    return of_timm(_data_config(module, config))
+    return of_timm(data_config(module, config))
 
 
-def _data_config(module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+def data_config(module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     """How images are prepared: what the config says, else what timm says of the architecture."""
     size = config.get("model_args", {}).get("img_size")
     sides = size if isinstance(size, list) else [size, size]

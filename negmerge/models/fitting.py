@@ -9,6 +9,7 @@ from torch import Tensor
 
 from negmerge.checkpoints.reparametrised import check_parametrisations, unmasked
 from negmerge.errors import TensorError
+from negmerge.models.arrangements import assembled, swin_of_old, without_counts
 
 HEADS = ("fc", "head", "classifier", "linear", "last_linear", "head.fc")
 """What classifiers' last layers are called."""
@@ -26,18 +27,19 @@ def fitted(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple
     """The tensors by the names of ``expected`` as far as that is plain, and what was done to them, in words.
 
     A prefix that all names share and the architecture's have not is taken off, and the name of a wrapper out of the
-    middle. Masks of pruning are applied. A head or a part of another usual name is renamed, where it has the shapes of
-    the one that is missing. BatchNorm's counters, which files of old do not have and nothing here reads, begin at 0.
+    middle. A body and a head of other names are put together (``arrangements``). Masks of pruning are applied. A head
+    or a part of another usual name is renamed, where it has the shapes of the one that is missing. BatchNorm's
+    counters, which files of old do not have and nothing here reads, begin at 0.
     Raises TensorError for a layer that is kept as what a parametrisation makes it of.
     """
-    found, done = dict(state), []
+    found, done = without_counts(dict(state), expected)
     while prefix := _shared_prefix(found, expected):
         found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
         done.append(f"took {prefix!r} off all names")
     found, masked = unmasked(found)
     done += masked
     steps: tuple[Callable[[Tensors, Mapping[str, Tensor]], tuple[Tensors, list[str]]], ...]
-    steps = (_unwrapped, _with_our_parts, _with_our_head, _counted)
+    steps = (_assembled, _unwrapped, swin_of_old, _with_our_parts, _with_our_head, _counted)
     for step in steps:
         found, told = step(found, expected)
         done += told
@@ -77,6 +79,10 @@ def _shared_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     first = next(iter(state), "").partition(".")[0] + "."
     shared = bool(state) and all(name.startswith(first) for name in state)
     return first if shared and not any(name.startswith(first) for name in expected) else ""
+
+
+def _assembled(state: Tensors, expected: Mapping[str, Tensor]) -> tuple[Tensors, list[str]]:
+    return assembled(state, expected, prefix_of(state, expected))
 
 
 def _unwrapped(state: Tensors, expected: Mapping[str, Tensor]) -> tuple[Tensors, list[str]]:

@@ -1,4 +1,4 @@
-"""Models in: from a folder of either family, or by the tag of a registry."""
+"""Models in: from a folder of either family or of transformers, or by the tag of a registry."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -13,7 +13,9 @@ from negmerge.checkpoints.kinds import weights_in
 from negmerge.errors import ModelError, TensorError
 from negmerge.formats import open_clip_config, strict_json, timm_config
 from negmerge.formats.families import OPEN_CLIP, TIMM, Family, family_of
-from negmerge.models import classifiers, clip_states, zero_shot
+from negmerge.formats.hugging_face.config import is_of_transformers
+from negmerge.models import classifiers, clip_states, hugging_face, zero_shot
+from negmerge.models.as_trained import as_trained
 from negmerge.models.building import black_image, filled, skeleton, try_out
 from negmerge.models.classifiers import Classifier
 from negmerge.models.costs import IMAGE, PROMPT, check_cost
@@ -24,13 +26,14 @@ from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.naming import shown
 from negmerge.spec.job import JobSpec, OpenClipModel
 
+_INDEX = "model.safetensors.index.json"
 _UNLIKE = ("a red house", "7")
 _SAME = 1e-5
 """Of a head's length: how far apart float32 may leave one text in two rows of a batch."""
 
 
 def load_model(folder: Path | str, device: str = "cpu") -> Network:
-    """Load a folder in open_clip's local-dir format, or in timm's.
+    """Load a folder in open_clip's local-dir format, in timm's, or as transformers saves one.
 
     Raises ModelError where the config is missing or describes no model that we can run, CheckpointError where
     the weights cannot be read, TensorError where a tensor is missing, extra, misshapen or not finite.
@@ -38,8 +41,22 @@ def load_model(folder: Path | str, device: str = "cpu") -> Network:
     folder = Path(folder)
     if (folder / open_clip_config.CONFIG_FILE).exists() or not (folder / timm_config.CONFIG_FILE).exists():
         return load_zero_shot(folder, device)
-    config = read_config(folder / timm_config.CONFIG_FILE, timm_config.check_config)
+    config = read_config(folder / timm_config.CONFIG_FILE, family_of)
+    if is_of_transformers(config):
+        return of_transformers(config, folder, _theirs(folder), device)
     return _classifier(config, _weights(folder, TIMM), device)
+
+
+def of_transformers(config: dict[str, Any], folder: Path, state: Mapping[str, Tensor], device: str = "cpu") -> Network:
+    """The model of a config of transformers, the files beside it and the weights by its names, with ``theirs``.
+
+    Raises ModelError and TensorError as ``load_model``.
+    """
+    ours = hugging_face.library_config_of(config, folder)
+    theirs, tensors = hugging_face.read(config, folder, state, tensors_of(ours))
+    model = of_tensors(ours, tensors, device, folder)
+    model.theirs = theirs
+    return model
 
 
 def of_tensors(
@@ -79,7 +96,9 @@ def as_asked(model: Network, spec: JobSpec) -> Network:
     """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
     check_family(model, spec)
     if is_linearised(spec):
-        return LinearisedModel(model.module, model.config, model.original, str(model.device), model.beside)
+        expansion = LinearisedModel(model.module, model.config, model.original, str(model.device), model.beside)
+        expansion.theirs = model.theirs
+        return expansion
     return model
 
 
@@ -128,12 +147,20 @@ def _weights(folder: Path, family: Family) -> dict[str, Tensor]:
     raise ModelError(f"{folder} has no {file.name}, but {shown(others[0].name)}: {told}")
 
 
+def _theirs(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder of transformers: one file, or shards with their index."""
+    if (folder / TIMM.weights_file).is_file() or not (folder / _INDEX).is_file():
+        return _weights(folder, TIMM)
+    return load_tensors(folder)
+
+
 def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:
     def judge(shape: Any) -> None:
         size = classifiers.preprocess(shape, config).size
         check_cost(shape, lambda: shape(_pixels(size)), IMAGE, _looking(size))
 
-    model = Classifier(filled(tensors, lambda: classifiers.build(config), judge), config, tensors, device)
+    module = as_trained(filled(tensors, lambda: classifiers.build(config), judge), config)
+    model = Classifier(module, config, tensors, device)
     _look(model)
     return model
 
@@ -151,6 +178,7 @@ def _zero_shot(
         module = filled(tensors, lambda: zero_shot.build(config["model_cfg"]), judge)
     except TensorError as error:
         raise clip_states.with_remedy(error, tensors, tensors_of(config), config["model_cfg"]) from None
+    as_trained(module.get_submodule("visual"), config)
     model = ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
     _look(model)
     try_out(lambda: model.logits(black_image(model), _head(model)), "compare an image with a prompt")

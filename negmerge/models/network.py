@@ -19,6 +19,7 @@ from torch import Tensor
 from negmerge.checkpoints.files import atomic_path, save_tensors
 from negmerge.decoding.preprocess import Preprocess
 from negmerge.errors import TensorError
+from negmerge.models.hugging_face import TransformersFolder
 
 UNBUILDABLE = (
     ArithmeticError,
@@ -52,7 +53,7 @@ class Network(ABC):
     masters on the CPU. original: θ₀ as stored, every tensor in its own dtype, on the CPU. Whatever the
     storage type, the module computes in float32. preprocess: how images become pixels, as its own library says it.
     is_classifier: whether the model has a head of its own, rather than one made of class words. beside: other files of
-    its folder, by name, which go wherever it goes.
+    its folder, by name, which go wherever it goes. theirs: the folder of transformers that it came in, if it did.
     """
 
     family: ClassVar[str]
@@ -70,6 +71,7 @@ class Network(ABC):
         beside: Mapping[str, Path] | None = None,
     ) -> None:
         self.beside = dict(beside or {})
+        self.theirs: TransformersFolder | None = None
         self.device = torch.device(device)
         self.module: Any = module.to(self.device).eval()
         self.config = config

@@ -69,6 +69,11 @@ def _publication(folder: Path) -> Publication:
             "as open_clip or timm has them, or the zip of one"
         )
     network = load_model(model)
+    if network.theirs is not None:
+        raise ModelError(
+            f"{shown(str(model))} is a folder of transformers: push it with the push_to_hub of its own class, or give "
+            "the folder that a job made, whose card tells of it"
+        )
     names = (network.config_file, network.weights_file, *network.beside)
     digest = file_digest(model / network.weights_file)
     result = load_result(folder) if (folder / "result.json").is_file() else None

@@ -77,6 +77,8 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
         task_vector=digest(merged),
         unlearned=model.save(weights, folder / "unlearned"),
     )
+    if model.theirs is not None:
+        model.theirs.save(weights, folder / paths.UNLEARNED_THEIRS)
     changed = any(not torch.equal(weights[name], model.original[name]) for name in merged)
     lost = rounded_away(model.original, merged, scale)
     document = as_document(concluded, digests, environment(model.device), lost, changed)

@@ -2,6 +2,8 @@
 
 UNLEARNED = "unlearned/"
 """The folder of the unlearned model, which its library loads."""
+UNLEARNED_THEIRS = "unlearned-hf/"
+"""The same in the layout of transformers, where the base model came in one."""
 TASK_VECTOR = "merged/task_vector.safetensors"
 """τ*, float32."""
 BASE = "merged/base.safetensors"

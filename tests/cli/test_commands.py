@@ -15,8 +15,9 @@ from timm.models import save_for_hf
 from negmerge import __version__
 from negmerge.checkpoints.files import file_digest
 from negmerge.errors import ModelError
+from negmerge.models import cifar_resnets
 from negmerge.models.loading import load_model
-from tests.support import pico_timm
+from tests.support import pico_timm, transformers_folders
 from tests.support.command_line import Command, Done, assert_refused
 
 
@@ -125,3 +126,35 @@ def test_a_checkpoint_becomes_safetensors_to_merge(negmerge: Command, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{file_digest(tmp_path / 'a.safetensors')}  {tmp_path / 'a.safetensors'}\n"
     assert_refused(negmerge("convert", tmp_path / "a.pth", "--out", tmp_path / "b"), "without --config")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--architecture", "resnet18", "--like", "x"], "exclude each other"),
+        (["--classes", "3", "--config", "x.json"], "--classes is for --architecture"),
+        (["--like", "x", "--key", "model"], "leave --key and --prefix out"),
+    ],
+)
+def test_options_of_convert_that_do_not_go_together_are_refused(
+    negmerge: Command, tmp_path: Path, options: list[str], word: str
+) -> None:
+    assert_refused(negmerge("convert", tmp_path / "a.pth", "--out", tmp_path / "b", *options), word)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_becomes_a_folder_by_an_architectures_name(negmerge: Command, tmp_path: Path) -> None:
+    torch.save({"state_dict": cifar_resnets.build("cifar_resnet20", 10).state_dict()}, tmp_path / "a.pth")
+    done = negmerge("convert", tmp_path / "a.pth", "--architecture", "cifar_resnet20", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "the head has 10 outputs" in done.stderr
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["num_classes"] == 10
+
+
+@pytest.mark.slow
+def test_a_folder_of_transformers_goes_there_and_back(negmerge: Command, tmp_path: Path) -> None:
+    folder = transformers_folders.save(transformers_folders.vit(), tmp_path / "vit")
+    assert negmerge("convert", folder, "--out", tmp_path / "ours").returncode == 0
+    done = negmerge("convert", tmp_path / "ours", "--like", folder, "--out", tmp_path / "back")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "back").iterdir()} == {path.name for path in folder.iterdir()}

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from negmerge.cli.main import main
-from tests.support import archive_files, pico, pico_timm
+from tests.support import archive_files, pico, pico_timm, transformers_folders
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +97,7 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
     Path("config.json").write_text(config)
     Path("IMG_0012.png").write_bytes(archive_files.png(7, (8, 8)))
     torch.save({"state_dict": pico_timm.module(json.loads(config)).state_dict()}, "checkpoint.pth")
+    transformers_folders.save(transformers_folders.vit(), Path("vit"))
     for name in ("base", "run1", "run2", "run3"):
         shutil.copy("var/demo/digits/model/open_clip_model.safetensors", f"{name}.safetensors")
     for line in "".join(blocks(page, "bash")).splitlines():
@@ -109,7 +110,8 @@ def test_the_command_lines_examples_run_as_they_stand(place: Path, monkeypatch: 
         else:
             subprocess.run(["bash", "-c", line], check=True)
     assert Path("unlearned-three/unlearned/open_clip_model.safetensors").exists()
-    assert Path("resnet/model.safetensors").exists()
+    assert Path("resnet/model.safetensors").read_bytes() == Path("resnet-by-name/model.safetensors").read_bytes()
+    assert Path("vit-again/preprocessor_config.json").exists()
     assert Path("merged.safetensors").read_bytes() == Path("base.safetensors").read_bytes()
 
 

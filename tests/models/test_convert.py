@@ -21,9 +21,10 @@ from negmerge.checkpoints.files import file_digest
 from negmerge.checkpoints.foreign import read_state
 from negmerge.checkpoints.nests import NESTS
 from negmerge.errors import CheckpointError, ModelError, TensorError
-from negmerge.models.convert import convert, convert_plain
+from negmerge.models.convert import convert, convert_back, convert_plain
 from negmerge.models.fitting import fitted
-from tests.support import pico, pico_timm
+from negmerge.models.loading import load_model
+from tests.support import pico, pico_timm, transformers_folders
 
 CONFIG = pico_timm.CONFIGS["resnet18"]
 
@@ -301,8 +302,9 @@ def test_a_head_that_lies_elsewhere_is_told_with_what_there_is(
     state: dict[str, Tensor], config: Path, tmp_path: Path
 ) -> None:
     backbone = {f"backbone.{name}": tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    file = saved(tmp_path, backbone | {"cls.weight": state["fc.weight"], "cls.bias": state["fc.bias"]})
-    told = r"'fc\.weight': is missing: most tensors are under 'backbone\.', and the others are called cls\.bias, cls"
+    heads = {f"{head}.{name}": state[f"fc.{name}"] for head in ("cls", "aux") for name in ("weight", "bias")}
+    file = saved(tmp_path, backbone | heads)
+    told = r"'fc\.weight': is missing: most tensors are under 'backbone\.', and the others are called aux\.bias, aux"
     with pytest.raises(TensorError, match=told):
         convert(file, config, tmp_path / "out")
 
@@ -318,3 +320,36 @@ def test_a_prefix_ends_where_a_part_of_a_name_does(state: dict[str, Tensor], con
     for given in ("model", "model."):
         convert_plain(saved(tmp_path, both), tmp_path / "w.safetensors", prefix=given)
         assert load_file(tmp_path / "w.safetensors").keys() == state.keys()
+
+
+@pytest.mark.slow
+def test_a_folder_of_transformers_with_a_pickle_is_brought_in(tmp_path: Path) -> None:
+    folder = transformers_folders.save(transformers_folders.vit(), tmp_path / "vit")
+    expected = load_model(folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    convert(folder, folder / "config.json", tmp_path / "out")
+    found = load_model(tmp_path / "out")
+    assert found.config == expected.config
+    assert all(torch.equal(found.original[name], tensor) for name, tensor in expected.original.items())
+
+
+@pytest.mark.slow
+def test_weights_go_back_into_the_layout_of_transformers(tmp_path: Path) -> None:
+    folder = transformers_folders.save(transformers_folders.swin(), tmp_path / "swin")
+    convert(folder, folder / "config.json", tmp_path / "ours")
+    convert_back(tmp_path / "ours", folder, tmp_path / "back")
+    before, after = load_file(folder / "model.safetensors"), load_file(tmp_path / "back" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.slow
+def test_weights_of_another_model_do_not_go_back(tmp_path: Path) -> None:
+    folder = transformers_folders.save(transformers_folders.swin(), tmp_path / "swin")
+    other = pico_timm.write_folder(tmp_path / "other", CONFIG)
+    with pytest.raises(TensorError, match="is missing: these weights are of another architecture"):
+        convert_back(other, folder, tmp_path / "back")
+    with pytest.raises(ModelError, match="is no folder of transformers"):
+        convert_back(other, other, tmp_path / "back")
+    assert not (tmp_path / "back").exists()

@@ -18,7 +18,7 @@ from negmerge.errors import DataError, ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore
 from negmerge.spec.job import parse
-from tests.support import pico_timm, records, towers
+from tests.support import pico_timm, records, towers, transformers_folders
 from tests.support.service import CALLER, uploaded
 from tests.support.worker_contexts import worker_context
 from worker import resolve
@@ -130,3 +130,30 @@ def test_a_siglip_whose_stored_tokenizer_was_changed_is_damaged(context: WorkerC
         session.get_one(Model, row.id).beside = {"tokenizer.json": "0" * 64}
     with pytest.raises(DataError, match=r"tokenizer\.json is damaged: its SHA-256 is"):
         siglip(context, row.id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_classifier_of_transformers_is_opened_from_where_it_lies(context: WorkerContext, packed: bool) -> None:
+    shared = context.settings.allowed_roots[0]
+    folder = transformers_folders.save(transformers_folders.vit(), shared / "vit")
+    if packed:
+        shutil.make_archive(str(folder), "zip", folder)
+    model = opened(context, "vit.zip" if packed else "vit")
+    assert model.theirs is not None
+    assert model.theirs.config == json.loads((folder / "config.json").read_bytes())
+
+
+@pytest.mark.slow
+def test_an_uploaded_classifier_of_transformers_keeps_what_lies_beside_it(context: WorkerContext) -> None:
+    shared = context.settings.allowed_roots[0]
+    folder = transformers_folders.save(transformers_folders.vit(), shared / "vit")
+    shutil.make_archive(str(folder), "zip", folder)
+    row = Registrar(context.settings, context.database, context.store).upload_model(
+        CALLER, uploaded(shared / "vit.zip")
+    )
+    model = opened(context, row.id)
+    assert model.theirs is not None
+    assert {name: path.read_bytes() for name, path in model.theirs.beside.items()} == {
+        "preprocessor_config.json": (folder / "preprocessor_config.json").read_bytes()
+    }
