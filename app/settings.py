@@ -19,16 +19,23 @@ Seconds = Annotated[float, Field(gt=0)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
-def _delivery(place: str) -> str:
+def _bucket(place: str) -> str:
     parts = urlsplit(place)
-    if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
-        raise ValueError("must be s3://BUCKET/PREFIX?endpoint=…&region=…, and credentials are AWS_… variables")
-    if parse_qs(parts.query).keys() - {"endpoint", "region"}:
-        raise ValueError("takes endpoint and region behind a ?")
+    if parts.scheme not in ("s3", "gs", "az") or not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
+        raise ValueError("must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, without credentials")
+    if parts.query and (parts.scheme != "s3" or parse_qs(parts.query).keys() - {"endpoint", "region"}):
+        raise ValueError("takes endpoint and region behind a ?, and s3: alone does")
     return place
 
 
-Delivery = Annotated[str, AfterValidator(_delivery)]
+def _of_s3(place: str) -> str:
+    if not place.startswith("s3://"):
+        raise ValueError("must be s3://BUCKET/PREFIX?endpoint=…&region=…, and credentials are AWS_… variables")
+    return place
+
+
+Bucket = Annotated[str, AfterValidator(_bucket)]
+Delivery = Annotated[Bucket, AfterValidator(_of_s3)]
 
 
 def _database(values: dict[str, Any]) -> str:
@@ -109,6 +116,15 @@ class Settings(BaseSettings):
     allowed_roots: list[AbsolutePath] = Field([], description="Where `file:` URIs and torchvision roots may lie.")
     deliver_to: list[Delivery] = Field(
         [], repr=False, description="Where a spec's `deliver` may lead: `s3://bucket/prefix?endpoint=…&region=…`."
+    )
+    hub_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#@]+)?$",
+        description="The hub that `hf-hub:` models are fetched from; empty: none.",
+    )
+    allowed_buckets: list[Bucket] = Field(
+        [],
+        description="Where `s3:`, `gs:` and `az:` URIs may lie: `s3://bucket/prefix?endpoint=…&region=…`.",
     )
     allowed_hosts: list[str] = Field([], description="Hosts that `https:` URIs may name.")
 

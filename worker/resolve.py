@@ -26,12 +26,15 @@ from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
 from negmerge.formats.families import family_of
+from negmerge.models.hub import fetch as fetch_from_hub
 from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.progress import OnStep
+from negmerge.spec.hub import HubReference, parsed
 from negmerge.spec.job import DatasetRef, JobSpec
 from negmerge.spec.sources import (
     DatasetUri,
+    HubModel,
     PublishedDataset,
     RegisteredDataset,
     RegisteredModel,
@@ -54,7 +57,7 @@ def _open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: On
     match asked.source:
         case RegisteredModel(model_id):
             return _registered_model(context, claim, model_id, on_step)
-        case WeightsUri() | WeightsPath() | RegistryTag() as source:
+        case WeightsUri() | WeightsPath() | HubModel() | RegistryTag() as source:
             return _referenced_model(context, claim.job_id, source, asked.family, asked.architecture, on_step)
 
 
@@ -154,6 +157,8 @@ def _referenced_model(
             if not isinstance(architecture, str):
                 raise ModelError(f"the tag {tag} needs an architecture, such as ViT-B-32")
             return load_tag(family, architecture, tag, device)
+        case HubModel(reference):
+            return load_model(_from_hub(context, job_id, parsed(reference), on_step), device)
         case WeightsUri(place) | WeightsPath(place):
             path = _fetched(context, job_id, place, on_step)
             folder = path if path.is_dir() else _as_folder(context, job_id, path, architecture)
@@ -177,6 +182,17 @@ def _as_folder(context: WorkerContext, job_id: str, path: Path, architecture: st
         source.unlink()
 
     return context.scratch.cached(context.cache / "jobs" / job_id / "model", make)
+
+
+def _from_hub(context: WorkerContext, job_id: str, reference: HubReference, on_step: OnStep) -> Path:
+    """The folder of a model on the hub that the settings allow, fetched for this job."""
+    endpoint, limit = context.settings.hub_endpoint, context.settings.max_upload_bytes
+    if not endpoint:
+        raise ModelError(uris.NO_HUB)
+    return context.scratch.cached(
+        context.cache / "jobs" / job_id / f"hub-{reference.revision}",
+        lambda folder: fetch_from_hub(reference, folder, limit, endpoint, on_step),
+    )
 
 
 def _fetched(context: WorkerContext, job_id: str, uri: str, on_step: OnStep) -> Path:

@@ -9,7 +9,7 @@ from negmerge.spec import auto
 from negmerge.spec.job_resources import Event, Job, JobProblem, Links, Point, Progress
 from negmerge.spec.resources import Artifact, Dataset, Model, Sample
 from negmerge.spec.result import SweepChosen
-from negmerge.spec.sources import RegistryTag, WeightsPath, WeightsUri, stored_source
+from negmerge.spec.sources import HubModel, RegistryTag, WeightsPath, WeightsUri, stored_source
 from negmerge.spec.states import JobState
 from negmerge.spec.sweep import HyperParameters
 
@@ -130,7 +130,7 @@ def _elsewhere(row: tables.Model) -> tuple[str | None, str | None]:
     if row.uri is None:
         return None, None
     match stored_source(row.uri):
-        case WeightsUri(place) | WeightsPath(place):
+        case WeightsUri(place) | WeightsPath(place) | HubModel(place):
             return place, None
         case RegistryTag(tag):
             return None, tag

@@ -22,6 +22,7 @@ from negmerge.formats.timm_config import outputs_of
 from negmerge.spec.job import DatasetRef, JobSpec
 from negmerge.spec.sources import (
     DatasetUri,
+    HubModel,
     PublishedDataset,
     RegisteredDataset,
     RegisteredModel,
@@ -115,6 +116,9 @@ def _model(session: Session, settings: Settings, tenant: str, spec: JobSpec, wro
                 if architecture is not None and architecture not in (row.architecture, row.config):
                     raise ModelError(f"{model_id} says its architecture itself: leave base_model.architecture away")
                 return row
+            case HubModel(reference):
+                uris.check_hub(reference, settings)
+                return None
             case WeightsUri(place) | WeightsPath(place):
                 uris.check(place, settings)
                 return None

@@ -26,6 +26,7 @@ from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import FAMILIES, family_of
 from negmerge.naming import is_seen, shown, visible
 from negmerge.spec.fields import IN_PIECES, OnUnreadable, Part
+from negmerge.spec.sources import HubModel, stored_source
 
 Row = TypeVar("Row", Dataset, Model)
 
@@ -223,8 +224,8 @@ def check_source(given: ModelIn, settings: Settings) -> None:
             raise _wrong("/family", f"the architecture is a config of {family.name}: say so as family")
     if given.uri is not None:
         try:
-            uris.check(given.uri, settings)
-        except DataError as error:
+            _check_place(given.uri, settings)
+        except (DataError, ModelError) as error:
             raise _wrong("/uri", str(error)) from None
     elif not isinstance(architecture, str):
         raise _wrong("/architecture", "a registry tag needs a built-in architecture, such as ViT-B-32 or resnet18")
@@ -237,6 +238,15 @@ def check_source(given: ModelIn, settings: Settings) -> None:
             zoo.check_tag(given.family, architecture, given.weights)
         except ModelError as error:
             raise _wrong("/weights", str(error)) from None
+
+
+def _check_place(uri: str, settings: Settings) -> None:
+    """Raise DataError or ModelError unless a model may come from there."""
+    match stored_source(uri):
+        case HubModel(reference):
+            uris.check_hub(reference, settings)
+        case _:
+            uris.check(uri, settings)
 
 
 def _file_name(upload: Upload) -> str:

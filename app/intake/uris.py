@@ -1,6 +1,7 @@
 """URIs that requests name: which are allowed, and how they are fetched without reaching a private address.
 
-``https`` only, by a list of hosts, without redirects, and ``file`` only under allowed folders. A name is
+``https`` by a list of hosts, without redirects, ``file`` under allowed folders, and objects of stores (``buckets``). A
+name is
 resolved once, every address of it must be public, and the connection goes to that very address, with the
 host's own name for TLS: a second answer of the name server can change nothing.
 """
@@ -13,19 +14,33 @@ import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from app.intake import buckets
 from app.settings import Settings
-from negmerge.errors import DataError
+from negmerge.errors import DataError, ModelError
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.fields import MAX_PLACE
+from negmerge.spec.hub import parsed
 
 TIMEOUT_SECONDS = 30
+NO_HUB = "models of a hub are not allowed here (NEGMERGE_HUB_ENDPOINT): upload the folder, or name a registry's tag"
 _CHUNK = 1 << 20
 
 
 def check(uri: str, settings: Settings) -> None:
-    """Raise DataError, saying which setting decides, unless the URI's scheme, host or folder is allowed."""
-    if local_path(uri, settings) is None:
+    """Raise DataError, saying which setting decides, unless the URI's scheme, host, bucket or folder is allowed."""
+    if local_path(uri, settings) is not None:
+        return
+    if _split(uri).scheme in buckets.SCHEMES:
+        buckets.check(uri, settings)
+    else:
         _https(uri, settings)
+
+
+def check_hub(reference: str, settings: Settings) -> None:
+    """Raise ModelError unless a hub is allowed and the reference names one commit of a repository."""
+    if not settings.hub_endpoint:
+        raise ModelError(NO_HUB)
+    parsed(reference)
 
 
 def local_path(uri: str, settings: Settings) -> Path | None:
@@ -71,11 +86,14 @@ def public_address(host: str, port: int) -> str:
 
 
 def fetch(uri: str, target: Path, settings: Settings, max_bytes: int, on_step: OnStep = ignore) -> None:
-    """Download an allowed ``https`` URI into ``target`` (complete or not at all).
+    """Download an allowed URI into ``target`` (complete or not at all): ``https``, or an object of a store.
 
     Raises DataError for a host that is not allowed or not public, any answer but 200 (redirects too), and a
     body that is cut off or has more than ``max_bytes``. ``on_step`` counts bytes.
     """
+    if _split(uri).scheme in buckets.SCHEMES:
+        buckets.fetch(uri, target, settings, max_bytes, on_step)
+        return
     host, port, path = _https(uri, settings)
     connection = _Pinned(host, port, public_address(host, port))
     part = target.with_name(target.name + ".part")
@@ -133,7 +151,7 @@ def _https(uri: str, settings: Settings) -> tuple[str, int, str]:
     """Host, port and path with query of an allowed URI."""
     parts = _split(uri)
     if parts.scheme != "https":
-        raise DataError(f"{uri!r} must begin with https: or file:")
+        raise DataError(f"{uri!r} must begin with https: or file:, or be below NEGMERGE_ALLOWED_BUCKETS")
     if parts.username is not None or parts.password is not None or not parts.hostname:
         raise DataError(f"{uri!r} must name a host and no user")
     if parts.hostname not in {host.lower() for host in settings.allowed_hosts}:

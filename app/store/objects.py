@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import obstore
@@ -21,8 +21,18 @@ from app.record.objects import register_key
 from app.record.tables import StoredObject
 from negmerge.progress import OnStep, ignore
 
+if TYPE_CHECKING:  # of obstore's type hints alone
+    from obstore.store import ClientConfig
+
 CHUNK = 8 * 2**20
 """Bytes read at a time. Four chunks at most are in memory during a put."""
+
+TIMEOUTS: "ClientConfig" = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(hours=6),  # of one whole transfer; obstore's own 30 s would cut large ones off
+}
+"""How long a store's client waits."""
 
 _FULL = r"os error (27|28|122)\b|No space left|quota exceeded|QuotaExceeded|XMinioStorageFull|InsufficientStorage"
 """How a disk (ENOSPC, EDQUOT) and S3 stores say that they are full; obstore has no error of its own for it."""
@@ -63,7 +73,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(LocalStore(folder, automatic_cleanup=True), folder)
         if parts.scheme == "s3" and parts.hostname:
-            return cls(_s3(parts.netloc, parts.path.strip("/"), parts.query), None)
+            return cls(open_s3(parts.netloc, parts.path.strip("/"), parts.query), None)
         raise ValueError("a store is file:///folder or s3://bucket/prefix?endpoint=http://host:port")
 
     @property
@@ -168,7 +178,8 @@ def _remove_unfinished(folder: Path, key: str) -> None:
             parent.rmdir()
 
 
-def _s3(bucket: str, prefix: str, query: str) -> S3Store:
+def open_s3(bucket: str, prefix: str, query: str) -> S3Store:
+    """A bucket below a prefix. query: ``endpoint=…&region=…``, either or none. Raises ValueError for any other."""
     given = {name: values[-1] for name, values in parse_qs(query).items()}
     if unknown := set(given) - {"endpoint", "region"}:
         raise ValueError(f"an s3 store's URL takes endpoint and region, not {', '.join(sorted(unknown))}")
@@ -181,9 +192,7 @@ def _s3(bucket: str, prefix: str, query: str) -> S3Store:
         prefix=prefix or None,
         client_options={
             "allow_http": endpoint is not None and endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=5),
-            "read_timeout": timedelta(seconds=30),
-            "timeout": timedelta(hours=6),  # of one whole transfer; obstore's own 30 s would cut large ones off
+            **TIMEOUTS,
         },
         retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
         **options,

@@ -8,13 +8,16 @@ from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, ModelError
 from negmerge.formats.spec_files import read_document
+from negmerge.models.hub import cached
 from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import as_asked, check_family, is_linearised, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.spec.fields import listed
+from negmerge.spec.hub import parsed
 from negmerge.spec.job import DatasetRef, JobSpec, parse
 from negmerge.spec.sources import (
     DatasetUri,
+    HubModel,
     PublishedDataset,
     RegisteredDataset,
     RegisteredModel,
@@ -22,6 +25,9 @@ from negmerge.spec.sources import (
     WeightsPath,
     WeightsUri,
 )
+
+MAX_HUB_BYTES = 20 * 2**30
+"""The most that a model on a hub has; over HTTP it is a setting."""
 
 
 def read_spec(path: Path) -> JobSpec:
@@ -37,6 +43,8 @@ def open_model(spec: JobSpec, device: str) -> Network:
     match spec.base_model.source:
         case RegisteredModel() | WeightsUri():
             raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
+        case HubModel(reference):
+            return as_asked(load_model(cached(parsed(reference), MAX_HUB_BYTES), device), spec)
         case WeightsPath(tag) | RegistryTag(tag):
             if not isinstance(architecture, str):
                 raise ModelError(

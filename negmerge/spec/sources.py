@@ -6,6 +6,8 @@ thing is there, and whether this process may have it, is judged where it is open
 
 from dataclasses import dataclass
 
+from negmerge.spec.hub import SCHEME
+
 
 @dataclass(frozen=True)
 class RegisteredModel:
@@ -29,6 +31,13 @@ class WeightsPath:
 
 
 @dataclass(frozen=True)
+class HubModel:
+    """A folder on a hub of Hugging Face's; ``negmerge.spec.hub`` judges the reference."""
+
+    reference: str
+
+
+@dataclass(frozen=True)
 class RegistryTag:
     """Published weights of the architecture, by their tag in the registry of open_clip or timm.
 
@@ -38,7 +47,7 @@ class RegistryTag:
     tag: str
 
 
-StoredSource = WeightsUri | WeightsPath | RegistryTag
+StoredSource = WeightsUri | WeightsPath | HubModel | RegistryTag
 """What the service keeps of a model that it was told of and did not receive."""
 
 ModelSource = RegisteredModel | StoredSource
@@ -56,6 +65,8 @@ def model_source(weights: str) -> ModelSource:
 
 def stored_source(text: str) -> StoredSource:
     """What a registered model's row names. What was refused as a URI at registration is a tag here, ``file:x`` too."""
+    if text.startswith(SCHEME):
+        return HubModel(text)
     if "://" in text:
         return WeightsUri(text)
     if text.startswith("/"):
@@ -95,6 +106,8 @@ def called(source: ModelSource | DatasetSource) -> str:
     match source:
         case RegisteredModel(name) | RegisteredDataset(name) | PublishedDataset(name) | RegistryTag(name):
             return last_part(name) if isinstance(source, RegistryTag) else name
+        case HubModel(reference):
+            return last_part(reference).partition("@")[0]
         case WeightsUri(place) | WeightsPath(place) | DatasetUri(place):
             return last_part(place)
 

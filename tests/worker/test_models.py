@@ -3,22 +3,28 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 import torch
 from sqlalchemy import select
 
+from app.errors import InvalidModel
 from app.intake.registration import ModelIn, Registrar
 from app.record import catalog
 from app.record.tables import Model, StoredObject
 from app.settings import Settings
+from app.store.objects import open_s3
 from negmerge.errors import DataError, ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore
 from negmerge.spec.job import parse
+from tests.support import hub as hubs
 from tests.support import pico_timm, records, towers, transformers_folders
+from tests.support.servers import S3
 from tests.support.service import CALLER, uploaded
 from tests.support.worker_contexts import worker_context
 from worker import resolve
@@ -157,3 +163,41 @@ def test_an_uploaded_classifier_of_transformers_keeps_what_lies_beside_it(contex
     assert {name: path.read_bytes() for name, path in model.theirs.beside.items()} == {
         "preprocessor_config.json": (folder / "preprocessor_config.json").read_bytes()
     }
+
+
+def with_hub(context: WorkerContext, url: str) -> WorkerContext:
+    return replace(context, settings=context.settings.model_copy(update={"hub_endpoint": url}))
+
+
+@pytest.mark.slow
+def test_a_registered_model_of_a_hub_is_fetched_when_a_job_needs_it(context: WorkerContext) -> None:
+    with hubs.serving({"acme/net": context.settings.allowed_roots[0] / "folder"}) as hub:
+        allowed = with_hub(context, hub.url)
+        given = ModelIn(family="timm", uri=f"hf-hub:acme/net@{hubs.COMMIT}")
+        row = Registrar(allowed.settings, allowed.database, allowed.store).register_model(CALLER, given)
+        assert_is_the_classifier(opened(allowed, row.id))
+
+
+def test_a_model_of_a_hub_needs_one_that_is_allowed(context: WorkerContext) -> None:
+    registrar = Registrar(context.settings, context.database, context.store)
+    with pytest.raises(InvalidModel, match="NEGMERGE_HUB_ENDPOINT"):
+        registrar.register_model(CALLER, ModelIn(family="timm", uri=f"hf-hub:acme/net@{hubs.COMMIT}"))
+
+
+def test_a_model_of_a_hub_is_registered_with_its_commit_alone(context: WorkerContext) -> None:
+    registrar = Registrar(with_hub(context, "https://hub.example").settings, context.database, context.store)
+    with pytest.raises(InvalidModel, match="40 hex digits of a commit"):
+        registrar.register_model(CALLER, ModelIn(family="timm", uri="hf-hub:acme/net@main"))
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_model_in_a_bucket_is_fetched_when_a_job_needs_it(context: WorkerContext, s3: S3) -> None:
+    start, _, query = s3.url.partition("?")
+    packed = (context.settings.allowed_roots[0] / "packed.zip").read_bytes()
+    obstore.put(open_s3(start.removeprefix("s3://"), "", query), "models/net.zip", packed)
+    allowed = context.settings.model_copy(update={"allowed_buckets": [f"{start}/models?{query}"]})
+    inside = replace(context, settings=allowed)
+    given = ModelIn(family="timm", uri=f"{start}/models/net.zip")
+    row = Registrar(allowed, inside.database, inside.store).register_model(CALLER, given)
+    assert_is_the_classifier(opened(inside, row.id))
