@@ -101,6 +101,8 @@ class Hub:
         files = repository.files(revision)
         if files is None:
             return _json({}, 404, {"X-Error-Code": "RevisionNotFound"})
+        if action == "tree":
+            return _json([_entry(name, content) for name, content in files.items()])
         sha = next(repository.commit_id(name) for name in repository.branches if repository.files(name) is files)
         siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
         return _json({"id": found[1], "sha": sha, "private": repository.private, "siblings": siblings})
@@ -164,6 +166,10 @@ def _oid(content: bytes, large: bool) -> str:
     return (hashlib.sha256(content) if large else hashlib.sha1(b"blob %d\0" % len(content) + content)).hexdigest()
 
 
+def _entry(name: str, content: bytes) -> dict[str, Any]:
+    return {"type": "file", "path": name, "size": len(content), "oid": _oid(content, large=False)}
+
+
 def _file(repository: Repository, revision: str, name: str) -> Answer:
     files = repository.files(revision) or {}
     if name not in files:
@@ -211,6 +217,7 @@ def serving() -> Iterator[Hub]:
 def speak_to(hub: Hub, patch: pytest.MonkeyPatch, cache: str) -> None:
     """Set what huggingface_hub reads of the environment when it is imported: the hub, no Xet, a cache of one's own."""
     patch.setattr(constants, "ENDPOINT", hub.url)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
     patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     patch.setattr(constants, "HF_HUB_CACHE", cache)
     patch.setenv("HF_TOKEN", TOKEN)
