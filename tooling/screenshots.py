@@ -19,7 +19,7 @@ from tooling.digits import SWEEP
 from tooling.service import ENDINGS, events, running, submit
 
 FOLDER = Path("docs/screenshots")
-COLOURS = 128
+COLOURS = 256
 """Of a picture: flat ones lose nothing that anybody sees, and are a third of the size."""
 
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
@@ -28,10 +28,15 @@ LOOKS: dict[str, dict[str, Any]] = {"": WIDE, "-dark": WIDE | {"color_scheme": "
 """What is put behind a picture's name, and how the browser is made for it."""
 
 
+_ALL_PICTURES = """Promise.all([...document.images].map((image) => {
+  image.loading = "eager";
+  return image.complete || new Promise((done) => { image.onload = image.onerror = done; });
+}))"""
+
+
 def main() -> None:
     """Make all pictures anew."""
-    if not (HERE / "service" / "record.sqlite").exists():
-        run_demo()
+    run_demo()
     FOLDER.mkdir(parents=True, exist_ok=True)
     with running(HERE / "service", fresh=False) as client, browsers.chromium() as browser:
         first = newest(client)
@@ -102,11 +107,12 @@ def _take(browser: Browser, client: httpx.Client, addresses: dict[str, str]) -> 
 
 def _save(page: Page, path: Path) -> None:
     """The whole view, once its pictures are there."""
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")  # pictures are fetched when they come into sight
+    page.evaluate(_ALL_PICTURES)
     page.evaluate("scrollTo(0, 0)")
     with Image.open(io.BytesIO(page.screenshot(full_page=True))) as taken:
-        taken.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+        few = taken.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)  # else grey pictures take all of them
+        few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,10 @@ def differences(specs: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def figures(columns: Sequence[Column]) -> list[Row]:
-    """What became of each job, aligned. Forgetting is better where less is recognised, all else where more is right."""
+    """What became of each job, aligned. Forgetting is better where less is recognised, all else where more is right.
+
+    Jobs that forget or keep other samples are not ranked.
+    """
     outcomes = [column.status.label if column.status else "–" for column in columns]
     rows = [
         Row("outcome", outcomes, []),
@@ -105,7 +108,10 @@ def figures(columns: Sequence[Column]) -> list[Row]:
     ]
     forget = [_figure(column.result, "forget") for column in columns]
     retain = [_figure(column.result, "retain") for column in columns]
-    rows += [_ranked("forget accuracy", forget, min), _ranked("retain accuracy", retain, max)]
+    alike = all(
+        column.job.spec[side] == columns[0].job.spec[side] for column in columns for side in ("forget", "retain")
+    )
+    rows += [_ranked("forget accuracy", forget, min, alike), _ranked("retain accuracy", retain, max, alike)]
     rows.append(Row("consensus", [words.share(column.result.consensus.share) for column in columns], []))
     rows.append(Row("points", [str(len(column.result.points)) for column in columns], []))
     took = [_seconds(column.job) for column in columns]
@@ -146,9 +152,9 @@ def _figure(result: ResultDocument, side: str) -> FigureRecord | None:
     return own.figure(forget_part(result.splits), "forget") if side == "forget" else own.figure("test", "retain")
 
 
-def _ranked(label: str, found: Sequence[FigureRecord | None], best: Any) -> Row:
+def _ranked(label: str, found: Sequence[FigureRecord | None], best: Any, alike: bool) -> Row:
     known = [figure.accuracy for figure in found if figure is not None]
-    winner = best(known) if len(set(known)) > 1 else None
+    winner = best(known) if alike and len(set(known)) > 1 else None
     cells = [
         "–" if figure is None else f"{words.share(figure.accuracy)} ({figure.correct} of {figure.count})"
         for figure in found

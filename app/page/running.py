@@ -92,7 +92,7 @@ def running(session: Session, job: Job) -> Running:
     apart = told_apart(points)
     cells = [_cell(point, apart) for point in points]
     legend = {state: (told, sum(cell.state == state for cell in cells)) for state, (told, _) in _CELLS.items()}
-    traced = [point for point in points if (point.progress or {}).get("trace")][:MAX_CURVES]
+    traced = [point for point in points if len(_trace(point)) > 1][:MAX_CURVES]  # one loss is no curve
     highest = max((loss for point in traced for _, loss in _trace(point)), default=0.0)
     curves = [_curve(point, highest, apart) for point in traced]
     return Running(_stages(job), cells, legend, curves, highest, last_problem(session, job))

@@ -58,6 +58,11 @@ def test_the_lowest_forget_accuracy_is_the_best(client: TestClient, two: list[st
     assert text.count('class="best"') == 1  # both keep the same
 
 
+def test_jobs_that_forget_different_samples_are_not_ranked(client: TestClient, api: Api, two: list[str]) -> None:
+    other = page_results.finished_of(api, "one")
+    assert 'class="best"' not in client.get("/compare", params={"job": [two[0], other]}).text
+
+
 @pytest.mark.parametrize("ids", [[], ["job_1"], [f"job_{number}" for number in range(6)]])
 def test_one_job_or_six_are_not_compared(client: TestClient, ids: list[str]) -> None:
     answer = client.get("/compare", params={"job": ids})

@@ -40,6 +40,12 @@ def methods(forget: int = 1) -> dict[str, MethodRow]:
     }
 
 
+def finished_of(api: Api, class_name: str) -> str:
+    """A job that forgot another class."""
+    files = {"result.json": json.dumps(results.document(methods=methods(), scale=0.5).as_json()).encode()}
+    return api.finished_job(files, forget={"dataset": "ds_1", "select": {"classes": [class_name]}})
+
+
 def finished(api: Api, **changes: Any) -> str:
     """A job that succeeded, with its result and weights in the store."""
     given: dict[str, Any] = {"methods": methods(), "scale": 0.5} | changes
