@@ -11,25 +11,21 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy.orm import Session
 
 from app import errors
-from app.api import rows
-from app.api.deps import Body, Caller, Cursor, EntryId, IdempotencyKey, Limit, OpenServices, Services, request_body
-from app.api.problems import documented, of_library
-from app.auth import Principal
-from app.errors import Invalid, InvalidSpec, JobDeleted
-from app.intake import references
-from app.intake.estimate import estimate
+from app.api import rows, submissions
+from app.api.deps import Body, Caller, Cursor, EntryId, IdempotencyKey, Limit, OpenServices, request_body
+from app.api.problems import documented
+from app.api.submissions import Judged
+from app.errors import Invalid
 from app.intake.references import References
-from app.intake.sweep import with_sweep
 from app.record import jobs, tables
 from app.record.progress import progress, queue_positions
 from app.record.states import JobState
 from app.record.tables import IdempotencyRecord
-from negmerge.errors import FieldError, SpecError
-from negmerge.spec import auto, caveats
-from negmerge.spec.job import MAX_METADATA, JobSpec, parse
+from negmerge.errors import FieldError
+from negmerge.spec.job import MAX_METADATA
 from negmerge.spec.job_resources import DryRun, Job
 from negmerge.spec.resources import JOB_SPEC, Page
-from negmerge.spec.result import OutcomeName, SplitCounts
+from negmerge.spec.result import OutcomeName
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -103,28 +99,18 @@ def create_job(
     dry_run: Annotated[bool, Query(description="Validate and estimate only.")] = False,
 ) -> Job | JSONResponse:
     """Submit a job. Everything that can be known without reading the data is judged before the 202."""
-    spec = _parsed(body.value)
-    idempotency = None if idempotency_key is None else (idempotency_key, body.sha256)
-    found = None
+    spec = submissions.parsed(body.value)
+    if dry_run:
+        told = submissions.dry_run(services, caller.tenant, submissions.judged(services, caller.tenant, spec))
+        return JSONResponse(told.model_dump(mode="json"))
     with services.database.read() as session:
         repeated = idempotency_key and session.get(IdempotencyRecord, (caller.tenant, idempotency_key))
-        if dry_run or not repeated:  # else the job was made then, whatever has become of its references
-            found = references.find(session, services.settings, caller.tenant, spec)
-    counts = None
-    if found is not None:
-        counts = services.cutter.counts(spec, found.forget, found.retain)
-        spec = _with_sweep(services, spec, found, counts)
-    if dry_run:
-        return _dry_run(services, caller, spec, counts)
-    with services.database.write() as session:
-        if found is not None:
-            references.hold(session, caller.tenant, found)
-        created = jobs.create(session, caller.tenant, caller.key_id, spec, services.settings.queue, idempotency)
-        if created.job.deleted_at is not None:
-            raise JobDeleted(created.job.id)
-        job = _resource(session, created.job)
-    if not created.replayed:
-        services.dispatcher.publish(job.queue)
+    # where it is repeated, the job was made then, whatever has become of its references
+    about = Judged(spec, References(), None) if repeated else submissions.judged(services, caller.tenant, spec)
+    idempotency = None if idempotency_key is None else (idempotency_key, body.sha256)
+    created = submissions.submit(services, caller, about, idempotency)
+    with services.database.read() as session:
+        job = _resource(session, jobs.get(session, caller.tenant, created.job.id))
     response.headers["Location"] = job.links.self
     return job
 
@@ -188,29 +174,6 @@ def delete_job(caller: Caller, services: OpenServices, job_id: EntryId) -> None:
     """Delete an ended job with its artifacts. A tombstone stays: asking for it again is 410."""
     with services.database.write() as session:
         jobs.delete_job(session, caller.tenant, job_id)
-
-
-def _dry_run(services: Services, caller: Principal, spec: JobSpec, counts: SplitCounts | None) -> JSONResponse:
-    with services.database.read() as session:
-        estimated = estimate(session, caller.tenant, spec, counts)
-    full = spec.model_dump(mode="json", exclude_none=True)
-    choice = auto.chosen(spec.sweep, spec.base_model.is_classifier)
-    answer = DryRun(spec=full, estimate=estimated, sweep_chosen=choice, warnings=caveats.of_spec(spec))
-    return JSONResponse(answer.model_dump(mode="json"))
-
-
-def _with_sweep(services: Services, spec: JobSpec, found: References, counts: SplitCounts | None) -> JobSpec:
-    try:
-        return with_sweep(spec, found.model, counts, services.store)
-    except SpecError as error:
-        raise of_library(error, InvalidSpec) from None
-
-
-def _parsed(document: dict[str, object]) -> JobSpec:
-    try:
-        return parse(document)
-    except SpecError as error:
-        raise of_library(error, InvalidSpec) from None
 
 
 def _resources(session: Session, found: Sequence[tables.Job]) -> list[Job]:

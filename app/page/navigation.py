@@ -19,7 +19,10 @@ class Entry(NamedTuple):
         return path.startswith(f"{self.below}/")
 
 
-ENTRIES = (Entry("Jobs", "/", Scope.READ, "/jobs"),)
+ENTRIES = (
+    Entry("Jobs", "/", Scope.READ, "/jobs"),
+    Entry("New request", "/new", Scope.WRITE, "/new"),
+)
 
 
 def entries(visitor: Visitor | None) -> list[Entry]:

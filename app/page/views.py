@@ -2,9 +2,32 @@
 
 from fastapi import APIRouter
 
-from app.page import asset_route, compare, downloads, examples, home, job, sign_in
+from app.page import (
+    asset_route,
+    compare,
+    downloads,
+    examples,
+    home,
+    job,
+    new,
+    pictures,
+    sign_in,
+)
 
 
 def routers() -> list[APIRouter]:
     """The routes of each view."""
-    return [view.router for view in (asset_route, sign_in, home, job, downloads, examples, compare)]
+    return [
+        view.router
+        for view in (
+            asset_route,
+            sign_in,
+            home,
+            new,
+            job,
+            downloads,
+            examples,
+            compare,
+            pictures,
+        )
+    ]

@@ -1,0 +1,165 @@
+"""A new request: what must go, what must stay, how strict, which sweep; what it would cost, and sending it."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from sqlalchemy.orm import Session
+
+from app.api import submissions
+from app.api.deps import OpenServices, Services
+from app.auth import Scope
+from app.errors import Invalid, InvalidSpec, NotFound
+from app.page import asking, lists, shown_as
+from app.page.guard import Form, Visitor, Writer
+from app.page.rendering import render
+from app.page.routing import PageRoute
+from app.record import catalog
+from app.record.tables import Dataset, Model
+from negmerge.data.listing import Listed
+from negmerge.errors import FieldError
+from negmerge.spec.job_resources import DryRun
+from negmerge.spec.presets import PRESETS
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+SAMPLES = 24
+"""On one page of the picker."""
+MAX_TILES = 1000
+"""Classes that are shown as tiles: as many as a form may have fields."""
+_ONCE = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass
+class Answer:
+    """What a form is told: what it would cost, how else it is sent, and what is wrong by the field that is at fault."""
+
+    cost: DryRun | None = None
+    ways: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+
+@router.get("/new")
+def show_new(
+    request: Request,
+    visitor: Writer,
+    services: OpenServices,
+    dataset: Annotated[str, Query(max_length=40)] = "",
+    model: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """An empty form, or one of this data set and model."""
+    given = {name: value for name, value in {"dataset": dataset, "model": model}.items() if value}
+    return _page(request, visitor, services, asking.blank() | given, Answer())
+
+
+@router.post("/new")
+def send_new(request: Request, visitor: Writer, services: OpenServices, form: Form) -> Response:
+    """Begin the job, or only say what it would cost: where the button says so, or a script asks."""
+    form = asking.blank() | form
+    answer = Answer()
+    try:
+        document = _document(services, visitor, form)
+        answer.ways = shown_as.ways(document, str(request.base_url).rstrip("/"))
+        about = submissions.judged(services, visitor.tenant, submissions.parsed(document))
+        if form.get("do") == "begin":
+            created = submissions.submit(services, visitor.principal, about, _once(form, document))
+            return RedirectResponse(f"/jobs/{created.job.id}", 303)
+        answer.cost = submissions.dry_run(services, visitor.tenant, about)
+    except InvalidSpec as error:
+        answer.wrong = asking.places(error.errors or [FieldError("", error.detail)])
+    begins = form.get("do") == "begin"
+    return _page(request, visitor, services, form, answer, 422 if begins and answer.wrong else 200)
+
+
+@router.get("/new/samples")
+def show_samples(
+    request: Request,
+    visitor: Writer,
+    services: OpenServices,
+    dataset: Annotated[str, Query(max_length=40)],
+    class_name: Annotated[str, Query(alias="of", max_length=500)] = "",
+    after: Annotated[int, Query(ge=-1, lt=10**12)] = -1,
+) -> Response:
+    """A page of the data set's samples to tick."""
+    with services.database.read() as session:
+        row = catalog.get(session, Dataset, visitor.tenant, dataset)
+    return render(request, "picker.html.jinja", visitor, **_picker(services, visitor, row, class_name, after))
+
+
+def _document(services: Services, visitor: Visitor, form: dict[str, str]) -> dict[str, Any]:
+    model = None
+    if wanted := form.get("model"):
+        try:
+            with services.database.read() as session:
+                model = catalog.get(session, Model, visitor.tenant, wanted)
+        except NotFound as error:
+            raise InvalidSpec(error.detail, [FieldError("/base_model/weights", error.detail)]) from None
+    return asking.document(form, model)
+
+
+def _once(form: dict[str, str], document: dict[str, Any]) -> tuple[str, str]:
+    """The Idempotency-Key of this form as it is filled in, and its digest: sent twice it is one job."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    if not _ONCE.fullmatch(form["once"]):
+        raise Invalid("the form has lost its number: load the page again", [FieldError("/once", "is none of ours")])
+    return f"page-{form['once']}-{digest}", digest
+
+
+def _page(
+    request: Request, visitor: Visitor, services: Services, form: dict[str, str], answer: Answer, status: int = 200
+) -> Response:
+    with services.database.read() as session:
+        datasets, models = lists.datasets(session, visitor.tenant), lists.models(session, visitor.tenant)
+        chosen = _chosen(session, visitor, form.get("dataset") or (datasets[0].id if datasets else ""))
+    if chosen is not None:
+        form.setdefault("dataset", chosen.id)
+    if len(models) == 1:
+        form.setdefault("model", models[0].id)
+    shown = {} if chosen is None or chosen.key is None else _picker(services, visitor, chosen, "", -1)
+    return render(
+        request,
+        "new.html.jinja",
+        visitor,
+        status,
+        form=form,
+        datasets=datasets,
+        models=models,
+        chosen=chosen,
+        classes=list((chosen.classes or {}).items())[:MAX_TILES] if chosen is not None else [],
+        ticked=set(asking.several(form, "class")),
+        listed="\n".join(asking.listed_ids(form)),
+        picker=shown,
+        sees=visitor.principal.may(Scope.IMAGES),
+        hows=asking.HOW,
+        axes=asking.AXES,
+        presets=PRESETS,
+        answer=answer,
+    )
+
+
+def _chosen(session: Session, visitor: Visitor, dataset_id: str) -> Dataset | None:
+    try:
+        return catalog.get(session, Dataset, visitor.tenant, dataset_id) if dataset_id else None
+    except NotFound:
+        return None
+
+
+def _picker(services: Services, visitor: Visitor, row: Dataset, class_name: str, after: int) -> dict[str, Any]:
+    classes = [class_name] if class_name and class_name in (row.classes or {}) else []
+    found, total = services.archives.listing(row).page(after, SAMPLES + 1, classes)
+    page: list[Listed] = list(found[:SAMPLES])
+    query = {"dataset": row.id, "of": class_name}
+    return {
+        "dataset": row,
+        "samples": page,
+        "total": total,
+        "of": class_name,
+        "first": f"/new/samples?{urlencode(query)}" if after >= 0 else None,
+        "following": f"/new/samples?{urlencode(query | {'after': page[-1].number})}" if len(found) > SAMPLES else None,
+        "sees": visitor.principal.may(Scope.IMAGES),
+    }

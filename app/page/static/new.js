@@ -1,0 +1,81 @@
+// The form of a new request: ticked samples go into the list, and dropped pictures are looked for in the data set.
+
+const form = document.getElementById("request");
+
+/** The list of ids follows what is ticked, so that other pages of samples can be looked at. */
+function list(ticks) {
+  const ids = document.getElementById("ids");
+  const lines = new Set(ids.value.split("\n").map((line) => line.trim()).filter(Boolean));
+  for (const tick of ticks) tick.checked ? lines.add(tick.value) : lines.delete(tick.value);
+  ids.value = [...lines].join("\n");
+}
+
+/** Ticks what the list has already, of samples that are shown anew. */
+function tick(node) {
+  const lines = new Set(document.getElementById("ids")?.value.split("\n"));
+  for (const box of node.querySelectorAll('input[name^="sample."]')) box.checked ||= lines.has(box.value);
+}
+
+function samples(node) {
+  return [...node.querySelectorAll('input[name^="sample."]')];
+}
+
+/** Draws each dropped picture beside what was found; one that the browser cannot read stays blank. */
+async function draw(matches, files) {
+  for (const canvas of matches.querySelectorAll("canvas[data-file]")) {
+    const file = files[canvas.dataset.file];
+    if (!file || matches.querySelectorAll("canvas[data-file]").length !== files.length) continue;
+    try {
+      const picture = await createImageBitmap(file);
+      const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+      const [width, height] = [picture.width * scale, picture.height * scale];
+      const [left, top] = [(canvas.width - width) / 2, (canvas.height - height) / 2];
+      canvas.getContext("2d").drawImage(picture, left, top, width, height);
+    } catch {
+      continue;
+    }
+  }
+}
+
+/** What the page of an error says. */
+function reason(text) {
+  const said = new DOMParser().parseFromString(text, "text/html").querySelector("main .lead");
+  return said ? said.textContent : "the service did not answer as it should: try again";
+}
+
+async function find(files) {
+  const finder = document.getElementById("finder");
+  const finding = document.getElementById("finding");
+  const matches = document.getElementById("matches");
+  if (!finder || files.length === 0) return;
+  finding.textContent = "Looking for them …";
+  const body = new FormData();
+  for (const file of files) body.append("file", file);
+  const token = document.querySelector('meta[name="form-token"]').content;
+  try {
+    const answer = await fetch(finder.dataset.to, { method: "POST", body, headers: { "X-Form-Token": token } });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(reason(text));
+    matches.innerHTML = text;
+    list(samples(matches).filter((box) => box.checked));
+    finding.textContent = "Confirm what must go: only what is ticked is forgotten.";
+    await draw(matches, files);
+    form.dispatchEvent(new Event("change"));
+  } catch (error) {
+    matches.replaceChildren();
+    finding.textContent = `They could not be looked for: ${error.message}`;
+  }
+}
+
+form.addEventListener("change", (event) => {
+  if (event.target.matches?.('input[name^="sample."]')) list([event.target]);
+  if (event.target.id === "pictures") find([...event.target.files]);
+}, true);
+for (const kind of ["dragover", "drop"]) {
+  form.addEventListener(kind, (event) => {
+    if (!event.target.closest("#drop")) return;
+    event.preventDefault();
+    if (kind === "drop") find([...event.dataTransfer.files]);
+  });
+}
+document.addEventListener("htmx:after:swap", () => tick(form));

@@ -1,0 +1,208 @@
+"""A new request in a real browser: begun from the form and run to its end, by pictures, and told what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, FilePayload, Page, expect
+
+from app.auth import Scope
+from app.record import jobs
+from app.record.tables import Job
+from tests.page.conftest import Site, sign_in
+from tests.support import browser as browsers
+from tests.support import pico
+from tests.support.api_client import png, zipped
+from tests.support.browser import PHONE, Watched
+from tests.support.service import WorkerProcess
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+ALL = (Scope.READ, Scope.WRITE, Scope.IMAGES)
+
+
+@pytest.fixture(scope="module")
+def archive(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits, uploaded with a model that knows nothing of them."""
+    folder = tmp_path_factory.mktemp("digits")
+    path = pico.make_archive(folder / "digits.zip", ("zero", "one", "two"), per_class=10)
+    model = pico.write_folder(folder / "model")
+    weights = (model / "open_clip_model.safetensors").read_bytes()
+    assert site.api.upload_dataset(path.read_bytes()).status_code == 201
+    config = json.dumps(json.loads((model / "open_clip_config.json").read_text()))
+    assert site.api.upload_model(weights, config=config).status_code == 201
+    return path
+
+
+@pytest.fixture
+def asker(site: Site, visitor: Watched, archive: Path) -> Page:
+    """The form, before somebody who may see pictures."""
+    sign_in(visitor, site.key(scopes=ALL))
+    visitor.open("/new")
+    return visitor.page
+
+
+@pytest.fixture
+def worker(site: Site) -> Iterator[WorkerProcess]:
+    """A real worker on the service's record."""
+    process = WorkerProcess(site.api.settings)
+    yield process
+    process.stop()
+
+
+def begun(site: Site, page: Page) -> Job:
+    page.get_by_role("button", name="Begin the job").click()
+    page.wait_for_url("**/jobs/job_*")
+    with site.api.database.read() as session:
+        return jobs.get(session, "acme", page.url.rpartition("/")[2])
+
+
+def own_grid(page: Page) -> None:
+    page.get_by_label("My own grid").check()
+    page.get_by_label("Epochs").fill("1, 2")
+    page.get_by_label("Batch size").fill("8")
+
+
+def test_a_job_is_begun_from_the_form_watched_and_runs_to_its_end(
+    site: Site, asker: Page, worker: WorkerProcess
+) -> None:
+    asker.get_by_label("one 10 samples").check()
+    own_grid(asker)
+    expect(asker.locator("#cost").get_by_text("8 training samples, 1 test sample")).to_be_visible()
+    asker.get_by_label("Ticket").fill("DSR-7")
+    job = begun(site, asker)
+    assert (job.spec["forget"]["select"]["classes"], job.meta) == (["one"], {"ticket": "DSR-7"})
+    expect(asker.get_by_role("link", name="Weights", exact=True)).to_be_visible(timeout=90_000)
+
+
+def test_a_job_is_begun_by_dropping_pictures(site: Site, asker: Page, archive: Path) -> None:
+    asker.get_by_label("A person’s pictures").check()
+    with zipfile.ZipFile(archive) as opened:
+        picture = opened.read("two/003.png")
+    mine: FilePayload = {"name": "me.png", "mimeType": "image/png", "buffer": picture}
+    asker.get_by_label("Drop the person’s pictures here").set_input_files([mine])
+    found = asker.locator("#matches").get_by_label("two/003.png")
+    expect(found).to_be_checked(timeout=30_000)
+    drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, 96, 96).data.some(byte => byte > 0)"
+    assert asker.locator("#matches canvas").first.evaluate(drawn)
+    expect(asker.get_by_label("Samples that must go")).to_have_value("two/003.png")
+    own_grid(asker)
+    asker.get_by_label("Samples that must go").press_sequentially("\n" + "\n".join(f"two/{n:03}.png" for n in range(3)))
+    job = begun(site, asker)
+    assert sorted(job.spec["forget"]["select"]["ids"]) == [f"two/{n:03}.png" for n in range(4)]
+
+
+def test_ticked_samples_stay_in_the_list_while_others_are_looked_at(asker: Page) -> None:
+    asker.get_by_label("Single samples").check()
+    asker.get_by_label("one/000.png").check()
+    asker.get_by_role("button", name="More samples").click()
+    asker.get_by_label("zero/000.png").check()
+    expect(asker.get_by_label("Samples that must go")).to_have_value("one/000.png\nzero/000.png")
+    asker.get_by_role("button", name="First samples").click()
+    expect(asker.get_by_label("one/000.png")).to_be_checked()
+
+
+def test_another_data_set_brings_its_own_classes_and_the_token_is_in_no_address(site: Site, visitor: Watched) -> None:
+    headers = site.api.key("many")
+    for name, classes in (("old", ("ape", "bee")), ("new", ("cat", "dog"))):
+        files = {"file": (f"{name}.zip", zipped({f"{one}/{n}.png": png(n) for one in classes for n in range(10)}))}
+        assert site.api.post("/v1/datasets", files=files, headers=headers).status_code == 201
+    sign_in(visitor, site.key("many"))
+    visitor.open("/new")
+    visitor.page.get_by_label("dog 10 samples").check()
+    visitor.page.get_by_label("Data set", exact=True).select_option(label="old.zip (20 samples)")
+    expect(visitor.page.get_by_label("bee 10 samples")).to_be_visible()
+    visitor.page.get_by_label("Single samples").check()
+    visitor.page.get_by_label("Class", exact=True).select_option("bee")
+    expect(visitor.page.get_by_label("ape/0.png")).to_have_count(0)
+    assert not [url for url in visitor.requests if "token" in url]
+
+
+def test_every_wrong_field_is_told_beside_it_and_nothing_is_lost(visitor: Watched, asker: Page) -> None:
+    asker.get_by_label("My own grid").check()
+    asker.get_by_label("Epochs").fill("many")
+    asker.get_by_label("Right on what is kept").fill("200")
+    asker.get_by_role("button", name="Begin the job").click()
+    expect(asker.locator("#wrong-classes")).to_have_text("Choose at least one class")
+    expect(asker.get_by_label("Epochs")).to_have_accessible_description(
+        "Give whole numbers, with commas or spaces between them"
+    )
+    visitor.forgive(422)
+    asker.get_by_label("one 10 samples").check()
+    asker.get_by_label("Epochs").fill("1")
+    asker.get_by_role("button", name="Begin the job").click()
+    expect(asker.locator("#wrong-retain_min")).to_be_visible()
+    expect(asker.get_by_label("one 10 samples")).to_be_checked()
+    visitor.forgive(422)
+
+
+def test_a_form_that_is_sent_twice_makes_one_job(site: Site, asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    asker.get_by_label("Ticket").fill("twice")
+    asker.get_by_role("button", name="Begin the job").dblclick()
+    asker.wait_for_url("**/jobs/job_*")
+    assert len(site.api.get("/v1/jobs?metadata.ticket=twice").json()["data"]) == 1
+
+
+def test_the_python_that_is_shown_begins_this_very_job(site: Site, asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    asker.get_by_text("Show as Python").click()
+    script = asker.get_by_label("Python").inner_text()
+    environment = os.environ | {"NEGMERGE_API_KEY": site.key()}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    with site.api.database.read() as session:
+        assert jobs.get(session, "acme", done.stdout.strip()).spec["forget"]["select"]["classes"] == ["zero"]
+
+
+def test_the_form_works_without_scripts(site: Site, chromium: Browser, archive: Path) -> None:
+    with browsers.watched(chromium, site.origin, java_script_enabled=False) as plain:
+        sign_in(plain, site.key())
+        plain.open("/new")
+        plain.page.get_by_label("two 10 samples").check()
+        plain.page.get_by_role("button", name="What would it take?").click()
+        expect(plain.page.locator("#cost").get_by_text("8 training samples, 1 test sample")).to_be_visible()
+        assert begun(site, plain.page).spec["forget"]["select"]["classes"] == ["two"]
+
+
+def test_the_keyboard_alone_begins_a_job(site: Site, asker: Page) -> None:
+    asker.get_by_label("two 10 samples").press("Space")
+    asker.get_by_label("Ticket").press("Enter")
+    asker.wait_for_url("**/jobs/job_*")
+
+
+def test_a_key_that_may_only_read_has_no_form(site: Site, visitor: Watched) -> None:
+    sign_in(visitor, site.key(scopes=(Scope.READ,)))
+    assert visitor.page.get_by_role("link", name="New request").count() == 0
+    visitor.open("/new")
+    expect(visitor.page.get_by_text("has no scope 'write'")).to_be_visible()
+    visitor.forgive(403)
+
+
+def test_another_tenants_data_set_is_not_there(site: Site, visitor: Watched, archive: Path) -> None:
+    dataset = site.api.get("/v1/datasets").json()["data"][0]["id"]
+    sign_in(visitor, site.key("other", ALL))
+    here = {"Sec-Fetch-Site": "same-origin"}
+    for address in (f"/new/samples?dataset={dataset}", f"/datasets/{dataset}/classes/0/picture"):
+        assert visitor.page.request.get(site.origin + address, headers=here).status == 404
+    visitor.open(f"/new?dataset={dataset}")
+    expect(visitor.page.get_by_text("There is no data set yet")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("how", ["Whole classes", "Single samples", "A person’s pictures"])
+def test_nothing_serious_is_wrong_with_the_form_on_a_phone(
+    site: Site, chromium: Browser, archive: Path, how: str, scheme: str
+) -> None:
+    with browsers.watched(chromium, site.origin, viewport=PHONE, color_scheme=scheme) as phone:
+        sign_in(phone, site.key(scopes=ALL))
+        phone.open("/new")
+        phone.page.get_by_label(how).check()
+        phone.page.get_by_label("My own grid").check()
+        expect(phone.page.locator("#cost").get_by_text("Still to do")).to_be_visible()
+        assert phone.seriously_wrong() == []
+        assert phone.overflow() == 0
