@@ -22,6 +22,8 @@ class Entry(NamedTuple):
 ENTRIES = (
     Entry("Jobs", "/", Scope.READ, "/jobs"),
     Entry("New request", "/new", Scope.WRITE, "/new"),
+    Entry("Data sets", "/datasets", Scope.READ, "/datasets"),
+    Entry("Models", "/models", Scope.READ, "/models"),
 )
 
 

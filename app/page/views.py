@@ -5,10 +5,12 @@ from fastapi import APIRouter
 from app.page import (
     asset_route,
     compare,
+    datasets,
     downloads,
     examples,
     home,
     job,
+    models,
     new,
     pictures,
     sign_in,
@@ -28,6 +30,8 @@ def routers() -> list[APIRouter]:
             downloads,
             examples,
             compare,
+            datasets,
+            models,
             pictures,
         )
     ]
