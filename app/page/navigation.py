@@ -24,6 +24,7 @@ ENTRIES = (
     Entry("New request", "/new", Scope.WRITE, "/new"),
     Entry("Data sets", "/datasets", Scope.READ, "/datasets"),
     Entry("Models", "/models", Scope.READ, "/models"),
+    Entry("Admin", "/admin", Scope.ADMIN, "/admin"),
 )
 
 

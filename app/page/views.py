@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.page import (
+    admin,
     asset_route,
     compare,
     datasets,
@@ -33,5 +34,6 @@ def routers() -> list[APIRouter]:
             datasets,
             models,
             pictures,
+            admin,
         )
     ]
