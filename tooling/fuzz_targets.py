@@ -144,7 +144,7 @@ def _of_index(path: Path) -> object:
 
 def _form(content: bytes) -> object:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
-        form = uploads._Form(b"b", Path(name) / "file", frozenset({"name"}))
+        form = uploads._Form(b"b", Path(name), frozenset({"name"}))
         try:
             form.feed(content)
             form.drain()

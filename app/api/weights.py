@@ -7,7 +7,6 @@ from app.api.files import Content, stored
 from app.errors import NotFound
 from app.record.tables import Artifact
 from app.store.objects import Store
-from app.store.scaled import ScaledWeights
 from negmerge.spec import paths
 
 _WEIGHTS_FILE = ".safetensors"
@@ -47,5 +46,7 @@ def _scaled(store: Store, files: Mapping[str, Artifact], content: Content, scale
             f"job {files[content.path].job_id!r} is of a version that kept no {paths.BASE}: "
             f"use `negmerge apply` with the base model and {paths.TASK_VECTOR}, or submit the job again"
         )
+    from app.store.scaled import ScaledWeights  # here: it loads numpy, which starting the service does not wait for
+
     weights = ScaledWeights(store, files[content.path], files[paths.BASE], files[paths.TASK_VECTOR], scale)
     return replace(content, etag=f'"{weights.tag}"', sha256=None, stream=weights.stream)

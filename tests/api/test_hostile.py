@@ -94,7 +94,7 @@ def test_a_refusal_does_not_tell_where_uploads_lie(api: Api) -> None:
         (zipped({f"../{name}": content for name, content in FILES.items()}), "climbs out"),
         (zipped(FILES).replace(FILES[WEIGHTS_NAME][-8:], b"otherend"), f"'{WEIGHTS_NAME}' is damaged"),
         (zipped(FILES | {WEIGHTS_NAME: bytes(2**25)}, zipfile.ZIP_DEFLATED), "200 times"),
-        (zipped(FILES | {CONFIG_NAME: b" " * (2**20 + 1)}), f"{CONFIG_NAME} is over 1048576 bytes"),
+        (zipped(FILES | {CONFIG_NAME: b" " * (2**20 + 1)}), f"{CONFIG_NAME} has more than 1048576 bytes"),
         (zipped(FILES | {f".hidden/{CONFIG_NAME}": b"{}"}), "2 files"),
     ],
     ids=[
