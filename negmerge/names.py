@@ -24,7 +24,12 @@ def main() -> None:
 
 def methods_text() -> str:
     """Each merge method with what a spec must know of it, in the order of the classes."""
-    return _lines({name: {"needs_kept_vectors": method.needs_kept_vectors} for name, method in METHODS.items()})
+    return _lines(
+        {
+            name: {"label": method.label, "colour": method.colour, "needs_kept_vectors": method.needs_kept_vectors}
+            for name, method in METHODS.items()
+        }
+    )
 
 
 def rivals_text() -> str:

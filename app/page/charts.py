@@ -1,26 +1,14 @@
 """From a result's numbers to drawings: lines over λ, shares by layer, a histogram. Numbers of SVG, no text."""
 
-import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from negmerge.spec.methods import colour, label
 from negmerge.spec.result import MethodRow, ResultDocument
+from negmerge.spec.words import layer_of
 
 WIDTH, HEIGHT = 600, 260
 BINS = 20
-MAX_METHODS = 6
-"""There are so many colours."""
-
-LABELS = {
-    "negmerge": "NegMerge",
-    "relaxed": "relaxed consensus",
-    "uniform": "uniform mean",
-    "task_arithmetic": "best single",
-    "magmax": "MagMax",
-    "ties": "TIES",
-    "greedy": "greedy soup",
-}
-"""What the report calls the merge methods."""
 
 
 class Line(NamedTuple):
@@ -28,6 +16,7 @@ class Line(NamedTuple):
 
     method: str
     label: str
+    colour: str
     chosen: float
     forget: str
     retain: str
@@ -54,7 +43,7 @@ class Bins:
 
 def curves(document: ResultDocument) -> Lines:
     """Validation accuracy over λ, of the job's own method first."""
-    drawn = [(name, row) for name, row in _methods(document) if row.curve][:MAX_METHODS]
+    drawn = [(name, row) for name, row in _methods(document) if row.curve]
     last = max((point.scale for _, row in drawn for point in row.curve or []), default=1.0) or 1.0
     own = document.methods[document.method].curve or []
     return Lines(
@@ -71,12 +60,6 @@ def layers(document: ResultDocument) -> list[tuple[str, float, int]]:
     for name, share in document.consensus.tensors.items():
         found.setdefault(layer_of(name), []).append(share)
     return [(name, sum(shares) / len(shares), len(shares)) for name, shares in found.items()]
-
-
-def layer_of(name: str) -> str:
-    """A tensor's layer: its name up to the last number in it, else up to its last dot."""
-    numbered = re.match(r"(.*\.\d+)\.", name)
-    return numbered[1] if numbered else name.rpartition(".")[0] or name
 
 
 def agreement(document: ResultDocument) -> Bins:
@@ -96,7 +79,8 @@ def _line(method: str, row: MethodRow, last: float) -> Line:
     points = sorted(row.curve or [], key=lambda point: point.scale)
     return Line(
         method=method,
-        label=LABELS.get(method, method.replace("_", " ")),
+        label=label(method),
+        colour=colour(method),
         chosen=row.scale or 0.0,
         forget=" ".join(_place(point.scale / last, point.forget.accuracy) for point in points),
         retain=" ".join(_place(point.scale / last, point.retain.accuracy) for point in points),

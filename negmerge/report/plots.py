@@ -5,7 +5,6 @@ Ink is the page's own text colour, so that a picture is read on dark paper too; 
 """
 
 import io
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,7 +19,7 @@ from negmerge.merging.methods import METHODS, NegMerge, TaskArithmetic
 from negmerge.naming import visible
 from negmerge.report.summary import label
 from negmerge.spec.result import Measured, MethodRow, ResultDocument
-from negmerge.spec.words import forget_part, percent, searched_on
+from negmerge.spec.words import forget_part, layer_of, percent, searched_on
 
 INK = "#010203"
 """Stands for the page's text colour, which takes its place in the SVG."""
@@ -149,12 +148,6 @@ def _lanes() -> Iterable[int]:
     yield 0
     for away in range(1, 10_000):  # of one layer's tensors, more than any has
         yield from (away, -away)
-
-
-def layer_of(name: str) -> str:
-    """A tensor's layer: its name up to the last number in it, else up to its last dot."""
-    numbered = re.match(r"(.*\.\d+)\.", name)
-    return numbered[1] if numbered else name.rpartition(".")[0] or name
 
 
 def _ring(

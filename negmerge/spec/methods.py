@@ -5,11 +5,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 FILE = Path(__file__).with_name("methods.json")
 
-_KNOWN: dict[str, dict[str, bool]] = json.loads(FILE.read_text(encoding="utf-8"))
+_KNOWN: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
 
 METHOD_NAMES = tuple(_KNOWN)
 """The names of all merge methods, the default first."""
@@ -23,4 +23,14 @@ else:
 
 def needs_kept_vectors(method: str) -> bool:
     """Whether the method reads every task vector again when all are there, so that a job must keep them."""
-    return _KNOWN[method]["needs_kept_vectors"]
+    return bool(_KNOWN[method]["needs_kept_vectors"])
+
+
+def label(method: str) -> str:
+    """What a table calls the method."""
+    return str(_KNOWN[method]["label"])
+
+
+def colour(method: str) -> str:
+    """The method's colour in every picture and table, as ``#rrggbb``."""
+    return str(_KNOWN[method]["colour"])

@@ -3,6 +3,8 @@
 No torch. Everything here is plain text; names from outside are shown by ``naming.visible``.
 """
 
+import re
+
 from negmerge.naming import visible
 from negmerge.spec.job import JobSpec, Select
 from negmerge.spec.result import FigureRecord, Part, ResultDocument, SplitCounts
@@ -86,6 +88,12 @@ def sentence(document: ResultDocument) -> str:
     if kept_before is not None and kept is not None:
         clauses.append(f"{percent(kept.accuracy)} of the rest is still right ({percent(kept_before.accuracy)} before)")
     return f"The model {'; '.join(clauses)}." if clauses else "There were no samples to measure the model on."
+
+
+def layer_of(name: str) -> str:
+    """A tensor's layer: its name up to the last number in it, else up to its last dot."""
+    numbered = re.match(r"(.*\.\d+)\.", name)
+    return numbered[1] if numbered else name.rpartition(".")[0] or name
 
 
 def _still(select: Select | None, part: Part, counted: str) -> str:

@@ -97,8 +97,12 @@ def test_an_event_is_told_in_words(kind: str, data: dict[str, Any], said: str) -
     assert events.said(kind, data) == said
 
 
-def test_every_merge_method_is_called_as_in_the_report() -> None:
-    assert {name: method.label for name, method in METHODS.items()} == charts.LABELS
+def test_a_method_has_the_label_and_the_colour_of_the_report() -> None:
+    curve_of = MethodRow(scale=1.0, curve=curve((0.0, 4, 4), (1.0, 0, 4)))
+    drawn = charts.curves(results.document(methods=dict.fromkeys(METHODS, curve_of)))
+    assert {line.method: (line.label, line.colour) for line in drawn.lines} == {
+        name: (method.label, method.colour) for name, method in METHODS.items()
+    }
 
 
 def curve(*rows: tuple[float, int, int]) -> list[CurveRow]:
