@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from negmerge import rivals
-from negmerge.merging.methods import METHODS
+from negmerge.merging.accumulators import trims
+from negmerge.merging.methods import METHODS, Method
 from negmerge.spec import methods as spec_methods
 from negmerge.spec import rivals as spec_rivals
 
@@ -24,12 +25,19 @@ def main() -> None:
 
 def methods_text() -> str:
     """Each merge method with what a spec must know of it, in the order of the classes."""
-    return _lines(
-        {
-            name: {"label": method.label, "colour": method.colour, "needs_kept_vectors": method.needs_kept_vectors}
-            for name, method in METHODS.items()
-        }
-    )
+    return _lines({name: _told(method) for name, method in METHODS.items()})
+
+
+def _told(method: type[Method]) -> dict[str, Any]:
+    """Its name and colour for people, and what is added up for it with which options, for a later job to have it."""
+    return {
+        "label": method.label,
+        "colour": method.colour,
+        "needs_singles": method.needs_singles,
+        "needs_kept_vectors": method.needs_kept_vectors,
+        "components": sorted(method.components),
+        "options": ["density"] if trims(method.components) else [],
+    }
 
 
 def rivals_text() -> str:

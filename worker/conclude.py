@@ -1,20 +1,20 @@
 """The step ``conclude``: all partials together, the merge, λ, the test, and the job's artifacts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.record import steps
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile
-from app.record.steps import CommittedPartial, KeptVector
+from app.record.steps import KeptVector
 from app.store.deliveries import Destination
 from negmerge.checkpoints.files import file_digest, load_tensors, save_tensors
-from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline.conclude import Evidence, conclude
-from negmerge.pipeline.tune import new_partial, task_vector_path
+from negmerge.pipeline.tune import task_vector_path
 from negmerge.progress import OnStep
 from negmerge.spec import paths
+from worker import accumulators
 from worker.context import WorkerContext
 from worker.loaded_job import LoadedJob
 
@@ -30,41 +30,34 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
     """Merge, measure, write, upload; the public paths appear with the job's success. Raises LostClaim."""
     with context.database.write() as session:
         inputs = steps.conclude_inputs(session, claim)
-    kept = {index: _vector_file(index, vector) for index, vector in inputs.vectors.items()}
+    vectors = {index: _vector_file(index, vector) for index, vector in inputs.vectors.items()}
     rivals = [row for row in (loaded.prepared.retrained, *inputs.rivals) if row is not None]
 
     def load(index: int) -> TaskVector:
         with context.scratch.folder() as folder:
             path = folder / "task_vector.safetensors"
-            context.download(kept[index].key, path, on_step)
+            context.download(vectors[index].key, path, on_step)
             return load_tensors(path)
 
-    evidence = Evidence(_combined(context, loaded, inputs.partials, on_step), inputs.points, rivals, load)
+    partials = accumulators.partials_of(context, loaded, inputs, load, on_step)
+    evidence = Evidence(partials, inputs.points, rivals, load)
     with context.scratch.folder() as folder:
         job = (loaded.spec, loaded.model, loaded.prepared)
         document = conclude(*job, evidence, folder, inputs.asked, claim.job_id, on_step)
         moving = {name: loaded.model.original[name] for name in loaded.model.names}
         save_tensors(moving, folder / paths.BASE)  # so that the front door can give the weights at any other λ
-        files = [*_uploaded(context, claim, folder, on_step), *kept.values()]
+        files = list(_uploaded(context, claim, folder, on_step))
         if loaded.spec.deliver is not None:
-            given = [file.path for file in files if file.path not in (paths.BASE, *(one.path for one in kept.values()))]
+            given = [file.path for file in files if file.path != paths.BASE]
             Destination.of(loaded.spec.deliver, context.settings).deliver(claim.job_id, folder, given, on_step)
+    kept = []
+    if inputs.origin is None:  # else both are the first job's
+        files += vectors.values()
+        for repeat, partial in enumerate(partials):
+            kept.append(accumulators.kept(context, claim, repeat, partial, inputs.partials, on_step))
     result_key = next(file.key for file in files if file.path == paths.RESULT)
     with context.database.write() as session:
-        steps.finish_conclude(session, claim, result_key, files, document.digests.as_json(), document.verdict)
-
-
-def _combined(
-    context: WorkerContext, loaded: LoadedJob, partials: Sequence[CommittedPartial], on_step: OnStep
-) -> list[Partial]:
-    """All partials of each repeat as one; the order does not matter. Raises MergeError where points overlap."""
-    combined = [new_partial(loaded.spec, loaded.model) for _ in range(loaded.spec.repeats)]
-    for committed in partials:
-        with context.scratch.folder() as folder:
-            path = folder / "partial.safetensors"
-            context.download(committed.key, path, on_step)
-            combined[committed.repeat].combine(Partial.load(path, loaded.model.base, loaded.spec.merge))
-    return combined
+        steps.finish_conclude(session, claim, result_key, files, document.digests.as_json(), document.verdict, kept)
 
 
 def _uploaded(context: WorkerContext, claim: Claim, folder: Path, on_step: OnStep) -> Iterator[ArtifactFile]:

@@ -14,13 +14,10 @@ from app import errors
 from app.api import rows, submissions
 from app.api.deps import Body, Caller, Cursor, EntryId, IdempotencyKey, Limit, OpenServices, request_body
 from app.api.problems import documented
-from app.api.submissions import Judged
 from app.errors import Invalid
-from app.intake.references import References
 from app.record import jobs, tables
 from app.record.progress import progress, queue_positions
 from app.record.states import JobState
-from app.record.tables import IdempotencyRecord
 from negmerge.errors import FieldError
 from negmerge.spec.job import MAX_METADATA
 from negmerge.spec.job_resources import DryRun, Job
@@ -31,6 +28,18 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 
 _SCHEMA = {"$ref": "#/components/schemas/JobSpec"}
 _BODY = request_body({"application/json": {"schema": _SCHEMA, "example": JOB_SPEC}})
+_REFUSED = (
+    errors.NotFound,
+    errors.JobDeleted,
+    errors.ResultNotReady,
+    errors.NoResult,
+    errors.Conflict,
+    errors.TooLarge,
+    errors.NoRoom,
+    errors.UnsupportedMedia,
+    errors.InvalidSpec,
+    errors.IdempotencyMismatch,
+)
 _DRY_RUN: dict[int | str, dict[str, Any]] = {
     200: {"model": DryRun, "description": "Dry run: the spec is right; nothing was made."}
 }
@@ -84,10 +93,7 @@ Moment = Annotated[
     "/jobs",
     status_code=202,
     response_model=Job,
-    responses=_DRY_RUN
-    | documented(
-        errors.TooLarge, errors.NoRoom, errors.UnsupportedMedia, errors.InvalidSpec, errors.IdempotencyMismatch
-    ),
+    responses=_DRY_RUN | documented(*_REFUSED),
     openapi_extra=_BODY,
 )
 def create_job(
@@ -98,19 +104,21 @@ def create_job(
     idempotency_key: IdempotencyKey,
     dry_run: Annotated[bool, Query(description="Validate and estimate only.")] = False,
 ) -> Job | JSONResponse:
-    """Submit a job. Everything that can be known without reading the data is judged before the 202."""
-    spec = submissions.parsed(body.value)
-    if dry_run:
-        told = submissions.dry_run(services, caller.tenant, submissions.judged(services, caller.tenant, spec))
-        return JSONResponse(told.model_dump(mode="json"))
-    with services.database.read() as session:
-        repeated = idempotency_key and session.get(IdempotencyRecord, (caller.tenant, idempotency_key))
-    # where it is repeated, the job was made then, whatever has become of its references
-    about = Judged(spec, References(), None) if repeated else submissions.judged(services, caller.tenant, spec)
+    """Submit a job. Everything that can be known without reading the data is judged before the 202.
+
+    With `from_job` it merges another job's points in another way, and only what is to be otherwise is named.
+    """
     idempotency = None if idempotency_key is None else (idempotency_key, body.sha256)
-    created = submissions.submit(services, caller, about, idempotency)
+    row = None if dry_run else submissions.made_before(services, caller.tenant, idempotency)
+    if row is None:
+        spec = submissions.parsed(services, caller.tenant, body.value)
+        about = submissions.judged(services, caller.tenant, spec)
+        if dry_run:
+            told = submissions.dry_run(services, caller.tenant, about)
+            return JSONResponse(told.model_dump(mode="json"))
+        row = submissions.submit(services, caller, about, idempotency).job
     with services.database.read() as session:
-        job = _resource(session, jobs.get(session, caller.tenant, created.job.id))
+        job = _resource(session, jobs.get(session, caller.tenant, row.id))
     response.headers["Location"] = job.links.self
     return job
 
@@ -168,7 +176,7 @@ def cancel_job(caller: Caller, services: OpenServices, job_id: EntryId) -> Job:
     status_code=204,
     response_model=None,
     response_description="The job and its artifacts are gone.",
-    responses=documented(errors.NotFound, errors.JobDeleted, errors.JobRunning),
+    responses=documented(errors.NotFound, errors.JobDeleted, errors.JobRunning, errors.InUse),
 )
 def delete_job(caller: Caller, services: OpenServices, job_id: EntryId) -> None:
     """Delete an ended job with its artifacts. A tombstone stays: asking for it again is 410."""

@@ -90,7 +90,7 @@ def job(row: tables.Job, progress: Progress, queue_position: int | None) -> Job:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        links=Links.of(row.id),
+        links=Links.of(row.id, row.spec.get("from_job")),
     )
 
 

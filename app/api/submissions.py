@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api.deps import Services
+from app.api.derived import spec_from
 from app.api.problems import of_library
 from app.auth import Principal
-from app.errors import InvalidSpec
+from app.errors import InvalidSpec, JobDeleted
 from app.intake import references
 from app.intake.estimate import estimate
 from app.intake.references import References
 from app.intake.sweep import with_sweep
 from app.record import jobs
 from app.record.jobs import Created
+from app.record.tables import Job
 from negmerge.errors import SpecError
 from negmerge.spec import auto, caveats
 from negmerge.spec.job import JobSpec, parse
@@ -31,10 +33,27 @@ class Judged:
     """Samples by side and part; None where nobody has counted them yet."""
 
 
-def parsed(document: Mapping[str, Any]) -> JobSpec:
-    """The document as a spec. Raises InvalidSpec with a pointer for each wrong field."""
+def made_before(services: Services, tenant: str, idempotency: tuple[str, str] | None) -> Job | None:
+    """The job that this very request has made, whatever became of its references.
+
+    idempotency: as ``jobs.create`` takes it. Raises IdempotencyMismatch, JobDeleted.
+    """
+    if idempotency is None:
+        return None
+    with services.database.read() as session:
+        job = jobs.replay(session, tenant, *idempotency)
+    if job is not None and job.deleted_at is not None:
+        raise JobDeleted(job.id)
+    return job
+
+
+def parsed(services: Services, tenant: str, document: Mapping[str, Any]) -> JobSpec:
+    """The document as a spec. Raises InvalidSpec with a pointer for each wrong field, and as ``derived.spec_from``."""
     try:
-        return parse(document)
+        if document.get("from_job") is None:
+            return parse(document)
+        with services.database.read() as session:
+            return spec_from(session, tenant, document)
     except SpecError as error:
         raise of_library(error, InvalidSpec) from None
 
@@ -44,6 +63,8 @@ def judged(services: Services, tenant: str, spec: JobSpec) -> Judged:
     with services.database.read() as session:
         found = references.find(session, services.settings, tenant, spec)
     counts = services.cutter.counts(spec, found.forget, found.retain)
+    if spec.from_job is not None:  # its sweep was chosen when the points were trained
+        return Judged(spec, found, counts)
     try:
         return Judged(with_sweep(spec, found.model, counts, services.store), found, counts)
     except SpecError as error:

@@ -24,6 +24,9 @@ def estimate(session: Session, tenant: str, spec: JobSpec, splits: SplitCounts |
 
     splits: None where a data set is only registered, so that nobody has counted its samples yet.
     """
+    if spec.from_job is not None:
+        basis = f"nothing is trained: the points are those of {spec.from_job}"
+        return Estimate(points=0, steps=0, images=0, seconds=0.0, basis=basis, splits=splits)
     points = [point.hyper_parameters for point in spec.points()]
     if splits is None:
         basis = "the samples of a registered data set are not counted before the job reads them"

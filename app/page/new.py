@@ -65,7 +65,7 @@ def send_new(request: Request, visitor: Writer, services: OpenServices, form: Fo
     try:
         document = _document(services, visitor, form)
         answer.ways = shown_as.ways(document, str(request.base_url).rstrip("/"))
-        about = submissions.judged(services, visitor.tenant, submissions.parsed(document))
+        about = submissions.judged(services, visitor.tenant, submissions.parsed(services, visitor.tenant, document))
         if form.get("do") == "begin":
             created = submissions.submit(services, visitor.principal, about, _once(form, document))
             return RedirectResponse(f"/jobs/{created.job.id}", 303)

@@ -14,13 +14,13 @@ from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, tup
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import IdempotencyMismatch, JobDeleted, JobFinished, JobNotFound, JobRunning, Malformed
+from app.errors import IdempotencyMismatch, InUse, JobDeleted, JobFinished, JobNotFound, JobRunning, Malformed
 from app.record import db, ids
 from app.record.lifecycle import lock, record_event, settle
 from app.record.objects import release_job
 from app.record.pages import first_rows
 from app.record.states import TERMINAL, JobState, StepKind, StepState
-from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step
+from app.record.tables import Artifact, Event, IdempotencyRecord, Job, JobMetadata, Partial, Step, StoredObject
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import OutcomeName
 
@@ -52,9 +52,10 @@ def create(
     """A new queued job with all its steps.
 
     idempotency: the Idempotency-Key and the SHA-256 of the body. A key that was used before gives the job that it
-    made then; raises IdempotencyMismatch where the body was another one.
+    made then; raises IdempotencyMismatch where the body was another one. Raises JobDeleted where the job that it is
+    from was deleted meanwhile.
     """
-    if idempotency is not None and (earlier := _replay(session, tenant, *idempotency)):
+    if idempotency is not None and (earlier := replay(session, tenant, *idempotency)):
         return Created(earlier, replayed=True)
     try:
         with session.begin_nested():
@@ -71,13 +72,14 @@ def create(
                     )
                 )
     except IntegrityError:  # the same request at the same moment, and the other one was first
-        if idempotency is None or not (earlier := _replay(session, tenant, *idempotency)):
+        if idempotency is None or not (earlier := replay(session, tenant, *idempotency)):
             raise
         return Created(earlier, replayed=True)
     return Created(job, replayed=False)
 
 
-def _replay(session: Session, tenant: str, key: str, body_sha256: str) -> Job | None:
+def replay(session: Session, tenant: str, key: str, body_sha256: str) -> Job | None:
+    """The job that an earlier request with this Idempotency-Key made. Raises IdempotencyMismatch."""
     record = session.get(IdempotencyRecord, (tenant, key))
     if record is None:
         return None
@@ -90,7 +92,9 @@ def _replay(session: Session, tenant: str, key: str, body_sha256: str) -> Job | 
 
 def _insert(session: Session, tenant: str, key_id: str, spec: JobSpec, queue: str) -> Job:
     document = spec.model_dump(mode="json")
-    points, rivals = spec.points(), spec.rival_runs()
+    if spec.from_job is not None:
+        _locked(session, spec.from_job)  # nobody deletes it before this job is there
+    points, rivals = spec.points() if spec.from_job is None else [], spec.rival_runs()
     job = Job(
         id=ids.new_id("job"),
         tenant=tenant,
@@ -222,12 +226,14 @@ def request_cancel(session: Session, tenant: str, job_id: str) -> Job:
 def delete_job(session: Session, tenant: str, job_id: str) -> None:
     """Forget an ended job: its files go to garbage collection, its row stays as a tombstone (see tables.Job).
 
-    Raises JobRunning where it has not ended, JobNotFound, JobDeleted.
+    Raises JobRunning where it has not ended, InUse where a job from its accumulators has not, JobNotFound, JobDeleted.
     """
     get(session, tenant, job_id)
     job = _locked(session, job_id)
     if not JobState(job.state).terminal:
         raise JobRunning(f"job {job_id!r} is {job.state}: cancel it first, or wait until it has ended")
+    if later := using(session, tenant, job_id):
+        raise InUse(f"{job_id} is needed by {', '.join(later[:3])}: wait until they end, or cancel them")
     for table in (Artifact, Event, JobMetadata, Partial, Step):
         session.execute(delete(table).where(table.job_id == job_id))
     release_job(session, job_id)
@@ -238,14 +244,22 @@ def delete_job(session: Session, tenant: str, job_id: str) -> None:
 
 
 def using(session: Session, tenant: str, resource_id: str) -> list[str]:
-    """Ids of the tenant's jobs that have not ended and whose spec names the data set or model."""
+    """Ids of the tenant's jobs that have not ended and whose spec names the data set, the model or the job."""
     statement = select(Job).where(Job.tenant == tenant, Job.state.not_in(TERMINAL)).order_by(Job.created_at)
     return [job.id for job in session.scalars(statement) if resource_id in _registered(job.spec)]
 
 
 def _registered(spec: Mapping[str, Any]) -> list[Any]:
     """What a stored spec may name by its id; not judged again, as what an older version took must still be found."""
-    return [spec["base_model"]["weights"], spec["forget"].get("dataset"), spec["retain"].get("dataset")]
+    datasets = [spec[side].get("dataset") for side in ("forget", "retain")]
+    return [spec["base_model"]["weights"], *datasets, spec.get("from_job")]
+
+
+def has_accumulators(session: Session, job_id: str) -> bool:
+    """Whether what a job added up is still there, as of each that succeeded since it is kept at all."""
+    partials = select(Partial.key).where(Partial.job_id == job_id)
+    kept = select(func.count()).where(StoredObject.key.in_(partials), StoredObject.kept)
+    return bool(session.scalar(kept))
 
 
 def events(session: Session, job_id: str, after: int = 0, limit: int = 100) -> list[Event]:

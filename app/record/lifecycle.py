@@ -11,14 +11,14 @@ and a reader of events never skips one that commits late.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
 from app.record.objects import release_job
 from app.record.states import JobState, StepState
-from app.record.tables import Event, Job, Step
+from app.record.tables import Event, Job, Partial, Step
 
 _ENDINGS = {JobState.FAILED, JobState.CANCELLED}
 _LEGAL: dict[JobState, set[JobState]] = {
@@ -43,8 +43,8 @@ def transition(session: Session, job: Job, state: JobState, problem: Mapping[str
     """Bring a locked job into its next state and record the event ``job.{state}``.
 
     problem: for FAILED, ``type`` and ``detail`` of the cause. At the end of a job all claims are void and every
-    stored object that is not an artifact is handed to garbage collection. Raises InternalError for a step that
-    the picture above does not have.
+    stored object that is not an artifact, nor a partial of a job that succeeded, is handed to garbage collection.
+    Raises InternalError for a step that the picture above does not have.
     """
     if state not in _LEGAL.get(JobState(job.state), set()):
         raise InternalError(f"job {job.id!r} cannot go from {job.state} to {state}")
@@ -59,6 +59,8 @@ def transition(session: Session, job: Job, state: JobState, problem: Mapping[str
         job.finished_at = db.now(session)
         void = {"state": StepState.OPEN, "token": None, "lease_until": None}
         session.execute(update(Step).where(Step.job_id == job.id, Step.state == StepState.CLAIMED).values(void))
+        if state in _ENDINGS:
+            session.execute(delete(Partial).where(Partial.job_id == job.id))
         release_job(session, job.id)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
-from app.record.tables import Artifact, StoredObject
+from app.record.tables import Artifact, Partial, StoredObject
 
 _RELEASED: dict[str, Any] = {"kept": False, "owner": None}
 
@@ -53,8 +53,7 @@ def release(session: Session, keys: Sequence[str]) -> None:
 
 
 def release_job(session: Session, job_id: str) -> None:
-    """All objects of the job but its artifacts are needed no more."""
-    needed = select(Artifact.key).where(Artifact.job_id == job_id)
-    session.execute(
-        update(StoredObject).where(StoredObject.job_id == job_id, StoredObject.key.not_in(needed)).values(_RELEASED)
-    )
+    """All objects of the job but its artifacts and its partials are needed no more."""
+    needed = [select(table.key).where(table.job_id == job_id) for table in (Artifact, Partial)]
+    others = [StoredObject.key.not_in(keys) for keys in needed]
+    session.execute(update(StoredObject).where(StoredObject.job_id == job_id, *others).values(_RELEASED))

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from app.errors import InternalError
 from app.record import db
 from app.record.asked import asked
+from app.record.ids import new_token
 from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
@@ -64,10 +65,20 @@ class KeptVector:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The job whose points are merged again: its spec as it was stored, and the digest of its base model."""
+
+    job_id: str
+    spec: dict[str, Any]
+    base: str
+
+
+@dataclass(frozen=True)
 class ConcludeInputs:
     """All partials of a job, which together hold each folded point once, and a row for each point in order.
 
-    vectors: the task vectors that were kept, by the index of their point. asked: who asked for the job.
+    vectors: the task vectors that were kept, by the index of their point. asked: who asked for the job. origin: the job
+    that all of this but ``rivals`` and ``asked`` is of, where the job is from another's accumulators.
     """
 
     partials: list[CommittedPartial]
@@ -75,6 +86,7 @@ class ConcludeInputs:
     rivals: list[RivalRow]
     vectors: dict[int, KeptVector]
     asked: Asked
+    origin: Origin | None
 
 
 # Ending well
@@ -172,13 +184,15 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
     point exactly once.
     """
     job, _ = require_claim(session, claim)
-    rows = session.scalars(select(Partial).where(Partial.job_id == claim.job_id).order_by(Partial.id))
+    origin = _origin(session, job)
+    owner = job.id if origin is None else origin.job_id
+    rows = session.scalars(select(Partial).where(Partial.job_id == owner).order_by(Partial.id))
     partials = [CommittedPartial(row.repeat, row.key, list(row.points)) for row in rows]
-    steps = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.POINT).order_by(Step.index)
+    steps = select(Step).where(Step.job_id == owner, Step.kind == StepKind.POINT).order_by(Step.index)
     points = list(session.scalars(steps))
     folded = [step.index for step in points if step.state == StepState.FOLDED]
     if sorted(index for partial in partials for index in partial.points) != folded:
-        raise InternalError(f"the partials of {claim.job_id} do not hold each folded point exactly once")
+        raise InternalError(f"the partials of {owner} do not hold each folded point exactly once")
     rivals = select(Step).where(Step.job_id == claim.job_id, Step.kind == StepKind.RIVAL).order_by(Step.index)
     return ConcludeInputs(
         partials,
@@ -186,7 +200,16 @@ def conclude_inputs(session: Session, claim: Claim) -> ConcludeInputs:
         [RivalRow.model_validate(step.outcome) for step in session.scalars(rivals)],
         {step.index: KeptVector(**kept) for step in points if (kept := (step.outcome or {}).get(_VECTOR))},
         asked(session, job),
+        origin,
     )
+
+
+def _origin(session: Session, job: Job) -> Origin | None:
+    """The job whose points are merged again; it cannot be deleted before this one has ended."""
+    if (job_id := job.spec.get("from_job")) is None:
+        return None
+    first = session.get_one(Job, job_id)
+    return Origin(job_id, first.spec, (first.digests or {})["base"])
 
 
 def outcome_of(step: Step) -> PointOutcome:
@@ -208,10 +231,12 @@ def finish_conclude(
     files: Sequence[ArtifactFile],
     digests: Mapping[str, str],
     verdict: Verdict,
+    partials: Sequence[CommittedPartial] = (),
 ) -> None:
     """The job has succeeded: its files get their public paths in this very transaction. Raises LostClaim.
 
-    verdict: what became of what it asked for.
+    verdict: what became of what it asked for. partials: what stays of its accumulators for later jobs, under registered
+    keys, in place of what its workers left.
     """
     job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
@@ -228,9 +253,25 @@ def finish_conclude(
     )
     session.flush()
     keep(session, sorted({result_key, *(file.key for file in files)}))
+    _keep_partials(session, job, step.worker or "", partials)
     job.result_key, job.digests = result_key, dict(digests)
     job.outcome, job.outcome_reason = verdict.outcome, verdict.reason
     transition(session, job, JobState.SUCCEEDED)
+
+
+def _keep_partials(session: Session, job: Job, worker: str, partials: Sequence[CommittedPartial]) -> None:
+    keys = [partial.key for partial in partials]
+    gone = Partial.job_id == job.id, Partial.key.not_in(keys)
+    session.execute(delete(Partial).where(*gone))
+    known = set(session.scalars(select(Partial.key).where(Partial.job_id == job.id)))
+    moment = db.now(session)
+    for partial in partials:
+        if partial.key not in known:
+            row = Partial(id=new_token(), job_id=job.id, repeat=partial.repeat, worker=worker, updated_at=moment)
+            row.key, row.points = partial.key, sorted(partial.points)
+            session.add(row)
+    session.flush()
+    keep(session, keys)
 
 
 def _end(session: Session, step: Step, state: StepState) -> None:

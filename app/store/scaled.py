@@ -13,7 +13,6 @@ from app.errors import InternalError
 from app.record.tables import Artifact
 from app.store.objects import Store
 from negmerge.formats.headers import ITEM_BYTES, Header, TensorInfo, read_header
-from negmerge.formats.scaling import FLOATS, scaled
 
 PIECE = 2**20
 """Elements that are worked on at once."""
@@ -36,6 +35,8 @@ class ScaledWeights:
 
     def _check(self, name: str, info: TensorInfo) -> None:
         """Raise InternalError unless a tensor of τ* lies in the three files alike."""
+        from negmerge.formats.scaling import FLOATS  # here, since it loads numpy, which no other request needs
+
         places = [placed.header.tensors.get(name) for placed in (self._weights, self._base)]
         alike = all(place and place.shape == info.shape and place.dtype in FLOATS for place in places)
         if not alike or len({place.dtype for place in places if place}) > 1 or info.dtype != "F32":
@@ -46,6 +47,8 @@ class ScaledWeights:
 
         Raises TensorError where a tensor leaves its type's range (a float16 beyond 57,000 can), and as ``Store``.
         """
+        from negmerge.formats.scaling import scaled
+
         weights, base, merged = (placed.forward(self._store) for placed in (self._weights, self._base, self._merged))
         first = self._weights.header.data_start
         if start < first:

@@ -125,6 +125,24 @@ class Partial:
             for name, states in pieces.items()
         }
 
+    def read_as(self, methods: Sequence[str], merge: spec.Merge) -> "Partial":
+        """The same points for other methods, with other options; the arrays are shared.
+
+        Raises MergeError where a method needs what was not added up, or was added up with other options.
+        """
+        shapes = {name: torch.empty(shape, device="meta") for name, shape in self._shapes.items()}
+        other = Partial(methods, shapes, merge)
+        missing = set(other._accumulator.components) - set(self._accumulator.components)
+        if missing or (SINGLE in methods and SINGLE not in self.methods):
+            told = f"{', '.join(other.methods)} cannot be read from what was added up for {', '.join(self.methods)}"
+            raise MergeError(told)
+        if other._accumulator.trims and merge.density != self._merge.density:
+            raise MergeError(f"the trimmed sums are of density {self._merge.density:g}, not {merge.density:g}")
+        other._accumulator.restore(self._accumulator.arrays())
+        other.points = list(self.points)
+        other._best = self._best if SINGLE in methods else None
+        return other
+
     def bytes_of(self, method: str) -> int:
         """Bytes of a method's own components, however many points were added. Raises MergeError as ``result``."""
         self._require(method)

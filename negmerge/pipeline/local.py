@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
-from negmerge.errors import ArchiveError, DataError, ModelError
+from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
 from negmerge.formats.spec_files import read_document
 from negmerge.models.hub import cached
 from negmerge.models.linearised import LinearisedModel
@@ -32,7 +33,19 @@ MAX_HUB_BYTES = 20 * 2**30
 
 def read_spec(path: Path) -> JobSpec:
     """The job spec in a JSON or YAML file (.yaml, .yml). Raises SpecError, also where it is missing or no object."""
-    return parse(read_document(path))
+    document = read_document(path)
+    check_local(document)
+    return parse(document)
+
+
+def check_local(document: Mapping[str, Any]) -> None:
+    """Raise SpecError where a spec is from another job: a run on this machine keeps no accumulators."""
+    if document.get("from_job") is not None:
+        told = (
+            "is for the service, whose jobs keep their accumulators: submit it there, or leave it out and name "
+            "base_model, forget, retain and sweep; another λ of a finished run is `negmerge apply`"
+        )
+        raise SpecError([FieldError("/from_job", told)])
 
 
 def open_model(spec: JobSpec, device: str) -> Network:

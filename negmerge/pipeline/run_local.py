@@ -9,7 +9,7 @@ import torch
 from negmerge.errors import CheckpointError, FieldError, SpecError
 from negmerge.memory import keep_freed_memory
 from negmerge.models.devices import device_of
-from negmerge.pipeline.local import open_datasets, open_model, read_spec
+from negmerge.pipeline.local import check_local, open_datasets, open_model, read_spec
 from negmerge.pipeline.run import run, stages
 from negmerge.pipeline.sweep import with_sweep
 from negmerge.pipeline.unfinished import unfinished
@@ -69,6 +69,7 @@ def run_local(
 
 
 def _parsed(spec: JobSpec | Mapping[str, Any] | Path | str) -> JobSpec:
-    if isinstance(spec, JobSpec):
-        return spec
-    return read_spec(Path(spec)) if isinstance(spec, Path | str) else parse(spec)
+    if isinstance(spec, Path | str):
+        return read_spec(Path(spec))
+    check_local(spec.model_dump() if isinstance(spec, JobSpec) else spec)
+    return spec if isinstance(spec, JobSpec) else parse(spec)

@@ -106,6 +106,7 @@ def as_document(
     parts = table_parts(prepared, spec.base_model.is_classifier)
     document = ResultDocument(
         job=concluded.job,
+        from_job=spec.from_job,
         spec=spec,
         method=spec.merge.method,
         rule=spec.scale_rule,

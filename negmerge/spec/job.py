@@ -236,6 +236,11 @@ class JobSpec(Spec):
     deliver: Place | None = Field(
         None, description="`s3://BUCKET/PREFIX` that the finished job's files are copied to as well; must be allowed."
     )
+    from_job: Annotated[str, Field(pattern=r"^job_[0-9a-f]{26}$")] | None = Field(
+        None,
+        description="A `job_…` of this service that succeeded: merge its points in another way, without training any. "
+        "What is not named here is that job's.",
+    )
     metadata: Annotated[
         dict[Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]],
         Field(max_length=MAX_METADATA),
@@ -262,10 +267,23 @@ class JobSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         kept = [method for method in self.methods() if needs_kept_vectors(method)]
-        if kept and not self.keep_task_vectors:
+        if kept and not self.keep_task_vectors and self.from_job is None:
             raise field_error("keep_task_vectors", f"{kept[0]} re-reads every task vector: set this to true")
         if self.forget.select is None and self.one_data_set:
             raise field_error("forget", "takes the whole data set that retain names: add forget.select")
+        return self
+
+    @model_validator(mode="after")
+    def _trains_nothing(self) -> Self:
+        """With ``from_job``: whether that job has what this one needs, ``spec.derived`` says."""
+        if self.from_job is None:
+            return self
+        if self.keep_task_vectors:
+            raise field_error("keep_task_vectors", "trains no point whose vector could be kept: leave it out")
+        if rivals := self.rivals_compared():
+            raise field_error("compare", f"{rivals[0]} trains in its own way: submit a new job without from_job")
+        if self.scale_rule == "match_retrained":
+            raise field_error("scale_search", "match_retrained trains a model: take another rule", "rule")
         return self
 
     @model_validator(mode="after")

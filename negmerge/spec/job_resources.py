@@ -22,13 +22,15 @@ class Links(BaseModel):
     artifacts: str
     weights: str
     cancel: str
+    from_job: str | None = Field(None, description="The job whose points this one merges again.")
 
     @classmethod
-    def of(cls, job_id: str) -> "Links":
-        """The paths below a job."""
+    def of(cls, job_id: str, from_job: str | None = None) -> "Links":
+        """The paths below a job, and the job that it is from."""
         here = f"/v1/jobs/{job_id}"
         names = ("points", "events", "result", "artifacts", "weights", "cancel")
-        return cls(self=here, **{name: f"{here}/{name}" for name in names})
+        first = None if from_job is None else f"/v1/jobs/{from_job}"
+        return cls(self=here, **{name: f"{here}/{name}" for name in names}, from_job=first)
 
 
 class JobProblem(BaseModel):
@@ -139,7 +141,7 @@ class Job(BaseModel):
     queue: str
     queue_position: int | None = Field(description="1 for the next of your jobs to begin; null once it began.")
     progress: Progress
-    points: int = Field(description="How many points the sweep has.")
+    points: int = Field(description="How many points it trains: those of the sweep, or none where it is `from_job`.")
     spec: SpecDocument
     sweep_chosen: SweepChosen | None = Field(None, description="What the sweep `auto` chose, and why; else null.")
     metadata: dict[str, str]

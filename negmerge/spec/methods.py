@@ -26,6 +26,21 @@ def needs_kept_vectors(method: str) -> bool:
     return bool(_KNOWN[method]["needs_kept_vectors"])
 
 
+def needs_singles(method: str) -> bool:
+    """Whether every point is searched as a single model for it."""
+    return bool(_KNOWN[method]["needs_singles"])
+
+
+def components(method: str) -> frozenset[str]:
+    """What is added up for the method: components of an accumulator."""
+    return frozenset(_KNOWN[method]["components"])
+
+
+def options_added_with(method: str) -> list[str]:
+    """The options of a spec's ``merge`` on which it depends what is added up, not only what is made of it."""
+    return list(_KNOWN[method]["options"])
+
+
 def label(method: str) -> str:
     """What a table calls the method."""
     return str(_KNOWN[method]["label"])

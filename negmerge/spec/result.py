@@ -340,6 +340,7 @@ class ResultDocument(Record):
     """The result of a job: figures, λ curves, consensus by layer, comparison, digests."""
 
     job: str | None
+    from_job: str | None = Field(None, description="The job that trained the points, where this one only merged them.")
     spec: JobSpec
     method: MethodName
     rule: ScaleRule

@@ -30,6 +30,11 @@ def test_what_is_no_spec_is_refused(negmerge: Command, tmp_path: Path, text: str
     assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), word)
 
 
+def test_a_job_from_another_is_for_the_service(negmerge: Command, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps({"from_job": "job_" + "0" * 26}))
+    assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), "/from_job", "negmerge apply")
+
+
 def test_a_spec_that_is_not_there_is_named(negmerge: Command, tmp_path: Path) -> None:
     assert_refused(negmerge("run", tmp_path / "job.json", "--out", tmp_path / "out"), "job.json cannot be read")
 

@@ -387,3 +387,33 @@ def test_a_partial_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="cut off"):
         Partial.load(path, BASE, PLAIN)
+
+
+# Read for other methods than those that it was made for.
+
+
+@given(taus=sweeps)
+def test_it_may_be_read_as_if_made_for_other_methods_of_the_same_components(taus: list[list[float]]) -> None:
+    made, other = spec.Merge(density=0.4), spec.Merge(agreement=0.7, relaxed=0.5, density=0.4)
+    whole = folded(taus, merge=made)
+    for methods in (["relaxed", "negmerge"], ["uniform"], ["ties", "magmax"], ["task_arithmetic", "negmerge"]):
+        direct = Partial(methods, BASE, other)
+        for i in range(len(taus)):
+            direct.add(i, vector(taus[i]), single(i))
+        read = whole.read_as(methods, other)
+        assert read.points == direct.points
+        assert {m: digest(read.result(m)) for m in methods} == {m: digest(direct.result(m)) for m in methods}
+
+
+@pytest.mark.parametrize("methods", [["magmax"], ["ties"], ["task_arithmetic"]])
+def test_what_was_not_added_up_cannot_be_read(methods: list[str]) -> None:
+    partial = Partial(["negmerge"], BASE, PLAIN)
+    with pytest.raises(MergeError, match="cannot be read from what was added up for negmerge"):
+        partial.read_as(methods, PLAIN)
+
+
+def test_what_was_trimmed_is_of_one_density() -> None:
+    partial = Partial(["ties", "negmerge"], BASE, spec.Merge(density=0.4))
+    with pytest.raises(MergeError, match=r"density 0\.4, not 0\.2"):
+        partial.read_as(["ties"], spec.Merge(density=0.2))
+    assert partial.read_as(["negmerge"], spec.Merge(density=0.2)).methods == ["negmerge"]

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from sqlalchemy import select
 
 from app.record import jobs
 from app.record.states import JobState, StepKind, StepState
+from app.record.tables import Partial
 from app.settings import Settings
 from tests.support.service import CALLER, Service, in_the_middle, running
 
@@ -125,10 +127,12 @@ def test_kept_task_vectors_are_artifacts_with_the_digests_that_the_record_tells(
     assert {path: hashlib.sha256(content).hexdigest() for path, content in stored.items()} == digests
 
 
-def test_a_job_that_succeeded_keeps_its_artifacts_and_nothing_else(service: Service) -> None:
+def test_a_job_that_succeeded_keeps_its_artifacts_its_accumulators_and_nothing_else(service: Service) -> None:
     job_id = service.submit()
     service.finish(job_id)
-    wanted = sorted(service.artifact_keys(job_id))
+    with service.database.read() as session:
+        [accumulators] = session.scalars(select(Partial.key).where(Partial.job_id == job_id))
+    wanted = sorted([*service.artifact_keys(job_id), accumulators])
     service.wait(lambda: sorted(service.objects(job_id)) == wanted, "the collection of what is not an artifact")
 
 
