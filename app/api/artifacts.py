@@ -9,7 +9,6 @@ from starlette.responses import Response
 from app import errors
 from app.api import rows, weights
 from app.api.deps import Caller, EntryId, OpenServices
-from app.api.evidence import check_succeeded
 from app.api.files import CONDITIONS, FILE_RESPONSES, file_response, stored, zip_response
 from app.api.headers import header
 from app.api.problems import documented
@@ -83,7 +82,7 @@ def get_job_weights(
         told = "another scale is made of the library's own folder alone: ask for ?format=zip with it"
         raise errors.Invalid(told, [FieldError("#query/scale", told)])
     with services.database.read() as session:
-        check_succeeded(jobs.get(session, caller.tenant, job_id))
+        jobs.check_succeeded(jobs.get(session, caller.tenant, job_id))
         files = {file.path: file for file in session.scalars(_files_of(job_id))}
     theirs = form == "transformers"
     folder = weights.theirs(services.store, files, job_id) if theirs else weights.folder(services.store, files, scale)

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.api.evidence import check_succeeded
 from app.errors import Conflict, InvalidSpec, ServiceError
 from app.record import jobs
 from negmerge.errors import FieldError
@@ -35,7 +34,7 @@ def _original(session: Session, tenant: str, first_id: Any) -> JobSpec:
     if not isinstance(first_id, str) or not _JOB_ID.fullmatch(first_id):
         raise InvalidSpec("from_job is the id of a job of this service, such as job_…: name one that succeeded")
     first = jobs.get(session, tenant, first_id)
-    check_succeeded(first)
+    jobs.check_succeeded(first)
     original = parse(first.spec)
     if original.from_job is not None:
         raise InvalidSpec(f"{first_id} trained no points itself: name {original.from_job}, whose points it merged")

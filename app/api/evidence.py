@@ -16,7 +16,7 @@ from app.api.files import CONDITIONS, RESULT_RESPONSES, file_response, stored
 from app.api.headers import header, prefers
 from app.api.problems import documented
 from app.auth import Principal
-from app.errors import Malformed, NoResult, ResultNotReady
+from app.errors import Malformed
 from app.record import jobs
 from app.record.states import JobState
 from app.record.tables import Artifact, Job
@@ -119,20 +119,11 @@ def get_job_result(request: Request, caller: Caller, services: OpenServices, job
 def finished(services: Services, tenant: str, job_id: str, path: str) -> Artifact:
     """An artifact that every succeeded job has. Raises ResultNotReady, NoResult, NotFound, JobDeleted."""
     with services.database.read() as session:
-        check_succeeded(jobs.get(session, tenant, job_id))
+        jobs.check_succeeded(jobs.get(session, tenant, job_id))
         found = session.get(Artifact, (job_id, path))
     if found is None:
         raise errors.NotFound(f"job {job_id!r} left no {path!r}")
     return found
-
-
-def check_succeeded(job: Job) -> None:
-    """Raise ResultNotReady or NoResult unless the job has a result."""
-    if not JobState(job.state).terminal:
-        raise ResultNotReady(f"job {job.id!r} is {job.state}: ask again when 'terminal' is true")
-    if job.state != JobState.SUCCEEDED:
-        cause = (job.problem or {}).get("detail")
-        raise NoResult(f"job {job.id!r} has {job.state}" + (f": {cause}" if cause else ""))
 
 
 async def _counted(services: Services, caller: Principal, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

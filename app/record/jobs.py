@@ -14,7 +14,17 @@ from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, tup
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import IdempotencyMismatch, InUse, JobDeleted, JobFinished, JobNotFound, JobRunning, Malformed
+from app.errors import (
+    IdempotencyMismatch,
+    InUse,
+    JobDeleted,
+    JobFinished,
+    JobNotFound,
+    JobRunning,
+    Malformed,
+    NoResult,
+    ResultNotReady,
+)
 from app.record import db, ids
 from app.record.lifecycle import lock, record_event, settle
 from app.record.objects import release_job
@@ -150,6 +160,15 @@ def get(session: Session, tenant: str, job_id: str) -> Job:
     if job.deleted_at is not None:
         raise JobDeleted(job_id)
     return job
+
+
+def check_succeeded(job: Job) -> None:
+    """Raise ResultNotReady or NoResult unless the job has a result."""
+    if not JobState(job.state).terminal:
+        raise ResultNotReady(f"job {job.id!r} is {job.state}: ask again when 'terminal' is true")
+    if job.state != JobState.SUCCEEDED:
+        cause = (job.problem or {}).get("detail")
+        raise NoResult(f"job {job.id!r} has {job.state}" + (f": {cause}" if cause else ""))
 
 
 def page(

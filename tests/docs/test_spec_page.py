@@ -65,7 +65,7 @@ def literals(annotation: Any) -> Iterator[str]:
 def test_every_part_of_the_spec_has_a_section() -> None:
     parts = {part for part in Spec.__subclasses__() if part.__module__.startswith("negmerge.")}
     assert {model for models in MODELS.values() for model in models} == parts
-    assert set(MODELS) == set(SECTIONS)
+    assert set(SECTIONS) - {"from_job"} == set(MODELS)  # which is a way to write a whole spec
 
 
 @pytest.mark.parametrize("title", MODELS)
