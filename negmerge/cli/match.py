@@ -42,5 +42,11 @@ def print_matches(found: "Sequence[Match]", as_json: bool) -> None:
             for candidate in one.candidates
         )
         typer.echo(visible(f"{one.file}: {told or 'nothing like it'}"), err=True)
-    ids = sorted({candidate.id for one in found for candidate in one.candidates})
+    ids = sorted({sample for one in found for sample in _taken(one)})
     typer.echo(json.dumps({"ids": ids}, indent=2))
+
+
+def _taken(one: "Match") -> list[str]:
+    """The ids to forget for one picture: where it is there exactly, nothing that merely looks like it."""
+    exact = [candidate.id for candidate in one.candidates if candidate.exact]
+    return exact or [candidate.id for candidate in one.candidates]

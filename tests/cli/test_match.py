@@ -43,3 +43,15 @@ def test_json_is_all_that_is_printed_where_it_is_asked_for(negmerge: Command, pl
 def test_what_is_no_data_set_or_no_file_is_refused(negmerge: Command, place: Path) -> None:
     assert_refused(negmerge("match", place / "me.bmp", place / "me.jpg"), "archive")
     assert_refused(negmerge("match", place / "set.zip", place / "absent.jpg"), "absent.jpg", "is no file")
+
+
+def test_of_a_picture_that_is_there_exactly_nothing_that_merely_looks_like_it_is_taken(
+    negmerge: Command, tmp_path: Path
+) -> None:
+    """The same picture as PNG and as JPEG: whose pixels are asked for is one of them."""
+    members = {"a/same.png": saved(TILES[2]), "a/alike.jpg": saved(TILES[2], "JPEG")}
+    write_zip(tmp_path / "set.zip", members | {"b/0.png": saved(TILES[0]), "b/1.png": saved(TILES[1])})
+    (tmp_path / "me.bmp").write_bytes(saved(TILES[2], "BMP"))
+    done = negmerge("match", tmp_path / "set.zip", tmp_path / "me.bmp")
+    assert "a/alike.jpg (distance " in done.stderr
+    assert json.loads(done.stdout) == {"ids": ["a/same.png"]}
