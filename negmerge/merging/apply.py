@@ -24,6 +24,7 @@ from negmerge.errors import CheckpointError, MergeError, ModelError, TensorError
 from negmerge.formats import strict_json
 from negmerge.formats.families import FAMILIES, family_of
 from negmerge.formats.headers import encode_header
+from negmerge.formats.hugging_face.config import is_of_transformers
 from negmerge.formats.tokenizer_files import MAX_BYTES, check_there, has_files
 from negmerge.memory import keep_freed_memory
 from negmerge.merging.accumulators import CHUNK, chunks
@@ -173,6 +174,11 @@ def _files_of(folder: Path) -> tuple[list[Path], str]:
     except strict_json.NotStrict as error:
         raise ModelError(f"{found[0]}: {error}") from None
     family = family_of(config)
+    if is_of_transformers(config):
+        raise ModelError(
+            f"{folder} is a folder of transformers, whose tensors have other names than a job's vector: make it one of "
+            f"{family.name}'s first, with `negmerge convert`"
+        )
     tokenizer = [folder / name for name in MAX_BYTES if has_files(config) and (folder / name).is_file()]
     check_there(config, {path.name: path.stat().st_size for path in tokenizer})
     return [found[0], *tokenizer], family.weights_file

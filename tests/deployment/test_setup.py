@@ -30,7 +30,7 @@ def test_without_cuda_all_but_torch_and_its_libraries_is_synced_from_the_lock() 
     assert {"torch", "torchvision", "triton", "nvidia-cublas", "cuda-toolkit"} <= left_out
     assert {name for name in left_out if not re.match("torch|triton|nvidia-|cuda-", name)} == set()
     assert {name for name in names(done.stdout) if re.search("nvidia|cuda|triton|torchvision", name)} == set()
-    assert sync.split()[1:3] == ["pip", "sync"]
+    assert " pip sync " in sync
     assert "--require-hashes -" in sync
 
 

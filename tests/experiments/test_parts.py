@@ -21,7 +21,8 @@ from negmerge.pipeline.local import open_datasets
 from negmerge.pipeline.tune import task_vector_path
 from negmerge.progress import ignore
 from negmerge.spec.job import JobSpec, parse
-from negmerge.spec.result import ResultDocument, load_result
+from negmerge.spec.result import SIDES, ResultDocument, load_result
+from negmerge.spec.words import with_interval
 from tests.support import local_job, pico
 
 pytestmark = pytest.mark.slow
@@ -231,8 +232,9 @@ def test_the_page_has_a_row_for_each_method_with_the_jobs_own_in_bold(job: Job, 
     results.insert("pico", job.document, CURVE, "a machine")
     found = cells(page)
     assert {"base model", "best single", "uniform mean", "**NegMerge**"} <= found.keys()
-    test = job.result["methods"]["negmerge"]["test"]
-    row = [f"**{job.result['scale']:.2f}**", *(f"**{100 * test[s]['accuracy']:.1f}**" for s in ("forget", "retain"))]
+    own = job.document.methods["negmerge"]
+    accuracies = [with_interval(own.figure("test", side)) for side in SIDES]
+    row = [f"**{cell}**" for cell in (f"{job.document.scale:g}", *accuracies)]
     assert found["**NegMerge**"][:3] == row
 
 
