@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from app.api.headers import header, names
 from app.errors import PreconditionFailed, RangeNotSatisfiable
 from app.record.tables import Artifact
 from app.store.objects import Store
+from negmerge.formats.zip_stream import Member, zipped
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS = ("ETag", "Repr-Digest", "Accept-Ranges")
@@ -164,38 +164,5 @@ def zip_response(contents: Sequence[Content], prefix: str, name: str) -> Respons
         "Accept-Ranges": "none",
         "Cache-Control": "private, no-cache",
     }
-    return StreamingResponse(_zipped(contents, prefix), 200, headers, "application/zip")
-
-
-def _zipped(contents: Sequence[Content], prefix: str) -> Iterator[bytes]:
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for content in contents:
-            info = zipfile.ZipInfo(content.path.removeprefix(prefix))
-            with archive.open(info, "w", force_zip64=content.size >= zipfile.ZIP64_LIMIT) as entry:
-                for chunk in content.stream(0, content.size):
-                    entry.write(chunk)
-                    yield sink.drain()
-    yield sink.drain()
-
-
-class _Sink:
-    """What zipfile writes to. It has no ``tell`` and no ``seek``, so nothing written is ever changed again."""
-
-    def __init__(self) -> None:
-        self._written: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._written.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-    def drain(self) -> bytes:
-        """What was written since the last call."""
-        written, self._written = b"".join(self._written), []
-        return written
+    members = (Member(one.path.removeprefix(prefix), one.size, one.stream(0, one.size)) for one in contents)
+    return StreamingResponse(zipped(members), 200, headers, "application/zip")

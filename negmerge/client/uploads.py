@@ -3,7 +3,6 @@
 import io
 import os
 import stat
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +10,7 @@ from typing import BinaryIO
 from negmerge.client.bars import Show
 from negmerge.client.effects import Attachment
 from negmerge.errors import DataError
+from negmerge.formats import zip_stream
 from negmerge.naming import visible
 
 OnBytes = Callable[[int, int], None]
@@ -33,7 +33,8 @@ def attachment(path: Path, on_bytes: OnBytes, part: str = "file") -> Attachment:
         total = sum(size for _, size in files)
 
         def zipped() -> BinaryIO:
-            return io.BufferedReader(_Pieces(_zipped(path, files), total, on_bytes), _PIECE)
+            members = (zip_stream.Member(name, size, _content(path / name)) for name, size in files)
+            return io.BufferedReader(_Pieces(zip_stream.zipped(members), total, on_bytes), _PIECE)
 
         return Attachment(part, f"{path.resolve().name}.zip", zipped)
     if not path.is_file():
@@ -108,36 +109,10 @@ def _files_of(folder: Path) -> list[tuple[str, int]]:
     return sorted(found)
 
 
-def _zipped(folder: Path, files: list[tuple[str, int]]) -> Iterator[bytes]:
-    """The files as one zip, stored and not packed, since images and weights do not shrink."""
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for name, size in files:
-            info = zipfile.ZipInfo(name)
-            with (folder / name).open("rb") as file, archive.open(info, "w", force_zip64=size >= 2**31) as member:
-                while piece := file.read(_PIECE):
-                    member.write(piece)
-                    yield sink.drain()
-    yield sink.drain()
-
-
-class _Sink:
-    """What zipfile writes to. It has no ``tell`` and no ``seek``, so nothing written is ever changed again."""
-
-    def __init__(self) -> None:
-        self._written: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._written.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def drain(self) -> bytes:
-        """What was written since the last call."""
-        written, self._written = b"".join(self._written), []
-        return written
+def _content(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
 
 
 def _seen(path: Path) -> str:
