@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.subsets import Merged
 from negmerge.report.summary import comparison
-from negmerge.spec.result import Part, PointRow, ResultDocument, SideName
+from negmerge.spec.figures import Part, SideName
+from negmerge.spec.result import PointRow, ResultDocument
 
 PAGE = Path("docs/results.md")
 

@@ -22,8 +22,8 @@ from negmerge.pipeline import prepare as preparing
 from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at
 from negmerge.report.comparison import table_parts
+from negmerge.spec.figures import Part, SideName
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import Part, SideName
 from negmerge.spec.sweep import count
 
 SUBSETS = 3

@@ -18,9 +18,9 @@ from app.record.jobs import Created
 from app.record.tables import Job
 from negmerge.errors import SpecError
 from negmerge.spec import auto, caveats
+from negmerge.spec.figures import SplitCounts
 from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.job_resources import DryRun
-from negmerge.spec.result import SplitCounts
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from app.store.objects import Store, StoreUnavailable
 from negmerge import confined
 from negmerge.data.selection import split
 from negmerge.errors import FieldError, SelectionError
+from negmerge.spec.figures import SplitCounts
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import SplitCounts
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.record.states import JobState, StepKind
 from app.record.tables import Job, Step
+from negmerge.spec.figures import SplitCounts
 from negmerge.spec.job import JobSpec
 from negmerge.spec.job_resources import Estimate
-from negmerge.spec.result import SplitCounts
 from negmerge.spec.sweep import HyperParameters
 
 EARLIER_JOBS = 20

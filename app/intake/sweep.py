@@ -8,8 +8,8 @@ from app.record.tables import Model
 from app.store.objects import Store
 from negmerge.formats.headers import read_header
 from negmerge.spec import auto
+from negmerge.spec.figures import SplitCounts
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import SplitCounts
 from negmerge.spec.sources import ModelSource, RegistryTag, stored_source
 
 _FLOATS = ("F64", "F32", "F16", "BF16")

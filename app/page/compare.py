@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,8 +18,10 @@ from app.page.routing import PageRoute
 from app.page.status import OUTCOMES, Status
 from app.record import jobs
 from app.record.tables import Job
-from negmerge.spec.result import FigureRecord, ResultDocument
-from negmerge.spec.words import forget_part
+from negmerge.spec.figures import FigureRecord
+from negmerge.spec.result import ResultDocument
+from negmerge.spec.side_by_side import differences, harmless
+from negmerge.spec.words import percent
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -63,7 +64,7 @@ def show_comparison(request: Request, visitor: SignedIn, services: OpenServices,
         "compare.html.jinja",
         visitor,
         columns=columns,
-        differences=differences([column.job.spec for column in columns]),
+        differences=differing([column.job.spec for column in columns]),
         figures=figures(columns),
         address=f"/compare.csv?{address}",
     )
@@ -75,24 +76,19 @@ def get_table(visitor: SignedIn, services: OpenServices, chosen: Chosen = None) 
     columns = _columns(services, visitor, chosen or [])
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["", *(plain(column.job.id) for column in columns)])
-    rows = [*differences([column.job.spec for column in columns]), *figures(columns)]
-    table.writerows([[plain(row.label), *map(plain, row.cells)] for row in rows])
+    table.writerow(["", *(harmless(column.job.id) for column in columns)])
+    rows = [*differing([column.job.spec for column in columns]), *figures(columns)]
+    table.writerows([[harmless(row.label), *map(harmless, row.cells)] for row in rows])
     headers = {"Content-Disposition": 'attachment; filename="comparison.csv"'}
     return Response(text.getvalue().encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def differences(specs: Sequence[Mapping[str, Any]]) -> list[Row]:
+def differing(specs: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The fields in which the specs differ, each with its value in every spec."""
-    flat = [_flat(spec) for spec in specs]
-    names = dict.fromkeys(name for one in flat for name in one)
-    rows = [Row(name, [one.get(name, "–") for one in flat], []) for name in names]
-    return [row for row in rows if len(set(row.cells)) > 1]
+    return [
+        Row(".".join(path), ["–" if value is None else value for value in values], [])
+        for path, values in differences(specs)
+    ]
 
 
 def figures(columns: Sequence[Column]) -> list[Row]:
@@ -106,13 +102,15 @@ def figures(columns: Sequence[Column]) -> list[Row]:
         Row("method", [column.result.method for column in columns], []),
         Row("scale λ", [f"{column.result.scale:g}" for column in columns], []),
     ]
-    forget = [_figure(column.result, "forget") for column in columns]
-    retain = [_figure(column.result, "retain") for column in columns]
+    scored = [column.result.methods[column.result.method].reported(column.result.splits) for column in columns]
     alike = all(
         column.job.spec[side] == columns[0].job.spec[side] for column in columns for side in ("forget", "retain")
     )
-    rows += [_ranked("forget accuracy", forget, min, alike), _ranked("retain accuracy", retain, max, alike)]
-    rows.append(Row("consensus", [words.share(column.result.consensus.share) for column in columns], []))
+    rows += [
+        _ranked("forget accuracy", [one.forget for one in scored], min, alike),
+        _ranked("retain accuracy", [one.retain for one in scored], max, alike),
+    ]
+    rows.append(Row("consensus", [percent(column.result.consensus.share) for column in columns], []))
     rows.append(Row("points", [str(len(column.result.points)) for column in columns], []))
     took = [_seconds(column.job) for column in columns]
     rows.append(Row("took", ["–" if one is None else words.duration(one) for one in took], []))
@@ -137,26 +135,11 @@ def _columns(services: Services, visitor: Visitor, chosen: Sequence[str]) -> lis
     return columns
 
 
-def _flat(value: Any, name: str = "") -> dict[str, str]:
-    """A spec's fields by their paths; lists as they are written."""
-    if isinstance(value, Mapping):
-        found: dict[str, str] = {}
-        for key, inner in value.items():
-            found |= _flat(inner, f"{name}.{key}" if name else str(key))
-        return found
-    return {} if value is None else {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
-
-
-def _figure(result: ResultDocument, side: str) -> FigureRecord | None:
-    own = result.methods[result.method]
-    return own.figure(forget_part(result.splits), "forget") if side == "forget" else own.figure("test", "retain")
-
-
 def _ranked(label: str, found: Sequence[FigureRecord | None], best: Any, alike: bool) -> Row:
     known = [figure.accuracy for figure in found if figure is not None]
     winner = best(known) if alike and len(set(known)) > 1 else None
     cells = [
-        "–" if figure is None else f"{words.share(figure.accuracy)} ({figure.correct} of {figure.count})"
+        "–" if figure is None else f"{percent(figure.accuracy)} ({figure.correct} of {figure.count})"
         for figure in found
     ]
     return Row(label, cells, [i for i, figure in enumerate(found) if figure is not None and figure.accuracy == winner])

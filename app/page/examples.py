@@ -15,7 +15,7 @@ from app.pictures.thumbnails import MEDIA_TYPE
 from app.record import catalog, jobs
 from app.record.tables import Artifact, Dataset, Job
 from negmerge.spec.examples import Example, Examples
-from negmerge.spec.result import SideName
+from negmerge.spec.figures import SideName
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

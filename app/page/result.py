@@ -17,7 +17,8 @@ from app.page.status import OUTCOMES
 from app.record.tables import Artifact, Job
 from app.store.objects import Store
 from negmerge.spec import words
-from negmerge.spec.result import FigureRecord, Part, ResultDocument, SideName
+from negmerge.spec.figures import FigureRecord, Part, SideName
+from negmerge.spec.result import ResultDocument
 
 MAX_RESULT_BYTES = 64 * 2**20
 """A larger result document is not drawn, but can be downloaded."""
@@ -97,7 +98,7 @@ def _view(document: ResultDocument) -> View:
 
 def _classes(document: ResultDocument) -> list[ClassLine]:
     """Forgotten classes first, then those that lost most."""
-    part = words.forget_part(document.splits)
+    part = document.splits.forget_part
     before, after = document.methods["base"], document.methods[document.method]
     lines = []
     sides: list[tuple[SideName, Part]] = [("forget", part), ("retain", "test")]

@@ -8,11 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from negmerge.naming import visible
-
-
-def share(value: float | None) -> str:
-    """A share in [0, 1] in percent with one decimal, or a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+from negmerge.spec.job import Select
+from negmerge.spec.words import forgotten, percent
 
 
 def duration(seconds: float) -> str:
@@ -53,16 +50,8 @@ def moment(at: datetime) -> Markup:
 
 def forgets(spec: Mapping[str, Any]) -> str:
     """What a job's stored spec asks to be forgotten, in a few words: ``the class “seven”``."""
-    select = (spec.get("forget") or {}).get("select") or {}
-    if classes := select.get("classes"):
-        quoted = ", ".join(f"“{name}”" for name in classes[:3])
-        more = f" and {len(classes) - 3} more" if len(classes) > 3 else ""
-        return f"the class{'es' if len(classes) > 1 else ''} {quoted}{more}"
-    if ids := select.get("ids"):
-        return plural(len(ids), "listed sample")
-    if fraction := select.get("fraction"):
-        return f"a random {100 * fraction:g} % of the training samples"
-    return "a whole data set"
+    select = (spec.get("forget") or {}).get("select")
+    return forgotten(None if select is None else Select.model_validate(select))
 
 
 def source_of(ref: Mapping[str, Any]) -> str:
@@ -88,7 +77,7 @@ def _given(value: Any) -> Any:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "share": share,
+    "share": percent,
     "duration": duration,
     "size": size,
     "plural": plural,

@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from negmerge.spec.result import SIDES, FigureRecord, MethodRow, ResultDocument, Sides
-from negmerge.spec.words import forget_part, percent
+from negmerge.spec.figures import SIDES
+from negmerge.spec.result import ResultDocument
+from negmerge.spec.side_by_side import Path, differences, harmless
+from negmerge.spec.words import percent
 
 Value = str | float | int | None
 Row = Sequence[Value]
@@ -19,10 +19,8 @@ def compared(results: Mapping[str, ResultDocument]) -> list[Row]:
 
     A list that differs anywhere, such as the ids of a selection, is one row.
     """
-    specs = [_fields(result.model_dump(mode="json")["spec"]) for result in results.values()]
-    fields = dict.fromkeys(name for fields in specs for name in fields)
-    of_specs = [(name, *(fields.get(name) for fields in specs)) for name in fields]
-    differing = [row for row in of_specs if len(set(row[1:])) > 1]
+    specs = [result.model_dump(mode="json")["spec"] for result in results.values()]
+    differing = [(_pointer(path), *values) for path, values in differences(specs)]
     figures = [_figures(result) for result in results.values()]
     names = dict.fromkeys(name for one in figures for name in one)
     return [*differing, *((name, *(one.get(name) for one in figures)) for name in names)]
@@ -32,7 +30,9 @@ def method_rows(document: ResultDocument) -> list[list[str]]:
     """A row for each method of one result, with its first repeat's figures on what is reported."""
     rows = []
     for name, method in document.methods.items():
-        accuracies = [percent(None if figure is None else figure.accuracy) for figure in _reported(document, method)]
+        accuracies = [
+            percent(None if figure is None else figure.accuracy) for figure in method.reported(document.splits)
+        ]
         rows.append([name, "–" if method.scale is None else f"{method.scale:g}", *accuracies])
     return rows
 
@@ -42,7 +42,7 @@ def as_csv(columns: Sequence[str], rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([_harmless(value) for value in row] for row in rows)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 
@@ -50,27 +50,15 @@ def _figures(result: ResultDocument) -> dict[str, Value]:
     found: dict[str, Value] = {"outcome": result.outcome, "consensus": result.consensus.share}
     for name, method in result.methods.items():
         found[f"{name} scale"] = method.scale
-        for side, figure in zip(SIDES, _reported(result, method), strict=True):
+        for side, figure in zip(SIDES, method.reported(result.splits), strict=True):
             found[f"{name} {side} accuracy"] = None if figure is None else figure.accuracy
     return found | {"points left out": len(result.left_out), "weights": result.digests.unlearned}
 
 
-def _reported(document: ResultDocument, method: MethodRow) -> tuple[FigureRecord | None, FigureRecord | None]:
-    """The forget and the retain figure, on the part that each is reported on."""
-    forget: Sides | None = getattr(method, forget_part(document.splits))
-    retain = method.test
-    return None if forget is None else forget.forget, None if retain is None else retain.retain
+def _cell(value: Value) -> Value:
+    return harmless(value) if isinstance(value, str) else value
 
 
-def _fields(document: Any, pointer: str = "") -> dict[str, Value]:
-    """The values of a spec by their JSON pointers (RFC 6901)."""
-    if isinstance(document, dict) and document:
-        found: dict[str, Value] = {}
-        for name, value in document.items():
-            found |= _fields(value, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
-        return found
-    return {pointer: document if isinstance(document, str) else json.dumps(document, ensure_ascii=False)}
-
-
-def _harmless(value: Value) -> Value:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+def _pointer(path: Path) -> str:
+    """The path as a JSON pointer (RFC 6901)."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from negmerge.data.archives import Index
+from negmerge.spec.figures import PARTS
 from negmerge.spec.job import DatasetRef
-from negmerge.spec.result import PARTS, DataIdentity
+from negmerge.spec.result import DataIdentity
 from negmerge.spec.sources import PublishedDataset, called, last_part
 
 

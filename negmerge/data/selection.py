@@ -15,8 +15,8 @@ from negmerge.data.archives import Index, Sample
 from negmerge.data.classes import called
 from negmerge.errors import SelectionError
 from negmerge.naming import one_form, shown
+from negmerge.spec.figures import PartCounts, SplitCounts
 from negmerge.spec.job import DatasetRef, Select
-from negmerge.spec.result import PartCounts, SplitCounts
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from negmerge.evaluation.metrics import Count
 from negmerge.evaluation.prepared import Prepared, measure
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
-from negmerge.spec.result import PARTS, Measured, Part, SideName
+from negmerge.spec.figures import PARTS, Measured, Part, SideName
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from negmerge.evaluation.prepared import Prepared
 from negmerge.models.network import Network
 from negmerge.spec.examples import Example, Examples
-from negmerge.spec.result import Part, SideName
+from negmerge.spec.figures import Part, SideName
 
 SHOWN = 24
 """Most samples of a side."""

@@ -1,13 +1,7 @@
 """What a model scores, by part and side: as counts to work with, and as the records that are written."""
 
 from negmerge.evaluation.metrics import Evaluation
-from negmerge.spec.result import (
-    SIDES,
-    Measured,
-    Part,
-    SideName,
-    Sides,
-)
+from negmerge.spec.figures import SIDES, Measured, Part, SideName, Sides
 
 Figures = dict[Part, dict[SideName, Evaluation]]
 """part → side → evaluation; a part without samples of a side has no entry for it."""

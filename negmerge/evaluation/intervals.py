@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
-from negmerge.spec.result import Spread
+from negmerge.spec.figures import Spread
 
 
 class ConfidenceInterval(NamedTuple):

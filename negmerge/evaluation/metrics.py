@@ -10,7 +10,7 @@ from torch import Tensor
 from negmerge.evaluation.intervals import wilson
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
-from negmerge.spec.result import CountRecord, FigureRecord
+from negmerge.spec.figures import CountRecord, FigureRecord
 
 
 @dataclass(frozen=True)

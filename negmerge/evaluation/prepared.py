@@ -20,15 +20,8 @@ from negmerge.evaluation.figures import Figures, figures_of, recorded
 from negmerge.evaluation.metrics import Count, evaluate
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, Stages, ignore
-from negmerge.spec.result import (
-    CountRecord,
-    DataIdentities,
-    Measured,
-    Part,
-    RivalRow,
-    SideName,
-    SplitCounts,
-)
+from negmerge.spec.figures import CountRecord, Measured, Part, SideName, SplitCounts
+from negmerge.spec.result import DataIdentities, RivalRow
 
 
 @dataclass(frozen=True)

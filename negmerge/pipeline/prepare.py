@@ -14,8 +14,9 @@ from negmerge.models.network import Network, Outputs
 from negmerge.pipeline import rivals as rival_runs
 from negmerge.pipeline.rivals import run_rival
 from negmerge.progress import OnStep, Stages, frozen_at, ignore
+from negmerge.spec.figures import PARTS, Part
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import PARTS, DataIdentities, Part
+from negmerge.spec.result import DataIdentities
 from negmerge.spec.rivals import RETRAIN, RivalRun
 
 

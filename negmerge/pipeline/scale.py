@@ -8,8 +8,8 @@ from negmerge.evaluation.search import Choice, choose, choose_sparingly
 from negmerge.merging.vectors import TaskVector, apply_scale
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
+from negmerge.spec.figures import Part, SideName
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import Part, SideName
 
 
 def choose_scale(

@@ -16,7 +16,8 @@ from negmerge.errors import PublishError
 from negmerge.naming import is_seen, shown
 from negmerge.publishing.folders import CARD, UNLEARNED, Publication
 from negmerge.spec import words
-from negmerge.spec.result import MethodRow, Part, ResultDocument, SideName
+from negmerge.spec.figures import Part, SideName
+from negmerge.spec.result import MethodRow, ResultDocument
 
 MAX_EXPERIMENT = 500
 """Characters of an experiment's name that MLflow takes."""
@@ -91,7 +92,7 @@ def metrics(document: ResultDocument) -> dict[str, float]:
 
 
 def _accuracies(document: ResultDocument, row: MethodRow, ending: str) -> dict[str, float]:
-    parts: dict[SideName, Part] = {"forget": words.forget_part(document.splits), "retain": "test"}
+    parts: dict[SideName, Part] = {"forget": document.splits.forget_part, "retain": "test"}
     figures = {side: row.figure(part, side) for side, part in parts.items()}
     return {f"{side}_accuracy{ending}": figure.accuracy for side, figure in figures.items() if figure is not None}
 

@@ -12,10 +12,10 @@ import timm
 import yaml
 
 from negmerge.naming import visible
+from negmerge.spec.figures import SIDES, Part
 from negmerge.spec.job import BaseModelSpec
-from negmerge.spec.result import SIDES, Part, ResultDocument
+from negmerge.spec.result import ResultDocument
 from negmerge.spec.sources import RegistryTag
-from negmerge.spec.words import forget_part
 
 TASKS = {"open_clip": "zero-shot-image-classification", "timm": "image-classification"}
 """What the hub calls that which a model of each family does."""
@@ -113,7 +113,7 @@ def _results(document: ResultDocument) -> list[dict[str, Any]]:
 def _metrics(document: ResultDocument) -> Iterator[tuple[str, Part, dict[str, Any]]]:
     """Data set, part and metric of each figure that there is; a side without samples has none."""
     named = {"forget": document.asked.forget.name, "retain": document.asked.retain.name}
-    parts: dict[str, Part] = {"forget": forget_part(document.splits), "retain": "test"}
+    parts: dict[str, Part] = {"forget": document.splits.forget_part, "retain": "test"}
     rows = {"": document.methods[document.method], ", base model": document.methods["base"]}
     for side in SIDES:
         for whose, row in rows.items():

@@ -13,7 +13,8 @@ from negmerge.evaluation.assessment import Assessment
 from negmerge.evaluation.gaps import average_gap
 from negmerge.evaluation.intervals import spread
 from negmerge.evaluation.prepared import Prepared
-from negmerge.spec.result import Part, SideName, Spread, TableRow
+from negmerge.spec.figures import Part, SideName, Spread
+from negmerge.spec.result import TableRow
 
 
 @dataclass(frozen=True)

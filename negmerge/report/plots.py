@@ -18,8 +18,9 @@ from matplotlib.ticker import FuncFormatter
 from negmerge.merging.methods import METHODS, NegMerge, TaskArithmetic
 from negmerge.naming import visible
 from negmerge.report.summary import label
-from negmerge.spec.result import Measured, MethodRow, ResultDocument
-from negmerge.spec.words import forget_part, layer_of, percent, searched_on
+from negmerge.spec.figures import Measured
+from negmerge.spec.result import MethodRow, ResultDocument
+from negmerge.spec.words import layer_of, percent, searched_on
 
 INK = "#010203"
 """Stands for the page's text colour, which takes its place in the SVG."""
@@ -73,7 +74,7 @@ def scale_curve(document: ResultDocument) -> str:
 
 def singles_beside_merged(document: ResultDocument) -> str:
     """Retain over forget accuracy as reported: single models in grey, with their number where they coincide."""
-    part = forget_part(document.splits)
+    part = document.splits.forget_part
     singles = Counter(place for point in document.singles() if (place := _place(document, point)))
 
     def draw(axes: Axes) -> None:
@@ -171,7 +172,7 @@ def _percent(share: float, _position: int) -> str:
 
 def _place(document: ResultDocument, measured: Measured) -> tuple[float, float] | None:
     """Where a model stands: its forget and its retain accuracy as they are reported."""
-    forget, retain = measured.figure(forget_part(document.splits), "forget"), measured.figure("test", "retain")
+    forget, retain = measured.reported(document.splits)
     return None if forget is None or retain is None else (forget.accuracy, retain.accuracy)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from negmerge.evaluation.intervals import spread
 from negmerge.merging.methods import METHODS, TaskArithmetic
-from negmerge.spec.result import FigureRecord, Measured, Part, PointRow, ResultDocument, SideName, Spread, TableRow
-from negmerge.spec.words import forget_part, percent, with_interval
+from negmerge.spec.figures import FigureRecord, Measured, Part, SideName, Spread
+from negmerge.spec.result import PointRow, ResultDocument, TableRow
+from negmerge.spec.words import percent, with_interval
 
 _OTHERS = {
     "base": "base model",
@@ -89,17 +90,15 @@ def _given(point: PointRow) -> dict[str, Any]:
 
 
 def _row(method: str, document: ResultDocument) -> Row:
-    row, part = document.methods[method], forget_part(document.splits)
-    forget, retain = row.figure(part, "forget"), row.figure("test", "retain")
-    return Row(label(method), row.scale, forget, retain, main=method == document.method)
+    row = document.methods[method]
+    return Row(label(method), row.scale, *row.reported(document.splits), main=method == document.method)
 
 
 def _single(called: str, point: PointRow, document: ResultDocument) -> Row:
     return Row(
         called,
         point.scale,
-        point.figure(forget_part(document.splits), "forget"),
-        point.figure("test", "retain"),
+        *point.reported(document.splits),
         main=document.method == TaskArithmetic.name and called == label(TaskArithmetic.name),
         detail=f"point {point.index}, {hyper_parameters(point, varied(document))}".rstrip(", "),
     )
@@ -165,7 +164,7 @@ def comparison(document: ResultDocument) -> Comparison:
 def _accuracies(document: ResultDocument) -> list[Column]:
     parts = document.table_parts
     reported: list[tuple[Part, SideName]] = [
-        (forget_part(document.splits), "forget"),
+        (document.splits.forget_part, "forget"),
         (parts["forget"], "forget"),
         (parts["retain"], "retain"),
         ("test", "retain"),

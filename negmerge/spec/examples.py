@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from negmerge.spec.result import Part, Record, SideName
+from negmerge.spec.figures import Part, Record, SideName
 
 
 class Example(Record):

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from negmerge.spec.figures import Part, Sides, SplitCounts
 from negmerge.spec.job import SpecDocument
 from negmerge.spec.resources import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
-from negmerge.spec.result import OutcomeName, Part, ResultDocument, Sides, SplitCounts, SweepChosen
+from negmerge.spec.result import OutcomeName, ResultDocument, SweepChosen
 from negmerge.spec.states import JobState, StepKind
 from negmerge.spec.sweep import HyperParameters
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from negmerge.spec.figures import CountRecord, FigureRecord, Reported, SplitCounts
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import CountRecord, CurveRow, FigureRecord, Gate, GateName, MethodRow, SplitCounts, Verdict
-from negmerge.spec.words import RULES, forget_part, measured_on, percent, with_interval
+from negmerge.spec.result import CurveRow, Gate, GateName, MethodRow, Verdict
+from negmerge.spec.words import RULES, measured_on, percent, with_interval
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,14 @@ class Judged:
     changed: bool
 
     @property
-    def before(self) -> FigureRecord | None:
-        """The base model's forget accuracy."""
-        return self.base.figure(forget_part(self.splits), "forget")
+    def before(self) -> Reported:
+        """What the base model scores."""
+        return self.base.reported(self.splits)
 
     @property
-    def forget(self) -> FigureRecord | None:
-        """The unlearned model's forget accuracy."""
-        return self.own.figure(forget_part(self.splits), "forget")
-
-    @property
-    def retain(self) -> FigureRecord | None:
-        """The unlearned model's retain accuracy on test data."""
-        return self.own.figure("test", "retain")
+    def after(self) -> Reported:
+        """What the unlearned model scores."""
+        return self.own.reported(self.splits)
 
 
 def judge(judged: Judged) -> Verdict:
@@ -53,7 +49,7 @@ def judge(judged: Judged) -> Verdict:
     gates = _gates(judged)
     if not judged.changed:
         return Verdict(outcome="nothing_unlearned", reason=_why_no_change(judged), gates=gates)
-    before, after = judged.before, judged.forget
+    before, after = judged.before.forget, judged.after.forget
     if before is not None and after is not None and after.correct >= before.correct:
         return Verdict(outcome="nothing_unlearned", reason=_why_no_effect(judged, before, after), gates=gates)
     missed = [_of_gate(gate) for gate in gates if not gate.passed]
@@ -79,8 +75,8 @@ def _gates(judged: Judged) -> list[Gate]:
     if require is None:
         return []
     asked: list[tuple[GateName, float | None, FigureRecord | None]] = [
-        ("forget_max", require.forget_max, judged.forget),
-        ("retain_min", require.retain_min, judged.retain),
+        ("forget_max", require.forget_max, judged.after.forget),
+        ("retain_min", require.retain_min, judged.after.retain),
     ]
     return [_gate(name, limit, figure) for name, limit, figure in asked if limit is not None]
 
@@ -112,7 +108,7 @@ def _of_gate(gate: Gate) -> str:
 
 
 def _forgot_too_little(judged: Judged) -> list[str]:
-    before, after, rule = judged.before, judged.forget, judged.spec.scale_rule
+    before, after, rule = judged.before.forget, judged.after.forget, judged.spec.scale_rule
     if before is None or after is None:
         return ["there are no samples to measure forgetting on"]
     goal, called = _goal(judged)
@@ -128,7 +124,7 @@ def _forgot_too_little(judged: Judged) -> list[str]:
 
 def _kept_too_little(judged: Judged) -> list[str]:
     """Only where it is sure: ``keep`` bounds the search, on validation data; on test data chance has its part."""
-    base, own, keep = judged.base.figure("test", "retain"), judged.retain, judged.spec.scale_search.keep
+    base, own, keep = judged.before.retain, judged.after.retain, judged.spec.scale_search.keep
     if base is None or own is None or own.interval[1] >= keep * base.accuracy:
         return []
     return [
@@ -185,7 +181,7 @@ def _none_nearer(zero: CurveRow, goal: float | None, called: str) -> str:
 
 
 def _why_no_effect(judged: Judged, before: FigureRecord, after: FigureRecord) -> str:
-    on = measured_on(forget_part(judged.splits))
+    on = measured_on(judged.splits.forget_part)
     return (
         f"The weights changed (λ = {judged.own.scale:g}), the forget accuracy did not fall: on {on} it is "
         f"{_counted(after)}, before {_counted(before)}."
@@ -196,7 +192,7 @@ def _why_no_effect(judged: Judged, before: FigureRecord, after: FigureRecord) ->
 
 
 def _fall(judged: Judged) -> str:
-    before, after = judged.before, judged.forget
+    before, after = judged.before.forget, judged.after.forget
     assert before is not None
     assert after is not None  # asked only where forgetting was measured
     return f"the forget accuracy fell from {percent(before.accuracy)} to {with_interval(after)}"

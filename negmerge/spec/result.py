@@ -1,113 +1,17 @@
-"""What a job leaves as figures: the result document and its rows, typed. pydantic only, no torch.
-
-Library, workers and API share these records; the JSON of a record holds the fields that were given and no others, in
-the order of their declaration. So a figure that was not measured is absent, while one that is known to be nothing
-(a table's empty cell) is null. Fields of a base class that is named last come first.
-"""
+"""What a job leaves: the result document and its rows, typed; their figures are in ``figures``. No torch."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_serializer,
-    model_serializer,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, ValidationError, field_serializer
 
 from negmerge.errors import DataError
+from negmerge.spec.figures import CountRecord, FigureRecord, Measured, Part, Record, SplitCounts, Spread
 from negmerge.spec.job import JobSpec, ScaleRule, SpecDocument
 from negmerge.spec.methods import MethodName
 from negmerge.spec.sweep import HyperParameters, Point, of_repeat
-
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
-"""The parts of a data set: trained on, chosen by, reported."""
-
-SideName = Literal["forget", "retain"]
-SIDES: tuple[SideName, ...] = ("forget", "retain")
-
-
-class Record(BaseModel):
-    """Base of all records: unchangeable, unknown fields are errors, only what was given is written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """That of the fields: pydantic would take what ``_given`` returns for all there is to say."""
-        return handler({name: value for name, value in schema.items() if name != "serialization"})
-
-    def as_json(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
-        return self.model_dump(mode="json")
-
-    def given(self) -> dict[str, Any]:
-        """The fields that were given, with their values as they are."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-
-
-class CountRecord(Record):
-    """``correct`` of ``count`` samples; ``accuracy`` is their share, in [0, 1]."""
-
-    accuracy: float
-    correct: int
-    count: int
-
-
-class FigureRecord(CountRecord):
-    """An accuracy with the ends of Wilson's 95 % interval, and by class where that was asked for."""
-
-    interval: tuple[float, float]
-    per_class: dict[str, "FigureRecord"] | None = Field(None, description="By class name.")
-
-    def with_classes(self, per_class: dict[str, "FigureRecord"]) -> "FigureRecord":
-        """The same figure, and those of its classes."""
-        return self.model_copy(update={"per_class": per_class})
-
-
-class Sides(Record):
-    """The figures of one part; a side that has no samples there is absent."""
-
-    forget: FigureRecord | None = None
-    retain: FigureRecord | None = None
-
-
-class Measured(Record):
-    """What a model scores: by part and side, and for classifiers membership inference."""
-
-    train: Sides | None = None
-    validation: Sides | None = None
-    test: Sides | None = None
-    membership: CountRecord | None = Field(
-        None, description="Forgotten samples that the attack takes for ones that were never trained on."
-    )
-
-    def figure(self, part: Part, side: SideName) -> FigureRecord | None:
-        """The side's figure on the part; None where it was not measured."""
-        sides: Sides | None = getattr(self, part)
-        figure: FigureRecord | None = None if sides is None else getattr(sides, side)
-        return figure
-
-    def with_membership(self, membership: CountRecord) -> Self:
-        """The same figures, and what membership inference found."""
-        return self.model_copy(update={"membership": membership})
-
-    def parts(self) -> dict[Part, Sides]:
-        """The parts that were measured."""
-        return {part: sides for part in PARTS if (sides := getattr(self, part)) is not None}
 
 
 class _PointIdentity(Record):
@@ -189,14 +93,6 @@ class MethodRow(Measured, _Chosen):
     """The base model, a merge at its chosen scale, or a rival: what it scores."""
 
 
-class Spread(Record):
-    """Mean and sample deviation over ``repeats`` values; there is no deviation of one."""
-
-    mean: float
-    deviation: float | None
-    repeats: int
-
-
 class TableRow(Record):
     """One method over all repeats. Shares in [0, 1], the gap in percentage points; null where there is no figure."""
 
@@ -216,21 +112,6 @@ class Consensus(Record):
 
     share: float
     tensors: dict[str, float]
-
-
-class PartCounts(Record):
-    """How many samples each part has."""
-
-    train: int
-    validation: int
-    test: int
-
-
-class SplitCounts(Record):
-    """How many samples each part of each side has."""
-
-    forget: PartCounts
-    retain: PartCounts
 
 
 class DataIdentity(Record):

@@ -6,8 +6,9 @@ No torch. Everything here is plain text; names from outside are shown by ``namin
 import re
 
 from negmerge.naming import visible
-from negmerge.spec.job import JobSpec, Select
-from negmerge.spec.result import FigureRecord, Part, ResultDocument, SplitCounts
+from negmerge.spec.figures import FigureRecord, Part, SplitCounts
+from negmerge.spec.job import Select
+from negmerge.spec.result import ResultDocument
 
 MAX_NAMED = 5
 """Of a long list of classes so many are named in a sentence."""
@@ -39,14 +40,8 @@ def with_interval(figure: FigureRecord | None) -> str:
     return "–" if figure is None else f"{percent(figure.accuracy)} ({_ends(figure)})"
 
 
-def forget_part(splits: SplitCounts) -> Part:
-    """Where forgetting is reported: on test for classes; forgotten training samples are measured themselves."""
-    return "test" if splits.forget.test else "train"
-
-
-def forgotten(spec: JobSpec) -> str:
-    """What was to be forgotten: the class “seven”; 12 listed samples."""
-    select = spec.forget.select
+def forgotten(select: Select | None) -> str:
+    """What is to be forgotten, by the spec's ``forget.select``: the class “seven”; 12 listed samples."""
     if select is None:
         return "a whole data set"
     if select.classes is not None:
@@ -55,7 +50,7 @@ def forgotten(spec: JobSpec) -> str:
         return f"the class{'es' if len(select.classes) > 1 else ''} {named}" + (f" and {more} more" if more > 0 else "")
     if select.ids is not None:
         return "1 listed sample" if len(select.ids) == 1 else f"{len(select.ids)} listed samples"
-    return f"a random share of {select.fraction:g} of the training samples"
+    return f"a random {100 * (select.fraction or 0):g} % of the training samples"
 
 
 def measured_on(part: Part) -> str:
@@ -72,21 +67,21 @@ def searched_on(splits: SplitCounts) -> str:
 
 def heading(document: ResultDocument) -> str:
     """What became of what was asked, and what that was: Unlearned: the class “seven”."""
-    return f"{_HEADINGS[document.outcome]}: {forgotten(document.spec)}"
+    return f"{_HEADINGS[document.outcome]}: {forgotten(document.spec.forget.select)}"
 
 
 def sentence(document: ResultDocument) -> str:
     """The result in one sentence: what is still recognised of what was to go, what is still right of what stays."""
-    part = forget_part(document.splits)
-    base, own = document.methods["base"], document.methods[document.method]
-    before, after = base.figure(part, "forget"), own.figure(part, "forget")
+    splits = document.splits
+    before, after = (document.methods[name].reported(splits) for name in ("base", document.method))
     clauses = []
-    if before is not None and after is not None:
-        counted = f"{after.correct} of {after.count}"
-        clauses.append(f"{_still(document.spec.forget.select, part, counted)} ({before.correct} before)")
-    kept_before, kept = base.figure("test", "retain"), own.figure("test", "retain")
-    if kept_before is not None and kept is not None:
-        clauses.append(f"{percent(kept.accuracy)} of the rest is still right ({percent(kept_before.accuracy)} before)")
+    if before.forget is not None and after.forget is not None:
+        counted = f"{after.forget.correct} of {after.forget.count}"
+        still = _still(document.spec.forget.select, splits.forget_part, counted)
+        clauses.append(f"{still} ({before.forget.correct} before)")
+    if before.retain is not None and after.retain is not None:
+        kept, of_before = percent(after.retain.accuracy), percent(before.retain.accuracy)
+        clauses.append(f"{kept} of the rest is still right ({of_before} before)")
     return f"The model {'; '.join(clauses)}." if clauses else "There were no samples to measure the model on."
 
 

@@ -12,8 +12,9 @@ from mlflow.entities import Run
 
 from negmerge.checkpoints.files import file_digest
 from negmerge.publishing.tracking import parameters
+from negmerge.spec.figures import CountRecord, Sides
 from negmerge.spec.job import parse
-from negmerge.spec.result import CountRecord, CurveRow, MethodRow, Sides
+from negmerge.spec.result import CurveRow, MethodRow
 from tests.support import pico, results
 from tests.support.command_line import Command, Done, assert_refused
 

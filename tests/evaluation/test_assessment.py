@@ -29,8 +29,9 @@ from negmerge.evaluation.prepared import Prepared, measure
 from negmerge.models.network import Network
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
+from negmerge.spec.figures import PARTS
 from negmerge.spec.job import parse
-from negmerge.spec.result import PARTS, MethodRow
+from negmerge.spec.result import MethodRow
 from tests.support import pico, pico_timm
 from tests.support.archive_files import write_zip
 

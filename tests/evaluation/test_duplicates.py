@@ -9,7 +9,7 @@ import torch
 from negmerge.decoding.dataset import Decoded
 from negmerge.evaluation.duplicates import duplicates
 from negmerge.evaluation.prepared import Side
-from negmerge.spec.result import PARTS, Part
+from negmerge.spec.figures import PARTS, Part
 from tests.support import local_job
 
 pytestmark = pytest.mark.slow

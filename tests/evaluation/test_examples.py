@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from negmerge.decoding.dataset import Decoded
 from negmerge.evaluation.examples import SHOWN, choose, examples
 from negmerge.evaluation.prepared import Prepared, Side
-from negmerge.spec.result import PartCounts, SplitCounts
+from negmerge.spec.figures import PartCounts, SplitCounts
 from tests.support import results
 
 

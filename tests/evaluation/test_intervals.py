@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from negmerge.evaluation.intervals import spread, wilson
 from negmerge.evaluation.metrics import Count
-from negmerge.spec.result import Spread
+from negmerge.spec.figures import Spread
 
 TWO_DEVIATIONS = math.erf(2 / math.sqrt(2))
 """The confidence at which z = 2, so that the examples work out on paper."""

@@ -20,8 +20,9 @@ from negmerge.merging.vectors import TaskVector
 from negmerge.pipeline.local import open_datasets
 from negmerge.pipeline.tune import task_vector_path
 from negmerge.progress import ignore
+from negmerge.spec.figures import SIDES
 from negmerge.spec.job import JobSpec, parse
-from negmerge.spec.result import SIDES, ResultDocument, load_result
+from negmerge.spec.result import ResultDocument, load_result
 from negmerge.spec.words import with_interval
 from tests.support import local_job, pico
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from negmerge.formats import strict_yaml
 from negmerge.naming import visible
 from negmerge.report import pages
-from negmerge.spec.result import MethodRow, Named, ResultDocument, Sides
+from negmerge.spec.figures import Sides
+from negmerge.spec.result import MethodRow, Named, ResultDocument
 from tests.support import results
 
 pytestmark = pytest.mark.slow

@@ -15,9 +15,9 @@ from negmerge.evaluation.prepared import Prepared
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
 from negmerge.report.comparison import Run, table, table_parts
+from negmerge.spec.figures import PARTS as ALL_PARTS
+from negmerge.spec.figures import Part
 from negmerge.spec.job import parse
-from negmerge.spec.result import PARTS as ALL_PARTS
-from negmerge.spec.result import Part
 from tests.support import pico, pico_timm
 
 pytestmark = pytest.mark.slow

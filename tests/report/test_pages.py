@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from negmerge.evaluation.metrics import Count, Evaluation
 from negmerge.report import pages, plots, summary
 from negmerge.spec import words
+from negmerge.spec.figures import SIDES
 from negmerge.spec.job import BaseModelSpec, OpenClipModel, TimmModel
-from negmerge.spec.result import SIDES, Gate, ResultDocument, load_result
+from negmerge.spec.result import Gate, ResultDocument, load_result
 from tests.support import local_job
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,7 @@ def test_a_scale_of_zero_is_said_aloud(result: ResultDocument) -> None:
 def test_a_report_begins_with_its_outcome_and_one_sentence(result: ResultDocument) -> None:
     page = re.sub(r"<style>.*?</style>|<[^>]+>", " ", pages.html(result), flags=re.DOTALL)
     said = [" ".join(text.split()) for text in page.splitlines() if text.strip()]
-    at = said.index(f"Unlearned : {words.forgotten(result.spec)}")
+    at = said.index(f"Unlearned : {words.forgotten(result.spec.forget.select)}")
     assert said[at + 1 : at + 3] == [words.sentence(result), result.outcome_reason]
 
 

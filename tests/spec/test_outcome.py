@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from negmerge.evaluation.intervals import wilson
+from negmerge.spec.figures import CountRecord, FigureRecord, Sides, SplitCounts
 from negmerge.spec.job import parse
 from negmerge.spec.outcome import Judged, judge
-from negmerge.spec.result import CountRecord, CurveRow, FigureRecord, MethodRow, Sides, SplitCounts, Verdict
+from negmerge.spec.result import CurveRow, MethodRow, Verdict
 from tests.support.results import SPEC
 
 CLASS = SplitCounts.model_validate(

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from negmerge.spec import words
-from negmerge.spec.job import parse
-from negmerge.spec.result import MethodRow, ResultDocument, Sides
+from negmerge.spec.figures import Sides
+from negmerge.spec.job import Select
+from negmerge.spec.result import MethodRow, ResultDocument
 from tests.support.results import SPEC, document, figure
 
 COUNTS = {"train": 8, "validation": 1, "test": 18}
@@ -67,12 +68,11 @@ def test_where_nothing_was_measured_the_sentence_says_so() -> None:
         ({"classes": list("abcdefg")}, "the classes “a”, “b”, “c”, “d”, “e” and 2 more"),
         ({"ids": ["a"]}, "1 listed sample"),
         ({"ids": ["a", "b"]}, "2 listed samples"),
-        ({"fraction": 0.1}, "a random share of 0.1 of the training samples"),
+        ({"fraction": 0.1}, "a random 10 % of the training samples"),
     ],
 )
 def test_what_was_forgotten_in_words(select: dict[str, Any] | None, told: str) -> None:
-    forget = {"uri": "digits.zip"} | ({} if select is None else {"select": select})
-    assert words.forgotten(parse(SPEC | {"forget": forget, "retain": {"uri": "control.zip"}})) == told
+    assert words.forgotten(None if select is None else Select.model_validate(select)) == told
 
 
 def test_where_the_scale_was_chosen_depends_on_what_is_forgotten() -> None:

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from negmerge.spec.result import CountRecord, CurveRow, FigureRecord, MethodRow, Sides
+from negmerge.spec.figures import CountRecord, FigureRecord, Sides
+from negmerge.spec.result import CurveRow, MethodRow
 from tests.support import results
 from tests.support.api_client import Api
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from negmerge.spec.result import FigureRecord, MethodRow, PointRow, ResultDocument, Sides
+from negmerge.spec.figures import FigureRecord, Sides
+from negmerge.spec.result import MethodRow, PointRow, ResultDocument
 from negmerge.spec.sweep import HyperParameters
 
 SPEC = {

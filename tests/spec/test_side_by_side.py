@@ -1,0 +1,43 @@
+"""Jobs side by side: fields in which specs differ, and cells that no spreadsheet runs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from negmerge.spec.side_by_side import Difference, differences, harmless
+
+SPECS = st.recursive(
+    st.none() | st.integers(0, 2) | st.sampled_from("ab"),
+    lambda inner: st.dictionaries(st.sampled_from("xyz"), inner, max_size=3) | st.lists(inner, max_size=2),
+    max_leaves=6,
+)
+
+
+def test_a_field_that_differs_has_its_way_and_each_value() -> None:
+    one = {"merge": {"method": "negmerge", "agreement": 1.0}, "retain": {"dataset": "ds_1"}, "compare": []}
+    other = {"merge": {"method": "ties", "agreement": 1.0}, "retain": {"dataset": "ds_1"}, "compare": ["uniform"]}
+    assert differences([one, other]) == [
+        Difference(("merge", "method"), ["negmerge", "ties"]),
+        Difference(("compare",), ["[]", '["uniform"]']),
+    ]
+
+
+def test_what_only_one_has_is_none_for_the_other_and_null_is_not_had() -> None:
+    assert differences([{"require": {"forget_max": 0.1}}, {"require": None}]) == [
+        Difference(("require", "forget_max"), ["0.1", None])
+    ]
+
+
+@given(st.dictionaries(st.sampled_from("xyz"), SPECS))
+def test_a_spec_differs_in_nothing_from_itself(spec: dict[str, object]) -> None:
+    assert differences([spec, spec]) == []
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
+def test_no_cell_is_taken_for_a_formula(text: str) -> None:
+    assert harmless(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "1", "a=b", "'x"])
+def test_all_other_cells_are_left_alone(text: str) -> None:
+    assert harmless(text) == text
