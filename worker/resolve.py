@@ -31,7 +31,8 @@ from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.progress import OnStep
 from negmerge.spec.hub import HubReference, parsed
-from negmerge.spec.job import DatasetRef, JobSpec
+from negmerge.spec.job import JobSpec
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.sources import (
     DatasetUri,
     HubModel,

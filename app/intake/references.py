@@ -19,7 +19,8 @@ from negmerge.errors import DataError, FieldError, ModelError
 from negmerge.formats.families import FAMILIES
 from negmerge.formats.hugging_face.config import outputs_config
 from negmerge.formats.timm_config import outputs_of
-from negmerge.spec.job import DatasetRef, JobSpec
+from negmerge.spec.job import JobSpec
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.sources import (
     DatasetUri,
     HubModel,

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from negmerge.naming import visible
-from negmerge.spec.job import Select
+from negmerge.spec.references import Select
 from negmerge.spec.words import forgotten, percent
 
 

@@ -4,7 +4,8 @@ from sqlalchemy.orm import Session
 
 from app.record import db
 from app.record.tables import ApiKey, Dataset, Job, Model
-from negmerge.spec.job import DatasetRef, parse
+from negmerge.spec.job import parse
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.result import Asked, Named
 from negmerge.spec.sources import ModelSource, RegisteredDataset, RegisteredModel, called
 

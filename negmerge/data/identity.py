@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from negmerge.data.archives import Index
 from negmerge.spec.figures import PARTS
-from negmerge.spec.job import DatasetRef
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.result import DataIdentity
 from negmerge.spec.sources import PublishedDataset, called, last_part
 

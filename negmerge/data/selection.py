@@ -16,7 +16,7 @@ from negmerge.data.classes import called
 from negmerge.errors import SelectionError
 from negmerge.naming import one_form, shown
 from negmerge.spec.figures import PartCounts, SplitCounts
-from negmerge.spec.job import DatasetRef, Select
+from negmerge.spec.references import DatasetRef, Select
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from negmerge.models.network import Network
 from negmerge.models.tokenizers import files_beside
 from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.naming import shown
-from negmerge.spec.job import JobSpec, OpenClipModel
+from negmerge.spec.job import JobSpec
+from negmerge.spec.references import OpenClipModel
 
 _INDEX = "model.safetensors.index.json"
 _UNLIKE = ("a red house", "7")

@@ -15,7 +15,8 @@ from negmerge.models.loading import as_asked, check_family, is_linearised, load_
 from negmerge.models.network import Network
 from negmerge.spec.fields import listed
 from negmerge.spec.hub import parsed
-from negmerge.spec.job import DatasetRef, JobSpec, parse
+from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.sources import (
     DatasetUri,
     HubModel,

@@ -13,7 +13,7 @@ import yaml
 
 from negmerge.naming import visible
 from negmerge.spec.figures import SIDES, Part
-from negmerge.spec.job import BaseModelSpec
+from negmerge.spec.references import BaseModelSpec
 from negmerge.spec.result import ResultDocument
 from negmerge.spec.sources import RegistryTag
 

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from negmerge.errors import FieldError, SpecError
-from negmerge.spec.job import DatasetRef, JobSpec
+from negmerge.spec.job import JobSpec
 from negmerge.spec.presets import PRESETS
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.result import SweepChosen
 from negmerge.spec.sweep import ChosenFor, Grid, HyperParameters, Sweep, expand
 

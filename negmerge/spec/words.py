@@ -7,7 +7,7 @@ import re
 
 from negmerge.naming import visible
 from negmerge.spec.figures import FigureRecord, Part, SplitCounts
-from negmerge.spec.job import Select
+from negmerge.spec.references import Select
 from negmerge.spec.result import ResultDocument
 
 MAX_NAMED = 5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from negmerge.data.archives import Index, Sample
 from negmerge.data.identity import identity, ids_digest
 from negmerge.decoding.dataset import open_torchvision
-from negmerge.spec.job import DatasetRef
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.result import DataIdentity
 from tests.support.data_trees import flat, published_folders
 

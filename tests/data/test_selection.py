@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from negmerge.data.archives import Index, Sample, index_archive
 from negmerge.data.selection import cut, split
 from negmerge.errors import SelectionError
-from negmerge.spec.job import DatasetRef, Select
+from negmerge.spec.references import DatasetRef, Select
 from tests.support.archive_files import Files, folders, write_zip
 from tests.support.selections import chosen, ids, in_order, index_of, measured, plain, refused
 

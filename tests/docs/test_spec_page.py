@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from negmerge.rivals._base import find
 from negmerge.spec import job as spec
-from negmerge.spec import sweep
+from negmerge.spec import references, sweep
 from negmerge.spec.fields import Spec
 from negmerge.spec.job import ScaleRule
 from negmerge.spec.rivals import RivalOptions, options_read, rival_names
@@ -24,9 +24,9 @@ SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE,
 
 MODELS: dict[str, tuple[type[Spec], ...]] = {
     "The job": (spec.JobSpec,),
-    "base_model": (spec.OpenClipModel, spec.TimmModel),
-    "forget and retain": (spec.DatasetRef,),
-    "select": (spec.Select,),
+    "base_model": (references.OpenClipModel, references.TimmModel),
+    "forget and retain": (references.DatasetRef,),
+    "select": (references.Select,),
     "require": (spec.Require,),
     "sweep": (sweep.Sweep,),
     "auto": (sweep.ChosenFor,),

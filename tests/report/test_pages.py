@@ -11,7 +11,7 @@ from negmerge.evaluation.metrics import Count, Evaluation
 from negmerge.report import pages, plots, summary
 from negmerge.spec import words
 from negmerge.spec.figures import SIDES
-from negmerge.spec.job import BaseModelSpec, OpenClipModel, TimmModel
+from negmerge.spec.references import BaseModelSpec, OpenClipModel, TimmModel
 from negmerge.spec.result import Gate, ResultDocument, load_result
 from tests.support import local_job
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from negmerge.spec.job import DatasetRef
+from negmerge.spec.references import DatasetRef
 from negmerge.spec.sources import (
     DatasetSource,
     DatasetUri,

@@ -6,7 +6,7 @@ import pytest
 
 from negmerge.spec import words
 from negmerge.spec.figures import Sides
-from negmerge.spec.job import Select
+from negmerge.spec.references import Select
 from negmerge.spec.result import MethodRow, ResultDocument
 from tests.support.results import SPEC, document, figure
 

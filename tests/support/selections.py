@@ -9,7 +9,7 @@ import pytest
 from negmerge.data.archives import Index, Sample
 from negmerge.data.selection import Splits, split
 from negmerge.errors import SelectionError
-from negmerge.spec.job import DatasetRef
+from negmerge.spec.references import DatasetRef
 
 
 def index_of(*samples: tuple[str, str, str | None], root: str = "") -> Index:

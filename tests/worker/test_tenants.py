@@ -13,7 +13,8 @@ from negmerge.decoding.dataset import Dataset
 from negmerge.errors import DataError, ModelError
 from negmerge.models.network import Network
 from negmerge.progress import ignore
-from negmerge.spec.job import DatasetRef, parse
+from negmerge.spec.job import parse
+from negmerge.spec.references import DatasetRef
 from tests.support import archive_files, pico_timm, records
 from tests.support.worker_contexts import worker_context
 from worker import resolve
