@@ -6,16 +6,17 @@ may submit jobs may read all below these, with the credentials of the service's 
 
 import os
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore
 
 from app.settings import Settings
+from app.store import places
 from app.store.objects import TIMEOUTS, open_s3
+from app.store.places import Allowed, Place
 from negmerge.errors import DataError
 from negmerge.progress import OnStep, ignore
 
@@ -37,10 +38,10 @@ def fetch(uri: str, target: Path, settings: Settings, max_bytes: int, on_step: O
 
     Raises DataError for one that is not allowed, not there, not to be read, or of more than ``max_bytes``.
     """
-    scheme, bucket, key, query = _allowed(uri, settings)
+    place, allowed = _allowed(uri, settings)
     part = target.with_name(target.name + ".part")
     try:
-        result = obstore.get(_OPEN[scheme](bucket, query), key)
+        result = obstore.get(_OPEN[place.scheme](place.bucket, allowed.query), str(place.key))
         total, done = int(result.meta["size"]), 0
         if total > max_bytes:
             raise DataError(f"{uri!r} has {total} bytes; at most {max_bytes} are taken")
@@ -64,27 +65,10 @@ def fetch(uri: str, target: Path, settings: Settings, max_bytes: int, on_step: O
         part.unlink(missing_ok=True)
 
 
-def _allowed(uri: str, settings: Settings) -> tuple[str, str, str, str]:
-    """Scheme, bucket, key, and the query of the allowed place that it is below."""
-    scheme, bucket, key = _split(uri)
-    for place in settings.allowed_buckets:
-        parts = urlsplit(place)
-        prefix = PurePosixPath(unquote(parts.path.lstrip("/")))
-        if (parts.scheme, parts.netloc) == (scheme, bucket) and PurePosixPath(key).is_relative_to(prefix):
-            return scheme, bucket, key, parts.query
-    raise DataError(f"{uri!r} is not below an allowed place (NEGMERGE_ALLOWED_BUCKETS)")
-
-
-def _split(uri: str) -> tuple[str, str, str]:
-    """Scheme, bucket and key. Raises DataError for a key that is none, or that a store might read as another."""
-    try:
-        parts = urlsplit(uri)
-        key = unquote(parts.path, errors="strict").removeprefix("/")
-    except ValueError:
-        raise DataError(f"{uri[:200]!r} is not a URI") from None
-    plain = not (parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc)
-    if not plain or not parts.netloc or not key:
-        raise DataError(f"{uri!r} must be {parts.scheme}://BUCKET/KEY, without a user, a port or a query")
-    if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
-        raise DataError(f"{uri!r} must name one object: a key without empty parts, '.' or '..'")
-    return parts.scheme, parts.netloc, key
+def _allowed(uri: str, settings: Settings) -> tuple[Place, Allowed]:
+    """What the URI names, and the allowed place that it is below."""
+    place = places.object_at(uri)
+    allowed = place.below(settings.allowed_buckets)
+    if allowed is None:
+        raise DataError(f"{uri!r} is not below an allowed place (NEGMERGE_ALLOWED_BUCKETS)")
+    return place, allowed

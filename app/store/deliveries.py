@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from app.settings import Settings
 from app.store.objects import ObjectMissing, Store, StoreUnavailable
+from app.store.places import prefix_at
 from negmerge.errors import DataError, PublishError
 from negmerge.progress import OnStep, ignore
 from negmerge.spec import paths
@@ -34,13 +34,11 @@ class Destination:
     @classmethod
     def of(cls, uri: str, settings: Settings) -> Self:
         """Raises DataError, saying which setting decides, unless the URI is below an allowed place."""
-        bucket, key = _split(uri)
-        for place in settings.deliver_to:
-            parts = urlsplit(place)
-            root = PurePosixPath(unquote(parts.path).strip("/"))
-            if parts.netloc == bucket and key.is_relative_to(root):
-                return cls(uri, place, key.relative_to(root))
-        raise DataError(f"{uri!r} is not below a place that results may be delivered to (NEGMERGE_DELIVER_TO)")
+        place = prefix_at(uri)
+        allowed = place.below(settings.deliver_to)
+        if allowed is None:
+            raise DataError(f"{uri!r} is not below a place that results may be delivered to (NEGMERGE_DELIVER_TO)")
+        return cls(uri, allowed.text, place.key.relative_to(allowed.prefix))
 
     def probe(self) -> None:
         """See that files can be written. Raises PublishError where they may not be, StoreUnavailable in an outage."""
@@ -64,18 +62,3 @@ class Destination:
             if isinstance(error.__cause__, PermissionDeniedError | UnauthenticatedError):
                 raise PublishError(f"the service's own credentials may not write below {self.uri!r}") from None
             raise
-
-
-def _split(uri: str) -> tuple[str, PurePosixPath]:
-    """Bucket and prefix. Raises DataError for what a store might read as another place."""
-    try:
-        parts = urlsplit(uri)
-        key = unquote(parts.path, errors="strict").strip("/")
-    except ValueError:
-        raise DataError(f"{uri[:200]!r} is not a URI") from None
-    plain = not (parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc)
-    if parts.scheme != "s3" or not parts.netloc or not plain:
-        raise DataError(f"{uri!r} must be s3://BUCKET/PREFIX, without a user, a port or a query")
-    if not key.isprintable() or any(part in (".", "..") or (key and not part) for part in key.split("/")):
-        raise DataError(f"{uri!r} must name a prefix without empty parts, '.' or '..'")
-    return parts.netloc, PurePosixPath(key)
