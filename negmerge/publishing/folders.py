@@ -97,5 +97,6 @@ def _unpack(file: Path, room: Path) -> None:
                         shutil.copyfileobj(inside, outside)
     except FileNotFoundError:
         raise ModelError(f"there is no {shown(str(file))}: give a model's folder, or the zip of one") from None
+    # zipfile's own words for: no zip; a packing that it does not know; a password (RuntimeError); cut off
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
         raise ModelError(f"{shown(str(file))} is no zip of a model's folder, or a damaged one") from None
