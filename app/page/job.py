@@ -11,13 +11,14 @@ from app.page.guard import Form, SignedIn, Visitor
 from app.page.parts import parts
 from app.page.rendering import render
 from app.page.routing import PageRoute
-from app.page.running import described, last_problem, running, seconds, shared, state_of, told_apart
+from app.page.running import last_problem, running, seconds, state_of
 from app.page.status import points, retry, seconds_left, status
 from app.record import db, jobs
 from app.record.progress import progress, queue_positions
 from app.record.states import TERMINAL, JobState
 from app.record.tables import Job
 from negmerge.spec.sweep import MAX_POINTS
+from negmerge.spec.sweep_words import described, shared, varied
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -44,9 +45,12 @@ def show_points(request: Request, visitor: SignedIn, services: OpenServices, job
     with services.database.read() as session:
         job = jobs.get(session, visitor.tenant, job_id)
         found = jobs.points(session, job_id, limit=MAX_POINTS)
-    apart = told_apart(found)
-    lines = [(point, state_of(point), described(point.hyper_parameters, apart), seconds(point)) for point in found]
-    constant = described(found[0].hyper_parameters, shared(found)) if found else ""
+    given = [point.hyper_parameters or {} for point in found]
+    apart = varied(given)
+    lines = [
+        (point, state_of(point), described(point.hyper_parameters or {}, apart), seconds(point)) for point in found
+    ]
+    constant = described(given[0], shared(given)) if given else ""
     return render(request, "points.html.jinja", visitor, job=job, lines=lines, constant=constant)
 
 

@@ -12,6 +12,7 @@ from app.record import jobs
 from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Event, Job, Step
 from negmerge.spec.sweep import MAX_POINTS
+from negmerge.spec.sweep_words import described, varied
 
 MAX_CURVES = 6
 """Losses of more points that run at once are not drawn: there are so many colours."""
@@ -89,7 +90,7 @@ class Problem:
 def running(session: Session, job: Job) -> Running:
     """All of it, as it is now."""
     points = jobs.points(session, job.id, limit=MAX_POINTS)
-    apart = told_apart(points)
+    apart = varied([point.hyper_parameters or {} for point in points])
     cells = [_cell(point, apart) for point in points]
     legend = {state: (told, sum(cell.state == state for cell in cells)) for state, (told, _) in _CELLS.items()}
     traced = [point for point in points if len(_trace(point)) > 1][:MAX_CURVES]  # one loss is no curve
@@ -110,29 +111,6 @@ def last_problem(session: Session, job: Job) -> Problem | None:
     return Problem(name, event.data["cause"], event.data["attempts"], event)
 
 
-def described(hyper_parameters: dict[str, Any] | None, names: Sequence[str]) -> str:
-    """Those of a point's hyper-parameters in one line, without what nobody gave."""
-    known = hyper_parameters or {}
-    given = {name: known[name] for name in names if known.get(name) is not None}
-    return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in given.items())
-
-
-def told_apart(points: Sequence[Step]) -> list[str]:
-    """The names of the hyper-parameters in which the points differ."""
-    return [name for name, values in _values(points).items() if len(values) > 1]
-
-
-def shared(points: Sequence[Step]) -> list[str]:
-    """The names of those that are the same in all points."""
-    return [name for name, values in _values(points).items() if len(values) == 1]
-
-
-def _values(points: Sequence[Step]) -> dict[str, set[str]]:
-    given = [point.hyper_parameters or {} for point in points]
-    names = dict.fromkeys(name for one in given for name in one)
-    return {name: {str(one.get(name)) for one in given} for name in names}
-
-
 def state_of(point: Step) -> str:
     """What has become of a point, as the legend calls it."""
     if point.state != StepState.CLAIMED:
@@ -147,7 +125,7 @@ def _cell(point: Step, apart: Sequence[str]) -> Cell:
     loss = (point.outcome or {}).get("loss")
     ending = "" if loss is None else f", loss {loss:.3g}"
     tries = f", try {point.attempts}" if point.attempts > 1 else ""
-    told = f"Point {point.index} {_CELLS[state][1]}{ending}{tries}: {described(point.hyper_parameters, apart)}"
+    told = f"Point {point.index} {_CELLS[state][1]}{ending}{tries}: {described(point.hyper_parameters or {}, apart)}"
     return Cell(point.index, state, round(min(1.0, share), 3), told)
 
 
@@ -158,7 +136,7 @@ def _curve(point: Step, highest: float, apart: Sequence[str]) -> Curve:
         (WIDTH * step / total, HEIGHT * (1 - loss / highest) if highest > 0 else HEIGHT) for step, loss in _trace(point)
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
-    return Curve(point.index, line, progress.get("loss"), described(point.hyper_parameters, apart))
+    return Curve(point.index, line, progress.get("loss"), described(point.hyper_parameters or {}, apart))
 
 
 def _trace(point: Step) -> list[tuple[int, float]]:
@@ -172,12 +150,6 @@ def _stages(job: Job) -> list[Stage]:
         Stage(name, what, "done" if number < at else "now" if number == at else "later")
         for number, (_, name, what) in enumerate(_STAGES)
     ]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return "/".join(str(part) for part in value.values())
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def seconds(point: Step) -> str:

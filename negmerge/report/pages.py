@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from negmerge.naming import visible
 from negmerge.report import card_data, escape, plots, summary
-from negmerge.spec import words
+from negmerge.spec import sweep_words, words
 from negmerge.spec.result import Named, ResultDocument
 
 
@@ -46,16 +46,17 @@ def _render(template: str, document: ResultDocument, **more: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": words.percent, "with_interval": words.with_interval, "plain": summary.plain}
+    environment.filters |= {"percent": words.percent, "with_interval": words.with_interval, "plain": sweep_words.plain}
     environment.filters |= {"markdown": escape.markdown, "code": escape.code, "called": called, "moment": moment}
     environment.filters |= {"visible": visible}
+    points = summary.given(document)
     return environment.get_template(template).render(
         result=document,
         heading=words.heading(document),
         sentence=words.sentence(document),
         rows=summary.rows(document),
-        varied=summary.varied(document),
-        constant=summary.constant(document),
+        varied=sweep_words.varied(points),
+        constant=sweep_words.described(points[0], sweep_words.shared(points)) if points else "",
         forgotten=words.forgotten(document.spec.forget.select),
         measured_on=words.measured_on(document.splits.forget_part),
         searched_on=words.searched_on(document.splits),

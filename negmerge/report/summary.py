@@ -4,7 +4,7 @@ Which single model is the best and which the worst was ranked on validation data
 test figures here chose nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from negmerge.evaluation.intervals import spread
 from negmerge.merging.methods import METHODS, TaskArithmetic
 from negmerge.spec.figures import FigureRecord, Measured, Part, SideName, Spread
 from negmerge.spec.result import PointRow, ResultDocument, TableRow
+from negmerge.spec.sweep_words import described, varied
 from negmerge.spec.words import percent, with_interval
 
 _OTHERS = {
@@ -59,34 +60,9 @@ def rows(document: ResultDocument) -> list[Row]:
     return table
 
 
-def hyper_parameters(point: PointRow, names: Iterable[str]) -> str:
-    """Those of a point's hyper-parameters, in one line, without what is left at None."""
-    given = _given(point)
-    return ", ".join(f"{name.replace('_', ' ')} {plain(given[name])}" for name in names if name in given)
-
-
-def plain(value: Any) -> str:
-    """A hyper-parameter's value for a table."""
-    if isinstance(value, Mapping):
-        return "/".join(str(part) for part in value.values())
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def varied(document: ResultDocument) -> list[str]:
-    """The hyper-parameters in which the points differ, by name; all else is said once (``constant``)."""
-    given = [_given(point) for point in document.points]
-    return sorted({name for one in given for name in one if any(one[name] != other.get(name) for other in given)})
-
-
-def constant(document: ResultDocument) -> str:
-    """The hyper-parameters that all points share, in one line."""
-    apart = varied(document)
-    shared = {name: value for point in document.points[:1] for name, value in _given(point).items()}
-    return ", ".join(f"{name.replace('_', ' ')} {plain(value)}" for name, value in shared.items() if name not in apart)
-
-
-def _given(point: PointRow) -> dict[str, Any]:
-    return {name: value for name, value in point.hyper_parameters.model_dump().items() if value is not None}
+def given(document: ResultDocument) -> list[dict[str, Any]]:
+    """Each point's hyper-parameters, by name."""
+    return [point.hyper_parameters.model_dump() for point in document.points]
 
 
 def _row(method: str, document: ResultDocument) -> Row:
@@ -95,12 +71,13 @@ def _row(method: str, document: ResultDocument) -> Row:
 
 
 def _single(called: str, point: PointRow, document: ResultDocument) -> Row:
+    apart = varied(given(document))
     return Row(
         called,
         point.scale,
         *point.reported(document.splits),
         main=document.method == TaskArithmetic.name and called == label(TaskArithmetic.name),
-        detail=f"point {point.index}, {hyper_parameters(point, varied(document))}".rstrip(", "),
+        detail=f"point {point.index}, {described(point.hyper_parameters.model_dump(), apart)}".rstrip(", "),
     )
 
 

@@ -9,12 +9,11 @@ from fastapi.testclient import TestClient
 
 from app.auth import Scope
 from app.page import charts, events
-from app.page.running import HEIGHT, WIDTH, described, running, shared, told_apart
+from app.page.running import HEIGHT, WIDTH, running
 from app.record import leases, steps
 from app.record.db import Database
 from app.record.retries import Retries
 from app.record.states import JobState
-from app.record.tables import Step
 from negmerge.merging.methods import METHODS
 from negmerge.spec.result import CurveRow, MethodRow
 from tests.page.test_guard import HERE, enter, key_of, token_of
@@ -72,12 +71,6 @@ def test_a_step_that_a_stopping_worker_gave_back_is_no_problem(sqlite_database: 
     with sqlite_database.write() as session:
         steps.give_back(session, [held])
     assert seen((sqlite_database, job_id)).problem is None
-
-
-def test_hyper_parameters_that_are_the_same_are_told_once() -> None:
-    points = [Step(hyper_parameters={"epochs": epochs, "batch_size": 8, "seed": None}) for epochs in (1, 2)]
-    assert (told_apart(points), shared(points)) == (["epochs"], ["batch_size", "seed"])
-    assert described(points[0].hyper_parameters, shared(points)) == "batch size 8"
 
 
 @pytest.mark.parametrize(
