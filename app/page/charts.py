@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from negmerge.spec.consensus import Consensus
 from negmerge.spec.methods import colour, label
 from negmerge.spec.result import MethodRow, ResultDocument
-from negmerge.spec.words import layer_of
 
 WIDTH, HEIGHT = 600, 260
-BINS = 20
+BARS_WIDTH, BARS_HEIGHT = 460, 100
+MOST_LABELLED = 13
+"""Bars that have room for their numbers: of the runs, and of the share."""
 
 
 class Line(NamedTuple):
@@ -33,12 +35,16 @@ class Lines:
     scales: list[float]
 
 
-@dataclass(frozen=True)
-class Bins:
-    """How many tensors agree to which share, in ``BINS`` steps; the most in one."""
+class Bar(NamedTuple):
+    """The share of all elements that so many runs move the same way. needed: whether so many are enough."""
 
-    counts: list[int]
-    most: int
+    runs: int
+    share: float
+    needed: bool
+    x: float
+    width: float
+    height: float
+    labelled: bool
 
 
 def curves(document: ResultDocument) -> Lines:
@@ -54,20 +60,24 @@ def curves(document: ResultDocument) -> Lines:
     )
 
 
-def layers(document: ResultDocument) -> list[tuple[str, float, int]]:
-    """Each layer with the mean share on whose sign all runs agree, and its number of tensors; as the model has them."""
-    found: dict[str, list[float]] = {}
-    for name, share in document.consensus.tensors.items():
-        found.setdefault(layer_of(name), []).append(share)
-    return [(name, sum(shares) / len(shares), len(shares)) for name, shares in found.items()]
-
-
-def agreement(document: ResultDocument) -> Bins:
-    """How the tensors' shares are spread; a share of 1 is in the last step."""
-    counts = [0] * BINS
-    for share in document.consensus.tensors.values():
-        counts[min(BINS - 1, int(share * BINS))] += 1
-    return Bins(counts, max(counts))
+def agreement(consensus: Consensus) -> list[Bar]:
+    """A bar for each number of runs, from the least that any element has; none where elements were not counted."""
+    counts = list(enumerate(consensus.counts))
+    first = next((runs for runs, count in counts if count), len(counts))
+    drawn, total, most = counts[first:], sum(consensus.counts), max(consensus.counts, default=0)
+    width = BARS_WIDTH / max(len(drawn), 1)
+    return [
+        Bar(
+            runs=runs,
+            share=count / total,
+            needed=runs >= (consensus.needed or 0),
+            x=round(width * (i + 0.05), 2),
+            width=round(width * 0.9, 2),
+            height=round(BARS_HEIGHT * count / most, 2),
+            labelled=len(drawn) <= MOST_LABELLED,
+        )
+        for i, (runs, count) in enumerate(drawn)
+    ]
 
 
 def _methods(document: ResultDocument) -> list[tuple[str, MethodRow]]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from app.api.deps import Services
-from app.page.charts import Bins, Lines, agreement, curves, layers
+from app.page.charts import Bar, Lines, agreement, curves
 from app.page.events import Happening
 from app.page.examples import examples_of, pictures
 from app.page.guard import Visitor
@@ -17,6 +17,7 @@ from app.page.status import OUTCOMES
 from app.record.tables import Artifact, Job
 from app.store.objects import Store
 from negmerge.spec import words
+from negmerge.spec.consensus import Layer
 from negmerge.spec.figures import FigureRecord, Part, SideName
 from negmerge.spec.result import ResultDocument
 
@@ -41,8 +42,8 @@ class View:
     sentence: str
     curves: Lines
     classes: list[ClassLine]
-    layers: list[tuple[str, float, int]]
-    agreement: Bins
+    layers: dict[str, Layer]
+    agreement: list[Bar]
 
 
 def show(
@@ -91,8 +92,8 @@ def _view(document: ResultDocument) -> View:
         sentence=words.sentence(document),
         curves=curves(document),
         classes=_classes(document),
-        layers=layers(document),
-        agreement=agreement(document),
+        layers=document.consensus.by_layer(),
+        agreement=agreement(document.consensus),
     )
 
 

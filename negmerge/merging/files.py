@@ -34,8 +34,8 @@ from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.twins import Twins
 from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
 from negmerge.progress import OnStep, Stages, ignore
+from negmerge.spec.consensus import Consensus
 from negmerge.spec.job import Merge
-from negmerge.spec.result import Consensus
 from negmerge.spec.sweep import MAX_POINTS
 
 Piece = tuple[str, slice]
@@ -217,7 +217,9 @@ class _Merge:
                 raise MergeError(
                     f"{'; '.join(warnings)}. Nothing was written: leave out strict to write it all the same"
                 )
-        consensus = consensus_of(agreed, self._sizes) if isinstance(self._merging, NegMerge) else None
+        consensus = None
+        if isinstance(self._merging, NegMerge):
+            consensus = consensus_of(agreed, self._sizes, self._merging.needed(len(self._tuned)))
         rounded_away = total.rounded_away if self._scale else 0.0
         return FileMerge(f"sha256:{state.hexdigest()}", consensus, rounded_away, tuple(warnings))
 

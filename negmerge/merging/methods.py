@@ -89,10 +89,18 @@ class NegMerge(Summed):
 
     def consensus(self, state: State, points: int) -> Array:
         """Where max(P, M) ≥ ⌈agreement·N⌉ and P ≠ M; boolean."""
-        needed = ceil(Fraction(str(self.agreement)) * points)
-        positives, negatives = state["positives"], state["negatives"]
-        agreed: Array = (np.maximum(positives, negatives) >= needed) & (positives != negatives)
+        agreed: Array = (self.alike(state) >= self.needed(points)) & (state["positives"] != state["negatives"])
         return agreed
+
+    def needed(self, points: int) -> int:
+        """How many of so many points must agree: ⌈agreement·N⌉."""
+        return ceil(Fraction(str(self.agreement)) * points)
+
+    @staticmethod
+    def alike(state: State) -> Array:
+        """How many points move each element one way, and no more the other: max(P, M), of the counts' own type."""
+        most: Array = np.maximum(state["positives"], state["negatives"])
+        return most
 
     def merge(self, state: State, points: int) -> Array:
         return self.kept(state, self.consensus(state, points), points)

@@ -7,7 +7,7 @@ bit: a job may run on any number of workers, and any of them may be killed.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from negmerge.merging.methods import Balanced, NegMerge, TaskArithmetic, summed
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import TaskVector, check
 from negmerge.spec import job as spec
-from negmerge.spec.result import Consensus
+from negmerge.spec.consensus import Consensus
 from negmerge.spec.sweep import MAX_POINTS
 
 SINGLE = TaskArithmetic.name
@@ -156,12 +156,15 @@ class Partial:
     def consensus(self) -> Consensus:
         """How far the points agree, by NegMerge's rule. Raises MergeError as ``result("negmerge")`` does."""
         self._require("negmerge")
-        merging = NegMerge.of(self._merge)
+        merging, points, pieces = NegMerge.of(self._merge), len(self.points), self._accumulator.pieces()
         agreed = {
-            name: sum(int(np.count_nonzero(merging.consensus(state, len(self.points)))) for state in states)
-            for name, states in self._accumulator.pieces().items()
+            name: sum(int(np.count_nonzero(merging.consensus(state, points))) for state in states)
+            for name, states in pieces.items()
         }
-        return consensus_of(agreed, self._accumulator.sizes)
+        counts = np.zeros(points + 1, np.int64)
+        for state in chain.from_iterable(pieces.values()):
+            counts += np.bincount(merging.alike(state), minlength=points + 1)
+        return consensus_of(agreed, self._accumulator.sizes, merging.needed(points), counts.tolist())
 
     def save(self, path: Path) -> str:
         """Write the partial as one safetensors file, atomically; returns the file's digest."""
@@ -260,11 +263,16 @@ class Partial:
             raise MergeError("there is no task vector to merge")
 
 
-def consensus_of(agreed: Mapping[str, int], sizes: Mapping[str, int]) -> Consensus:
-    """Shares from how many elements agree in each tensor and how many there are; an empty tensor has 0."""
+def consensus_of(
+    agreed: Mapping[str, int], sizes: Mapping[str, int], needed: int, counts: Sequence[int] = ()
+) -> Consensus:
+    """Shares from how many elements agree in each tensor and how many there are.
+
+    needed: points that must agree. counts: of the elements, by how many points agree, where they were counted.
+    """
     shares = {name: agreed[name] / max(size, 1) for name, size in sizes.items()}
     share = sum(agreed.values()) / max(sum(sizes.values()), 1)
-    return Consensus(share=share, tensors=shares)
+    return Consensus(share=share, tensors=shares, elements=dict(sizes), needed=needed, counts=list(counts))
 
 
 def _joined(pieces: Iterable[Array], shape: torch.Size) -> Tensor:

@@ -21,11 +21,11 @@ from negmerge.models.network import Network
 from negmerge.report import pages
 from negmerge.report.comparison import Run, table, table_parts
 from negmerge.spec import auto, caveats, outcome, paths
+from negmerge.spec.consensus import Consensus
 from negmerge.spec.examples import Examples
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import (
     Asked,
-    Consensus,
     CurveRow,
     Digests,
     Duplicates,

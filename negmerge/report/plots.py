@@ -20,7 +20,7 @@ from negmerge.naming import visible
 from negmerge.report.summary import label
 from negmerge.spec.figures import Measured
 from negmerge.spec.result import MethodRow, ResultDocument
-from negmerge.spec.words import layer_of, percent, searched_on
+from negmerge.spec.words import percent, searched_on
 
 INK = "#010203"
 """Stands for the page's text colour, which takes its place in the SVG."""
@@ -110,28 +110,26 @@ def singles_beside_merged(document: ResultDocument) -> str:
 
 def consensus_by_layer(document: ResultDocument) -> str:
     """Share of elements in consensus: one row for each layer, one dot for each of its tensors, none over another."""
-    layers: dict[str, list[float]] = {}
-    for name, share in document.consensus.tensors.items():
-        layers.setdefault(layer_of(name), []).append(share)
-    dots = [list(apart(shares)) for shares in layers.values()]
+    consensus, layers = document.consensus, document.consensus.by_layer()
+    dots = [list(apart(layer.tensors)) for layer in layers.values()]
     lanes = 1 + 2 * max((abs(lane) for row in dots for _, lane in row), default=0)
 
     def draw(axes: Axes) -> None:
-        for row, shares in enumerate(layers.values()):
+        for row, layer in enumerate(layers.values()):
             heights = [row + 0.85 * lane / lanes for _, lane in dots[row]]
             axes.plot([share for share, _ in dots[row]], heights, "o", color=NegMerge.colour, ms=4)
-            axes.plot([sum(shares) / len(shares)], [row], "|", color=INK, ms=16, mew=1.6)
-        axes.axvline(document.consensus.share, color=INK, lw=1.0, ls=":")
+            axes.plot([layer.share], [row], "|", color=INK, ms=16, mew=1.6)
+        axes.axvline(consensus.share, color=INK, lw=1.0, ls=":")
         axes.set_yticks(range(len(layers)), list(map(visible, layers)), parse_math=False)
         axes.set_ylim(len(layers) - 0.4, -0.6)
-        axes.set(xlabel="share of elements on whose sign every run agrees", xlim=(-0.02, 1.02))
+        axes.set(xlabel=f"share of elements with the same sign in {consensus.agreeing()}", xlim=(-0.02, 1.02))
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
 
-    means = {name: sum(shares) / len(shares) for name, shares in layers.items()}
-    least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    shares = {name: layer.share for name, layer in layers.items()}
+    least, most = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
     told = (
-        f"Consensus by layer: {percent(document.consensus.share)} over the whole model, from {percent(means[least])} "
-        f"in {visible(least)} to {percent(means[most])} in {visible(most)}."
+        f"Consensus by layer: {percent(consensus.share)} over the whole model, from {percent(shares[least])} "
+        f"in {visible(least)} to {percent(shares[most])} in {visible(most)}."
     )
     return _svg(draw, (_WIDTH, 1.0 + len(layers) * max(0.36, 0.07 * lanes)), told)
 

@@ -267,7 +267,13 @@ _RESULT: dict[str, Any] = {
         "forget": {"id": DATASET_ID, "name": "digits"},
         "retain": {"id": DATASET_ID, "name": "digits"},
     },
-    "consensus": {"share": 0.571, "tensors": {"visual.proj": 0.55}},
+    "consensus": {
+        "share": 0.571,
+        "tensors": {"visual.proj": 0.571},
+        "elements": {"visual.proj": 4096},
+        "needed": 3,
+        "counts": [0, 0, 1757, 2339],
+    },
     "methods": {
         "base": {"test": {"forget": _FIGURE, "retain": _FIGURE}},
         "negmerge": {

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_serializer
 
 from negmerge.errors import DataError
+from negmerge.spec.consensus import Consensus
 from negmerge.spec.figures import CountRecord, FigureRecord, Measured, Part, Record, SplitCounts, Spread
 from negmerge.spec.job import JobSpec, ScaleRule, SpecDocument
 from negmerge.spec.methods import MethodName
@@ -105,13 +106,6 @@ class TableRow(Record):
     gap: Spread | None
     seconds: Spread | None
     bytes_stored: int | None
-
-
-class Consensus(Record):
-    """Share of the elements on whose sign the points agree: over the whole model, and by tensor."""
-
-    share: float
-    tensors: dict[str, float]
 
 
 class DataIdentity(Record):

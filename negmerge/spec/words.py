@@ -3,8 +3,6 @@
 No torch. Everything here is plain text; names from outside are shown by ``naming.visible``.
 """
 
-import re
-
 from negmerge.naming import visible
 from negmerge.spec.figures import FigureRecord, Part, SplitCounts
 from negmerge.spec.references import Select
@@ -83,12 +81,6 @@ def sentence(document: ResultDocument) -> str:
         kept, of_before = percent(after.retain.accuracy), percent(before.retain.accuracy)
         clauses.append(f"{kept} of the rest is still right ({of_before} before)")
     return f"The model {'; '.join(clauses)}." if clauses else "There were no samples to measure the model on."
-
-
-def layer_of(name: str) -> str:
-    """A tensor's layer: its name up to the last number in it, else up to its last dot."""
-    numbered = re.match(r"(.*\.\d+)\.", name)
-    return numbered[1] if numbered else name.rpartition(".")[0] or name
 
 
 def _still(select: Select | None, part: Part, counted: str) -> str:

@@ -14,7 +14,6 @@ from negmerge.merging.accumulators import COMPONENTS, mean
 from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import apply_scale, task_vector
 from negmerge.spec import job as spec
-from negmerge.spec.result import Consensus
 from tests.support.task_vectors import (
     BASE,
     METHODS,
@@ -179,7 +178,17 @@ def test_signs_are_counted_before_quantising() -> None:
 def test_the_consensus_is_told_by_tensor_and_over_all() -> None:
     taus = [[1, 1, 1, -1, 0, 1, 1, -1, 1, 1, 1], [1, 1, -1, -1, 0, 1, 1, -1, -1, 1, -1]]
     expected = {"visual.w": 4 / 6, "visual.b": 3 / 4, "visual.scale": 0.0, "visual.none": 0.0}
-    assert folded(taus).consensus() == Consensus(share=7 / 11, tensors=expected)
+    told = folded(taus).consensus()
+    assert (told.share, told.tensors) == (7 / 11, expected)
+    assert told.elements == {"visual.w": 6, "visual.b": 4, "visual.scale": 1, "visual.none": 0}
+
+
+def test_the_consensus_counts_the_elements_by_how_many_points_move_them_one_way() -> None:
+    # None moves the first; then 1 : 1, 2 : 1, 3 : 0 and 0 : 2, and six that all three move.
+    taus = [[0, 1, 1, 1, 0] + [1] * 6, [0, -1, 1, 1, -1] + [1] * 6, [0, 0, -1, 1, -1] + [1] * 6]
+    told = folded(taus, merge=spec.Merge(agreement=0.6)).consensus()
+    assert (told.counts, told.needed) == ([1, 1, 2, 7], 2)
+    assert told.share == 9 / 11
 
 
 @given(row=st.lists(st.tuples(st.floats(2**-20, 4, width=32), st.floats(-1, 1, width=32)), min_size=11, max_size=11))

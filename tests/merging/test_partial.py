@@ -17,7 +17,7 @@ from negmerge.merging.partial import Partial, consensus_of
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.merging.vectors import TaskVector
 from negmerge.spec import job as spec
-from negmerge.spec.result import Consensus
+from negmerge.spec.consensus import Consensus
 from tests.support.task_vectors import (
     BASE,
     METHODS,
@@ -244,10 +244,10 @@ def test_no_more_points_are_added_than_are_exact() -> None:
 
 
 def test_a_share_is_of_one_element_too_and_nothing_of_none() -> None:
-    assert consensus_of({"w": 1, "none": 0}, {"w": 1, "none": 0}) == Consensus(
-        share=1.0, tensors={"w": 1.0, "none": 0.0}
+    assert consensus_of({"w": 1, "none": 0}, {"w": 1, "none": 0}, needed=2) == Consensus(
+        share=1.0, tensors={"w": 1.0, "none": 0.0}, elements={"w": 1, "none": 0}, needed=2
     )
-    assert consensus_of({}, {}) == Consensus(share=0.0, tensors={})
+    assert consensus_of({}, {}, needed=2) == Consensus(share=0.0, tensors={}, needed=2)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -15,6 +15,7 @@ from app.record.db import Database
 from app.record.retries import Retries
 from app.record.states import JobState
 from negmerge.merging.methods import METHODS
+from negmerge.spec.consensus import Consensus
 from negmerge.spec.result import CurveRow, MethodRow
 from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support import records, results
@@ -116,10 +117,19 @@ def test_curves_lie_between_no_scale_and_the_last_of_any_method() -> None:
     assert drawn.scales == [0.0, 1.0]
 
 
-def test_the_histogram_counts_every_tensor_once() -> None:
-    consensus = {"share": 0.5, "tensors": {"a": 0.0, "b": 0.049, "c": 0.05, "d": 1.0}}
-    bins = charts.agreement(results.document(consensus=consensus))
-    assert (bins.counts[0], bins.counts[1], bins.counts[-1], sum(bins.counts)) == (2, 1, 1, 4)
+def test_a_bar_is_the_share_of_elements_that_so_many_runs_move_one_way() -> None:
+    consensus = Consensus(share=0.5, tensors={"a": 0.5}, needed=4, counts=[0, 0, 2, 4, 10])
+    bars = charts.agreement(consensus)
+    assert [(bar.runs, bar.share, bar.needed) for bar in bars] == [
+        (2, 0.125, False),
+        (3, 0.25, False),
+        (4, 0.625, True),
+    ]
+    assert [bar.height for bar in bars] == [charts.BARS_HEIGHT * share for share in (0.2, 0.4, 1.0)]
+
+
+def test_a_result_of_an_earlier_version_has_no_bars() -> None:
+    assert charts.agreement(Consensus(share=0.5, tensors={"a": 0.5})) == []
 
 
 @pytest.fixture
