@@ -35,6 +35,11 @@ def is_name(text: str) -> bool:
     return bool(text.strip()) and len(text) <= MAX_NAME and is_seen(text)
 
 
+def quoted(name: str) -> str:
+    """A name in quotation marks, with what cannot be seen escaped."""
+    return f"“{visible(name)}”"
+
+
 def visible(text: str) -> str:
     """The text with what cannot be seen escaped (``\\u202e``), so that no terminal or page obeys it."""
     return "".join(ascii(char)[1:-1] if _is_unseen(char) else char for char in text)

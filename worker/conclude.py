@@ -6,7 +6,7 @@ from pathlib import Path
 from app.record import steps
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile
-from app.record.steps import KeptVector
+from app.record.steps import ConcludeInputs, KeptVector
 from app.store.deliveries import Destination
 from negmerge.checkpoints.files import file_digest, load_tensors, save_tensors
 from negmerge.merging.vectors import TaskVector
@@ -14,6 +14,9 @@ from negmerge.pipeline.conclude import Evidence, conclude
 from negmerge.pipeline.tune import task_vector_path
 from negmerge.progress import OnStep
 from negmerge.spec import paths
+from negmerge.spec.derived import searches_alike
+from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.result import PointRow
 from worker import accumulators
 from worker.context import WorkerContext
 from worker.loaded_job import LoadedJob
@@ -40,7 +43,7 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
             return load_tensors(path)
 
     partials = accumulators.partials_of(context, loaded, inputs, load, on_step)
-    evidence = Evidence(partials, inputs.points, rivals, load)
+    evidence = Evidence(partials, _points(loaded.spec, inputs), rivals, load)
     with context.scratch.folder() as folder:
         job = (loaded.spec, loaded.model, loaded.prepared)
         document = conclude(*job, evidence, folder, inputs.asked, claim.job_id, on_step)
@@ -58,6 +61,13 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
     result_key = next(file.key for file in files if file.path == paths.RESULT)
     with context.database.write() as session:
         steps.finish_conclude(session, claim, result_key, files, document.digests.as_json(), document.verdict, kept)
+
+
+def _points(spec: JobSpec, inputs: ConcludeInputs) -> list[PointRow]:
+    """The points; another job's without what single models scored there, where λ is looked for in another way here."""
+    if inputs.origin is None or searches_alike(spec, parse(inputs.origin.spec)):
+        return inputs.points
+    return [point.without_search() for point in inputs.points]
 
 
 def _uploaded(context: WorkerContext, claim: Claim, folder: Path, on_step: OnStep) -> Iterator[ArtifactFile]:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.page import words
+from app.page.words import duration
 from app.record.states import JobState
 from app.record.tables import Job
 from negmerge.spec.job_resources import Progress, WaitingStep
+from negmerge.spec.words import plural
 
 
 class Status(NamedTuple):
@@ -53,24 +54,22 @@ def status(job: Job, progress: Progress, place: int | None, now: datetime) -> St
         return Status("fair", "waiting", "Waiting", retry(progress.waiting[0], now))
     if state is JobState.QUEUED:
         ahead = (place or 1) - 1
-        return Status(
-            "busy", "waiting", "Waiting", f"{words.plural(ahead, 'job')} before it" if ahead else "it is next"
-        )
+        return Status("busy", "waiting", "Waiting", f"{plural(ahead, 'job')} before it" if ahead else "it is next")
     return Status("busy", "running", _BUSY[state], points(progress) if state is JobState.TUNING else "")
 
 
 def points(progress: Progress) -> str:
     """How many points are trained: 4 of 12 points."""
     counts = progress.points
-    return f"{counts.trained + counts.folded + counts.diverged} of {words.plural(counts.total, 'point')}"
+    return f"{counts.trained + counts.folded + counts.diverged} of {plural(counts.total, 'point')}"
 
 
 def retry(step: WaitingStep, now: datetime) -> str:
     """When a step that failed is tried again, and why it failed."""
     name = f"point {step.index}" if step.kind == "point" else f"the step {step.kind}"
     seconds = max(0.0, (step.not_before - now).total_seconds())
-    times = words.plural(step.attempts, "time")
-    return f"{name} failed {times} and is tried again in {words.duration(seconds)}: {cause(step.cause)}"
+    times = plural(step.attempts, "time")
+    return f"{name} failed {times} and is tried again in {duration(seconds)}: {cause(step.cause)}"
 
 
 def cause(found: Mapping[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from negmerge.naming import visible
 from negmerge.spec.references import Select
-from negmerge.spec.words import forgotten, percent
+from negmerge.spec.words import forgotten, percent, plural
 
 
 def duration(seconds: float) -> str:
@@ -34,11 +34,6 @@ def size(count: int | None) -> str:
             break
         value, unit = value / 1000, larger
     return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """A number and its word: 1 job, 2 jobs."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}".replace(",", "\u202f")
 
 
 def moment(at: datetime) -> Markup:

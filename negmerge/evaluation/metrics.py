@@ -7,10 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from negmerge.evaluation.intervals import wilson
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.figures import CountRecord, FigureRecord
+from negmerge.spec.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def _data(document: ResultDocument) -> dict[str, Any]:
     data |= {"library_name": base_model.family, "pipeline_tag": TASKS[base_model.family]}
     data["tags"] = ["machine-unlearning", "negmerge", base_model.family]
     if results := _results(document):
-        name = f"{visible(document.asked.base_model.name)} after unlearning"
+        became = "nothing unlearned" if document.outcome == "nothing_unlearned" else "after unlearning"
+        name = f"{visible(document.asked.base_model.name)}, {became}"
         data["model-index"] = [{"name": _Foreign(name), "results": results}]
     return data
 

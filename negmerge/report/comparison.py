@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from negmerge.evaluation.assessment import Assessment
 from negmerge.evaluation.gaps import average_gap
-from negmerge.evaluation.intervals import spread
 from negmerge.evaluation.prepared import Prepared
 from negmerge.spec.figures import Part, SideName, Spread
+from negmerge.spec.intervals import spread
 from negmerge.spec.result import TableRow
 
 

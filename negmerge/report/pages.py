@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from negmerge.naming import visible
 from negmerge.report import card_data, escape, plots, summary
 from negmerge.spec import sweep_words, words
-from negmerge.spec.result import Named, ResultDocument
+from negmerge.spec.result import ResultDocument
 
 
 def html(document: ResultDocument) -> str:
@@ -27,11 +27,6 @@ def model_card(document: ResultDocument) -> str:
     return f"{card_data.front_matter(document)}\n{body}"
 
 
-def called(named: Named) -> str:
-    """A data set, a model or a key by its owner's name, with its id."""
-    return named.name if named.id in (None, named.name) else f"{named.name} ({named.id})"
-
-
 def moment(at: datetime) -> str:
     """A time for people: 25 November 2026, 09:30 UTC."""
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
@@ -47,7 +42,7 @@ def _render(template: str, document: ResultDocument, **more: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": words.percent, "with_interval": words.with_interval, "plain": sweep_words.plain}
-    environment.filters |= {"markdown": escape.markdown, "code": escape.code, "called": called, "moment": moment}
+    environment.filters |= {"markdown": escape.markdown, "code": escape.code, "called": words.called, "moment": moment}
     environment.filters |= {"visible": visible}
     points = summary.given(document)
     return environment.get_template(template).render(
@@ -57,9 +52,10 @@ def _render(template: str, document: ResultDocument, **more: Any) -> str:
         rows=summary.rows(document),
         varied=sweep_words.varied(points),
         constant=sweep_words.described(points[0], sweep_words.shared(points)) if points else "",
-        forgotten=words.forgotten(document.spec.forget.select),
+        forgotten=words.asked_to_forget(document),
+        chosen=words.chosen(document),
         measured_on=words.measured_on(document.splits.forget_part),
         searched_on=words.searched_on(document.splits),
-        rule=words.RULES[document.rule],
+        words=words,
         **more,
     )

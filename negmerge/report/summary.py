@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from negmerge.evaluation.intervals import spread
 from negmerge.merging.methods import METHODS, TaskArithmetic
 from negmerge.spec.figures import FigureRecord, Measured, Part, SideName, Spread
+from negmerge.spec.intervals import spread
 from negmerge.spec.result import PointRow, ResultDocument, TableRow
 from negmerge.spec.sweep_words import described, varied
 from negmerge.spec.words import percent, with_interval

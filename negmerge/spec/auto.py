@@ -16,6 +16,7 @@ from negmerge.spec.presets import PRESETS
 from negmerge.spec.references import DatasetRef
 from negmerge.spec.result import SweepChosen
 from negmerge.spec.sweep import ChosenFor, Grid, HyperParameters, Sweep, expand
+from negmerge.spec.words import plural
 
 MAX_SAMPLES = 100_000
 """Of a forget set: twelve points over as many see 2.4 million images in all, which is the most that ``auto`` costs."""
@@ -177,10 +178,10 @@ def chosen(sweep: Mapping[str, Any] | Sweep, classifier: bool) -> SweepChosen | 
 
 
 _FORGOTTEN = {
-    "all": "training samples, a whole data set",
-    "classes": "training samples of whole classes",
-    "ids": "listed training samples",
-    "fraction": "training samples, a share of them",
+    "all": ("training sample", ", a whole data set"),
+    "classes": ("training sample", " of whole classes"),
+    "ids": ("listed training sample", ""),
+    "fraction": ("training sample", ", a share of them"),
 }
 
 
@@ -198,8 +199,9 @@ def _why(facts: ChosenFor, points: Sequence[HyperParameters], classifier: bool) 
             f"A CLIP with {_millions(size)} parameters in its image tower: AdamW at {rates}, which are half, once and "
             f"twice {_rate_for(size)}"
         )
+    sample, of_what = _FORGOTTEN[facts.selected]
     return (
-        f"{rule}. {facts.samples} {_FORGOTTEN[facts.selected]}: batches of {batch}, "
+        f"{rule}. {plural(facts.samples or 0, sample)}{of_what}: batches of {batch}, "
         f"{' and '.join(map(str, epochs))} epochs, which are {steps} steps; "
         f"{_varied(points, 'weight_decay')}, {_varied(points, 'label_smoothing')}."
     )

@@ -50,6 +50,11 @@ def derive(document: Mapping[str, Any], original_id: str, original: JobSpec) -> 
     return spec
 
 
+def searches_alike(spec: JobSpec, original: JobSpec) -> bool:
+    """Whether what the first job found of single models is what this job would find."""
+    return spec.scale_search == original.scale_search and spec.retain == original.retain
+
+
 def must_fold_again(spec: JobSpec, original: JobSpec) -> bool:
     """Whether accumulators lack what a method needs, so that the first job's kept task vectors are added up anew."""
     return not all(_is_added_up(method, spec, original) for method in spec.methods())
@@ -62,7 +67,7 @@ def _why_not(method: str, spec: JobSpec, original_id: str, original: JobSpec) ->
     if needs_singles(method):
         if not any(needs_singles(one) for one in original.methods()):
             return f"{method} was not among the methods of {original_id}, so no point was searched: submit a new job"
-        if spec.scale_search != original.scale_search or spec.retain != original.retain:
+        if not searches_alike(spec, original):
             return (
                 f"{method} takes the best point by the scale search of {original_id} on its retain set: "
                 "leave scale_search and retain as they are there, or submit a new job"

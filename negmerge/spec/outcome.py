@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from negmerge.spec.figures import CountRecord, FigureRecord, Reported, SplitCounts
+from negmerge.spec.intervals import ConfidenceInterval, wilson
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import CurveRow, Gate, GateName, MethodRow, Verdict
-from negmerge.spec.words import RULES, measured_on, percent, with_interval
+from negmerge.spec.words import RULES, beside, exactly, measured_on, percent, plural, with_interval
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,10 @@ def judge(judged: Judged) -> Verdict:
         missed += _kept_too_little(judged)
     if missed:
         return Verdict(outcome="below_target", reason=_sentence(missed), gates=gates)
-    return Verdict(
-        outcome="unlearned",
-        reason=_sentence([_of_gate(gate) for gate in gates] or [_fall(judged)]),
-        gates=gates,
-    )
+    reached = [_of_gate(gate) for gate in gates]
+    if "forget_max" not in named:
+        reached.insert(0, f"{_fall(judged)}{_near(judged)}")
+    return Verdict(outcome="unlearned", reason=_sentence(reached), gates=gates)
 
 
 # Gates
@@ -96,12 +96,12 @@ def _gate(name: GateName, limit: float, figure: FigureRecord | None) -> Gate:
 
 def _of_gate(gate: Gate) -> str:
     side = "forget" if gate.gate == "forget_max" else "retain"
-    asked = f"{'at most' if gate.gate == 'forget_max' else 'at least'} {percent(gate.limit)}"
+    asked = f"{'at most' if gate.gate == 'forget_max' else 'at least'} {exactly(gate.limit)}"
     if gate.figure is None:
         return f"there are no samples to judge the {side} accuracy by; {asked} was asked"
     met = "met" if gate.passed else "missed"
-    unsure = "" if gate.sure else f", which {gate.figure.count} samples cannot make sure"
-    return f"the {side} accuracy is {with_interval(gate.figure)}, {asked} was asked: {met}{unsure}"
+    unsure = "" if gate.sure else f", which {plural(gate.figure.count, 'sample')} cannot make sure"
+    return f"the {side} accuracy is {beside(gate.figure, gate.limit)}, {asked} was asked: {met}{unsure}"
 
 
 # Without a gate
@@ -112,12 +112,11 @@ def _forgot_too_little(judged: Judged) -> list[str]:
     if before is None or after is None:
         return ["there are no samples to measure forgetting on"]
     goal, called = _goal(judged)
-    low, high = after.interval
     if goal is None:
-        if high < before.accuracy:
+        if after.interval[1] < before.accuracy:
             return []
-        return [f"{_fall(judged)}, which {after.count} samples cannot tell from no change"]
-    if low <= goal:
+        return [f"{_fall(judged)}, which {plural(after.count, 'sample')} cannot tell from no change"]
+    if after.interval[0] <= goal.high:
         return []
     return [f"the forget accuracy is still {with_interval(after)}, above {called} ({RULES[rule]} was asked for)"]
 
@@ -129,19 +128,22 @@ def _kept_too_little(judged: Judged) -> list[str]:
         return []
     return [
         f"the retain accuracy fell from {percent(base.accuracy)} to {with_interval(own)}, "
-        f"below {percent(keep)} of what it was"
+        f"below {exactly(keep)} of what it was"
     ]
 
 
-def _goal(judged: Judged) -> tuple[float | None, str]:
-    """The forget accuracy that the rule wants to come near to, and its name; None where lower is always better."""
-    rule, reference = judged.spec.scale_rule, judged.reference
-    if rule == "target":
-        return judged.spec.scale_search.target, f"the target of {percent(judged.spec.scale_search.target)}"
+def _goal(judged: Judged) -> tuple[ConfidenceInterval | None, str]:
+    """The forget accuracy that the rule wants to come near to, and its name; None where lower is always better.
+
+    A target is exact. What was measured on samples lies somewhere in its interval, as the forget accuracy does.
+    """
+    rule, reference, target = judged.spec.scale_rule, judged.reference, judged.spec.scale_search.target
+    if rule == "target" and target is not None:
+        return ConfidenceInterval(target, target), f"the target of {exactly(target)}"
     if rule == "match_unseen" and reference is not None:
-        return reference.accuracy, f"the base model's on unseen samples, {_counted(reference)}"
+        return _interval(reference), f"the base model's on unseen samples, {_counted(reference)}"
     if rule == "match_retrained" and reference is not None:
-        return reference.accuracy, f"the retrained model's, {_counted(reference)}"
+        return _interval(reference), f"the retrained model's, {_counted(reference)}"
     return None, "no forget accuracy at all"
 
 
@@ -159,25 +161,28 @@ def _why_no_change(judged: Judged) -> str:
     curve = judged.own.curve or []
     [zero] = [row for row in curve if row.scale == 0]
     goal, called = _goal(judged)
-    wanted = Fraction(0) if goal is None else _decimal(goal) if judged.reference is None else _share(judged.reference)
+    wanted = (
+        Fraction(0) if goal is None else _decimal(goal.low) if judged.reference is None else _share(judged.reference)
+    )
     nearer = [row for row in curve if abs(_share(row.forget) - wanted) < abs(_share(zero.forget) - wanted)]
-    why = _all_cost_too_much(judged, nearer) if nearer else _none_nearer(zero, goal, called)
+    where = " on validation data" if judged.splits.forget.validation else ""
+    why = _all_cost_too_much(judged, nearer) if nearer else _none_nearer(zero, goal, called, where)
     return f"λ = 0 was chosen, so the weights are the base model's: {why}."
 
 
 def _all_cost_too_much(judged: Judged, nearer: Sequence[CurveRow]) -> str:
     keep, best = judged.spec.scale_search.keep, max(_share(row.retain) for row in nearer)
     return (
-        f"{len(nearer)} scales would have come nearer ({RULES[judged.spec.scale_rule]} was asked for), and each "
-        f"kept less than {percent(keep)} of the base model's retain accuracy on validation data: of what stays, "
-        f"{percent(float(best))} is right there at best"
+        f"{plural(len(nearer), 'scale')} would have come nearer ({RULES[judged.spec.scale_rule]} was asked for), and "
+        f"{'each' if len(nearer) > 1 else 'it'} kept less than {exactly(keep)} of the base model's retain accuracy on "
+        f"validation data: of what stays, {percent(float(best))} is right there at best"
     )
 
 
-def _none_nearer(zero: CurveRow, goal: float | None, called: str) -> str:
+def _none_nearer(zero: CurveRow, goal: ConfidenceInterval | None, called: str, where: str) -> str:
     if goal is None:
-        return f"no scale that was tried lowers the forget accuracy, {_counted(zero.forget)}"
-    return f"its forget accuracy, {_counted(zero.forget)}, is nearest of all scales to {called}"
+        return f"no scale that was tried lowers the forget accuracy{where}, {_counted(zero.forget)}"
+    return f"its forget accuracy{where}, {_counted(zero.forget)}, is nearest of all scales to {called}"
 
 
 def _why_no_effect(judged: Judged, before: FigureRecord, after: FigureRecord) -> str:
@@ -189,6 +194,19 @@ def _why_no_effect(judged: Judged, before: FigureRecord, after: FigureRecord) ->
 
 
 # Words and numbers
+
+
+def _near(judged: Judged) -> str:
+    """What a match was with, behind the fall, and how little it says where the base model matched as well."""
+    goal, called = _goal(judged)
+    before, after = judged.before.forget, judged.after.forget
+    if goal is None or before is None or after is None:
+        return ""
+    samples = plural(after.count, "sample")
+    if after.accuracy <= goal.low:
+        return f", no more than {called}"
+    told = f", which {samples} cannot tell from {called}"
+    return f"{told}; nor could they before" if before.interval[0] <= goal.high else told
 
 
 def _fall(judged: Judged) -> str:
@@ -205,6 +223,10 @@ def _sentence(parts: Sequence[str]) -> str:
 
 def _counted(count: CountRecord) -> str:
     return f"{percent(count.accuracy)} ({count.correct} of {count.count})"
+
+
+def _interval(count: CountRecord) -> ConfidenceInterval:
+    return wilson(count.correct, count.count)
 
 
 def _share(count: CountRecord) -> Fraction:

@@ -73,6 +73,11 @@ class Select(Spec):
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: Seed = 0
 
+    @field_validator("classes", "ids")
+    @classmethod
+    def _each_once(cls, names: list[str] | None) -> list[str] | None:
+        return None if names is None else list(dict.fromkeys(names))
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         given = [name for name in ("classes", "ids", "fraction") if getattr(self, name) is not None]

@@ -48,6 +48,11 @@ class PointRow(PointOutcome, _PointIdentity):
         """The row of a point that is part of the merge."""
         return cls(**_identity(point), state="folded", **outcome.given())
 
+    def without_search(self) -> Self:
+        """The point without what it scored as a single model: for a job that looks for λ otherwise, or elsewhere."""
+        of_search = {*Measured.model_fields, "scale", "scale_at_edge", "rank", "seconds_to_scale"}
+        return type(self)(**{name: value for name, value in self.given().items() if name not in of_search})
+
     @classmethod
     def diverged(cls, point: Point, cause: str) -> Self:
         """The row of a point that was left out."""

@@ -42,7 +42,7 @@ def data(document: ResultDocument) -> dict[str, Any]:
 
 def test_the_figures_of_both_sides_stand_beside_those_of_the_base_model() -> None:
     [index] = data(results.measured())["model-index"]
-    assert index["name"] == "model after unlearning"
+    assert index["name"] == "model, after unlearning"
     assert index["results"] == [
         {
             "task": {"type": "zero-shot-image-classification"},

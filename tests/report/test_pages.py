@@ -80,8 +80,8 @@ def test_gates_are_told_one_by_one_with_what_the_samples_can_show(result: Result
     page = pages.html(result.model_copy(update={"gates": gates}))
     rows = re.findall(r'<tr><th scope="row">((?:forget|retain).*?)</th>.*?<td class="left">(.*?)</td></tr>', page)
     assert rows == [
-        ("forget accuracy at most 10.0 %", "met, not sure: too few samples"),
-        ("retain accuracy at least 90.0 %", "missed: no samples to judge it by"),
+        ("forget accuracy at most 10 %", "met, not sure: too few samples"),
+        ("retain accuracy at least 90 %", "missed: no samples to judge it by"),
     ]
 
 

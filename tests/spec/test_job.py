@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from negmerge.errors import SpecError
 from negmerge.spec.fields import listed
 from negmerge.spec.job import MAX_SCALE, JobSpec, parse
+from negmerge.spec.references import Select
 
 VALID: dict[str, Any] = {
     "base_model": {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"},
@@ -335,3 +336,9 @@ def test_of_a_very_long_list_only_the_first_wrong_item_is_told() -> None:
 def test_a_place_is_no_longer_than_a_path_may_be(place: str, value: dict[str, Any]) -> None:
     """Resolving a path takes time as the square of its parts: a body of 4 MB kept the API busy for minutes."""
     assert pointers(changed("/retain", value)) == [place]
+
+
+def test_what_is_listed_twice_is_selected_once_in_its_first_place() -> None:
+    select = Select.model_validate({"ids": ["b", "a", "b"]})
+    assert select.ids == ["b", "a"]
+    assert Select.model_validate({"classes": ["x", "x"]}).classes == ["x"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.evaluation.intervals import wilson
 from negmerge.spec.figures import CountRecord, FigureRecord, Sides, SplitCounts
+from negmerge.spec.intervals import wilson
 from negmerge.spec.job import parse
 from negmerge.spec.outcome import Judged, judge
 from negmerge.spec.result import CurveRow, MethodRow, Verdict
@@ -69,15 +69,15 @@ def test_gates_that_are_met_make_it_unlearned() -> None:
     found = verdict(of(1, 18), require={"forget_max": 0.1, "retain_min": 0.95})
     assert found.outcome == "unlearned"
     assert found.reason == (
-        "The forget accuracy is 5.6 % (1.0–25.8), at most 10.0 % was asked: met, which 18 samples cannot make sure; "
-        "the retain accuracy is 96.9 % (92.9–98.7), at least 95.0 % was asked: met, which 161 samples cannot make sure."
+        "The forget accuracy is 5.6 % (1.0–25.8), at most 10 % was asked: met, which 18 samples cannot make sure; "
+        "the retain accuracy is 96.9 % (92.9–98.7), at least 95 % was asked: met, which 161 samples cannot make sure."
     )
 
 
 def test_a_gate_that_is_missed_makes_it_below_target_however_well_the_other_does() -> None:
     found = verdict(of(0, 18), require={"forget_max": 0.1, "retain_min": 0.99})
     assert (found.outcome, [gate.passed for gate in found.gates]) == ("below_target", [True, False])
-    assert found.reason == ("The retain accuracy is 96.9 % (92.9–98.7), at least 99.0 % was asked: missed.")
+    assert found.reason == ("The retain accuracy is 96.9 % (92.9–98.7), at least 99 % was asked: missed.")
 
 
 def test_a_gate_is_met_at_its_very_limit_as_it_was_written() -> None:
@@ -98,7 +98,7 @@ def test_a_gate_is_sure_where_the_whole_interval_lies_on_its_side(correct: int, 
 def test_a_gate_without_samples_is_not_met_and_says_so() -> None:
     found = verdict(None, require={"forget_max": 0.1})
     assert found.outcome == "below_target"
-    assert found.reason == "There are no samples to judge the forget accuracy by; at most 10.0 % was asked."
+    assert found.reason == "There are no samples to judge the forget accuracy by; at most 10 % was asked."
 
 
 def test_a_gate_takes_the_place_of_what_the_rule_would_ask_for() -> None:
@@ -114,6 +114,20 @@ def test_a_lower_forget_accuracy_never_turns_a_gate_that_was_met(number: int, da
     ]
     passed = [gate[0].passed for gate in gates]
     assert passed == sorted(passed, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("correct", "number", "limit", "told"),
+    [
+        (155, 161, 0.963, "96.27 % (92.1–98.3), at least 96.3 % was asked: missed"),
+        (161, 161, 0.963, "100.0 % (97.7–100.0), at least 96.3 % was asked: met"),
+        (1999, 2000, 0.99955, "99.95 % (99.7–100.0), at least 99.955 % was asked: missed"),
+    ],
+)
+def test_a_figure_is_told_in_as_many_decimals_as_tell_it_from_its_limit(
+    correct: int, number: int, limit: float, told: str
+) -> None:
+    assert told in verdict(of(1, 18), of(correct, number), require={"retain_min": limit}).reason
 
 
 # Without gates, by rule
@@ -138,7 +152,7 @@ def test_a_model_that_lost_what_was_to_stay_is_below_target() -> None:
     """100 of 161 is at most 69 %, and 95 % of 98.8 % is 93.8 %."""
     found = verdict(of(0, 18), of(100, 161))
     assert found.outcome == "below_target"
-    assert found.reason == "The retain accuracy fell from 98.8 % to 62.1 % (54.4–69.2), below 95.0 % of what it was."
+    assert found.reason == "The retain accuracy fell from 98.8 % to 62.1 % (54.4–69.2), below 95 % of what it was."
 
 
 def test_a_target_is_reached_where_the_samples_may_have_it() -> None:
@@ -146,11 +160,37 @@ def test_a_target_is_reached_where_the_samples_may_have_it() -> None:
     assert verdict(of(3, 18), scale_search=target).outcome == "unlearned"  # from 5.8 %
     found = verdict(of(9, 18), scale_search=target)  # from 29.0 %
     assert found.outcome == "below_target"
-    assert "above the target of 10.0 %" in found.reason
+    assert "above the target of 10 %" in found.reason
 
 
 def test_samples_that_are_known_no_better_than_unseen_ones_are_unlearned() -> None:
-    assert verdict(of(10, 12), samples=True, reference=count(80, 100)).outcome == "unlearned"
+    found = verdict(of(5, 12), samples=True, reference=count(40, 100))
+    assert found.outcome == "unlearned"
+    assert found.reason == (
+        "The forget accuracy fell from 100.0 % to 41.7 % (19.3–68.0), which 12 samples cannot tell from the base "
+        "model's on unseen samples, 40.0 % (40 of 100)."
+    )
+
+
+def test_where_the_base_model_matched_as_well_the_reason_says_how_little_a_match_shows() -> None:
+    """12 of 12 begins at 75.8 %, and 80 of 100 reaches to 86.7 %."""
+    found = verdict(of(10, 12), samples=True, reference=count(80, 100))
+    assert found.outcome == "unlearned"
+    assert found.reason.endswith("; nor could they before.")
+
+
+def test_a_reference_of_none_right_may_be_some_by_chance_as_well() -> None:
+    """0 of 18 reaches to 17.6 %, 1 of 18 begins at 1.0 %: one sample cannot tell them apart."""
+    retrained = {"family": "timm", "architecture": "resnet18", "weights": "a1_in1k"}
+    match = {"rule": "match_retrained"}
+    chance = verdict(of(1, 18), reference=count(0, 18), base_model=retrained, scale_search=match, compare=["retrain"])
+    sure = verdict(of(9, 18), reference=count(0, 18), base_model=retrained, scale_search=match, compare=["retrain"])
+    assert (chance.outcome, sure.outcome) == ("unlearned", "below_target")
+
+
+def test_less_than_was_to_be_matched_is_said_as_that() -> None:
+    found = verdict(of(0, 18), scale_search={"rule": "target", "target": 0.1})
+    assert "to 0.0 % (0.0–17.6), no more than the target of 10 %." in found.reason
 
 
 def test_samples_that_are_known_clearly_better_than_unseen_ones_are_below_target() -> None:
@@ -167,7 +207,8 @@ def test_where_no_scale_forgets_nothing_is_unlearned() -> None:
     found = verdict(of(16, 18), changed=False, scale=0.0, curve=curve((0.0, 9, 99), (0.5, 9, 99), (1.0, 10, 90)))
     assert found.outcome == "nothing_unlearned"
     assert found.reason == (
-        "λ = 0 was chosen, so the weights are the base model's: no scale that was tried lowers the forget accuracy, "
+        "λ = 0 was chosen, so the weights are the base model's: no scale that was tried lowers the forget accuracy "
+        "on validation data, "
         "75.0 % (9 of 12)."
     )
 

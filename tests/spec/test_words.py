@@ -6,8 +6,10 @@ import pytest
 
 from negmerge.spec import words
 from negmerge.spec.figures import Sides
+from negmerge.spec.intervals import wilson
+from negmerge.spec.job import parse
 from negmerge.spec.references import Select
-from negmerge.spec.result import MethodRow, ResultDocument
+from negmerge.spec.result import MethodRow, Named, ResultDocument
 from tests.support.results import SPEC, document, figure
 
 COUNTS = {"train": 8, "validation": 1, "test": 18}
@@ -30,7 +32,7 @@ def result(select: dict[str, Any] | None, *, part: str = "test", **changes: Any)
     return document(spec=SPEC | {"forget": forget, "retain": retain}, splits=splits, methods=methods, **changes)
 
 
-KEPT = "96.9 % of the rest is still right (98.8 % before)."
+KEPT = "96.9 % of what was to stay is still right (98.8 % before)."
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,75 @@ def test_the_sentence_counts_what_is_still_known_and_what_is_still_right(
     select: dict[str, Any] | None, part: str, clause: str
 ) -> None:
     assert words.sentence(result(select, part=part)) == f"The model {clause}; {KEPT}"
+
+
+@pytest.mark.parametrize(
+    ("retain", "told", "rest"),
+    [
+        ({"uri": "digits.zip"}, "all else of the same data set", "the rest"),
+        (
+            {"uri": "digits.zip", "select": {"classes": ["one"]}},
+            "the class “one”, of the same data set",
+            "what was to stay",
+        ),
+        ({"uri": "control.zip"}, "control.zip", "what was to stay"),
+        ({"uri": "control.zip", "select": {"classes": ["one"]}}, "the class “one”, of control.zip", "what was to stay"),
+    ],
+)
+def test_what_was_to_stay_is_named_as_it_was_asked(retain: dict[str, Any], told: str, rest: str) -> None:
+    found = result({"classes": ["seven"]})
+    asked = found.asked.model_copy(update={"retain": Named(name=retain["uri"])})
+    spec = parse(SPEC | {"forget": {"uri": "digits.zip", "select": {"classes": ["seven"]}}, "retain": retain})
+    document = found.model_copy(update={"asked": asked, "spec": spec})
+    assert words.asked_to_keep(document) == told
+    assert f"96.9 % of {rest} is still right" in words.sentence(document)
+
+
+def test_one_image_is_no_images() -> None:
+    one = result({"classes": list("abcdef")})
+    own = one.methods["negmerge"].model_copy(update={"test": Sides(forget=figure(0, 1), retain=figure(156, 161))})
+    told = words.sentence(one.model_copy(update={"methods": one.methods | {"negmerge": own}}))
+    assert told.startswith("The model recognises “a”, “b”, “c”, “d”, “e” or 1 more class in 0 of 1 test image (")
+
+
+def test_a_list_is_counted_as_what_it_was_found_to_name() -> None:
+    twice = result({"ids": ["a", "./a", "a"]}, part="train", outcome="unlearned")
+    counted = twice.splits.model_copy(update={"forget": twice.splits.forget.model_copy(update={"train": 1})})
+    assert words.heading(twice.model_copy(update={"splits": counted})) == "Unlearned: 1 listed sample"
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (0.05, "5 %"),
+        (1.0, "100 %"),
+        (0.0, "0 %"),
+        (0.963, "96.3 %"),
+        (0.05555, "5.555 %"),
+        (1e-5, "0.001 %"),
+        (0.1, "10 %"),
+    ],
+)
+def test_what_somebody_wrote_is_repeated_as_it_was_written(share: float, told: str) -> None:
+    assert words.exactly(share) == told
+
+
+@pytest.mark.parametrize(
+    ("correct", "limit", "told"),
+    [
+        (1, 0.0556, "5.556 % (1.0–25.8)"),
+        (1, 0.1, "5.6 % (1.0–25.8)"),
+        (9, 0.5, "50.0 % (29.0–71.0)"),
+        (0, 0.00001, "0.0 % (0.0–17.6)"),
+    ],
+)
+def test_a_figure_beside_a_limit_has_the_decimals_that_tell_them_apart(correct: int, limit: float, told: str) -> None:
+    assert words.beside(figure(correct, 18, *wilson(correct, 18)), limit) == told
+
+
+def test_a_scale_that_the_spec_fixes_was_not_chosen() -> None:
+    fixed = document(rule="fixed", scale=0.5)
+    assert words.chosen(fixed).startswith("λ is 0.5, as the spec fixes it")
 
 
 def test_where_nothing_was_measured_the_sentence_says_so() -> None:

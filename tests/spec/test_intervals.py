@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.evaluation.intervals import spread, wilson
 from negmerge.evaluation.metrics import Count
 from negmerge.spec.figures import Spread
+from negmerge.spec.intervals import spread, wilson
 
 TWO_DEVIATIONS = math.erf(2 / math.sqrt(2))
 """The confidence at which z = 2, so that the examples work out on paper."""
