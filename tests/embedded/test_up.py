@@ -25,7 +25,7 @@ from tests.support import pico, records
 from tests.support.generated_client import Generated, generate, modules
 from tests.support.servers import free_port
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 pytestmark = pytest.mark.server
 

@@ -31,7 +31,7 @@ from negmerge.spec.job import parse
 from tests.support import pico
 
 CALLER = Principal("key_test", "acme", frozenset({"write"}))
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class WorkerProcess:
