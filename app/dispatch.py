@@ -33,8 +33,9 @@ def make_celery(broker_url: str) -> "Celery":
     JSON only: whoever can write to the broker must not be able to run code. No result backend: the database
     is the only truth.
     """
-    # Celery is imported here and not above: the API answers before it needs it.
-    from celery import Celery
+    # Celery is imported here and not above: the API answers before it needs it. From its own module, since the package
+    # replaces itself while it is loaded: of two dispatchers that load it at once, one would find no Celery in it.
+    from celery.app.base import Celery
 
     celery = Celery("negmerge", broker=broker_url, set_as_current=False)
     celery.conf.update(

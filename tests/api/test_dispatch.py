@@ -1,6 +1,8 @@
 """Announcing work: over a real broker, once for many, and never in the way of an answer."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +65,21 @@ def test_a_missing_broker_holds_nobody_up_and_is_announced_to_when_it_comes(tmp_
             path = again.removeprefix("redis+socket://").partition("?")[0]
             with Redis(unix_socket_path=path) as client:
                 assert messages(client, queue, 1)[0]["task"] == TASK_WORK
+
+
+TWO_AT_ONCE = """
+import sys
+from app.dispatch import Dispatcher
+
+broker_url, *queues = sys.argv[1:]
+with Dispatcher(broker_url) as one, Dispatcher(broker_url) as other:
+    one.publish(queues[0])
+    other.publish(queues[1])
+"""
+
+
+def test_two_dispatchers_of_a_process_may_load_celery_at_once(broker_url: str, broker: Redis) -> None:
+    queues = [new_id("q"), new_id("q")]
+    command = [sys.executable, "-c", TWO_AT_ONCE, broker_url, *queues]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert [broker.llen(queue_name(queue)) for queue in queues] == [1, 1], told

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from celery import Celery  # noqa: F401 - two services of one process would import it at once, which it does not bear
 from playwright.sync_api import Browser
 
 from app import auth

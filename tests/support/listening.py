@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from celery import Celery  # noqa: F401  before two applications load it at once, each in its dispatcher's thread
 
 from app.main import create_app
 from app.settings import Settings
