@@ -42,6 +42,8 @@ def quoted(name: str) -> str:
 
 def visible(text: str) -> str:
     """The text with what cannot be seen escaped (``\\u202e``), so that no terminal or page obeys it."""
+    if text.isascii() and text.isprintable():  # nearly all are, and lists of them may be long
+        return text
     return "".join(ascii(char)[1:-1] if _is_unseen(char) else char for char in text)
 
 

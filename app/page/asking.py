@@ -57,20 +57,30 @@ def blank() -> dict[str, str]:
         "forget_max": "",
         "retain_min": "",
         "ids": "",
+        "class_names": "",
         "metadata": "",
         "ticket": "",
     }
 
 
-def several(form: Mapping[str, str], name: str) -> list[str]:
-    """The values of fields that are called ``name.0``, ``name.1``, …, each once."""
-    return list(dict.fromkeys(value for field, value in form.items() if field.startswith(f"{name}.")))
+def chosen_classes(form: Mapping[str, str]) -> list[str]:
+    """The classes that are ticked, and those that are listed, a line each."""
+    return list(dict.fromkeys([*_ticked(form, "class"), *_lines(form, "class_names")]))
 
 
 def listed_ids(form: Mapping[str, str]) -> list[str]:
     """The samples that are listed, a line each, and those that are ticked."""
-    typed = (line.strip() for line in form.get("ids", "").splitlines())
-    return list(dict.fromkeys([*(line for line in typed if line), *several(form, "sample")]))
+    return list(dict.fromkeys([*_lines(form, "ids"), *_ticked(form, "sample")]))
+
+
+def _ticked(form: Mapping[str, str], name: str) -> list[str]:
+    """The values of fields that are called ``name.0``, ``name.1``, …"""
+    return [value for field, value in form.items() if field.startswith(f"{name}.")]
+
+
+def _lines(form: Mapping[str, str], name: str) -> list[str]:
+    """The lines of a field in which something stands. Names may hold what ``str.splitlines`` takes for an end."""
+    return list(filter(None, map(str.strip, re.split(r"[\r\n]+", form.get(name, "")))))
 
 
 def document(form: Mapping[str, str], model: Model | None) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def _selected(form: Mapping[str, str], wrong: list[FieldError]) -> dict[str, Any
     if how == "all":
         return {}
     if how == "classes":
-        if not (classes := several(form, "class")):
+        if not (classes := chosen_classes(form)):
             wrong.append(FieldError("/forget/select/classes", "choose at least one class"))
         return {"select": {"classes": classes}}
     if not (ids := listed_ids(form)):
@@ -163,10 +173,8 @@ def _metadata(form: Mapping[str, str], wrong: list[FieldError]) -> dict[str, str
     found: dict[str, str] = {}
     if ticket := form.get("ticket", "").strip():
         found["ticket"] = ticket
-    for line in form.get("metadata", "").splitlines():
+    for line in _lines(form, "metadata"):
         name, sign, value = (piece.strip() for piece in line.partition("="))
-        if not line.strip():
-            continue
         if not (name and sign) or name in found:
             wrong.append(FieldError("/metadata", "write name=value, a line each, and each name once"))
             break

@@ -10,6 +10,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from app.api.deps import OpenServices
 from app.api.documents import media_type
@@ -18,8 +19,11 @@ from app.errors import Forbidden, Malformed, TooLarge, UnsupportedMedia
 from app.page import cookies, sessions
 
 MAX_FORM_BYTES = 2**20
-"""Largest body of a plain form: a spec that was written by hand fits."""
-_MAX_FIELDS = 1000
+"""Largest body of a form, but for that of a new request."""
+MAX_FIELDS = 1200
+"""Of a form. All classes that have a tile (``new.MAX_TILES``), a page of samples, and everything else fit."""
+_LONGEST_BYTE = 3
+"""A form's encoding writes a byte as itself or as ``%2F``."""
 
 
 class NotSignedIn(Exception):
@@ -97,7 +101,7 @@ FromHere = Annotated[None, Depends(same_origin)]
 
 async def open_form(request: Request, _first: FromHere) -> dict[str, str]:
     """The fields of a form that somebody sends before they are signed in; of equal names the last."""
-    return await _fields(request)
+    return await _fields(request, MAX_FORM_BYTES)
 
 
 OpenForm = Annotated[dict[str, str], Depends(open_form)]
@@ -105,9 +109,7 @@ OpenForm = Annotated[dict[str, str], Depends(open_form)]
 
 async def own_form(request: Request, visitor: SignedIn, _first: FromHere) -> dict[str, str]:
     """The fields of a form of this session, whatever its key may do. Raises Forbidden for another token or none."""
-    fields = await _fields(request)
-    _check(visitor, fields.pop("token", ""))
-    return fields
+    return await _own_fields(request, visitor, MAX_FORM_BYTES)
 
 
 OwnForm = Annotated[dict[str, str], Depends(own_form)]
@@ -121,6 +123,14 @@ async def form(request: Request, visitor: Writer, _first: FromHere) -> dict[str,
 Form = Annotated[dict[str, str], Depends(form)]
 
 
+async def long_form(request: Request, visitor: Writer, services: OpenServices, _first: FromHere) -> dict[str, str]:
+    """The same of a form that makes a job: whatever ``POST /v1/jobs`` would take fits in it. Raises Forbidden."""
+    return await _own_fields(request, visitor, _LONGEST_BYTE * services.settings.max_body_bytes + MAX_FORM_BYTES)
+
+
+LongForm = Annotated[dict[str, str], Depends(long_form)]
+
+
 def posting(request: Request, visitor: Writer, _first: FromHere) -> Visitor:
     """Who sends a body that is no form; the token is in the header ``X-Form-Token``. Raises Forbidden."""
     _check(visitor, request.headers.get("x-form-token", ""))
@@ -130,19 +140,28 @@ def posting(request: Request, visitor: Writer, _first: FromHere) -> Visitor:
 Posting = Annotated[Visitor, Depends(posting)]
 
 
-async def _fields(request: Request) -> dict[str, str]:
+async def _own_fields(request: Request, visitor: Visitor, max_bytes: int) -> dict[str, str]:
+    fields = await _fields(request, max_bytes)
+    _check(visitor, fields.pop("token", ""))
+    return fields
+
+
+async def _fields(request: Request, max_bytes: int) -> dict[str, str]:
     if media_type(request) != "application/x-www-form-urlencoded":
         raise UnsupportedMedia("the page's forms are application/x-www-form-urlencoded")
     body = bytearray()
     async for chunk in request.stream():
         body.extend(chunk)
-        if len(body) > MAX_FORM_BYTES:
-            raise TooLarge(f"a form may have {MAX_FORM_BYTES} bytes")
+        if len(body) > max_bytes:
+            raise TooLarge(f"this form may have {max_bytes} bytes")
+    return await run_in_threadpool(_parsed, bytes(body))
+
+
+def _parsed(body: bytes) -> dict[str, str]:
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
     except ValueError:
-        raise Malformed(f"the form is no UTF-8 text, or has more than {_MAX_FIELDS} fields") from None
-    return dict(pairs)
+        raise Malformed(f"the form is no UTF-8 text, or has more than {MAX_FIELDS} fields") from None
 
 
 def _check(visitor: Visitor, token: str) -> None:

@@ -3,20 +3,21 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy.orm import Session
 
-from app.api import submissions
+from app.api import documents, submissions
 from app.api.deps import OpenServices, Services
 from app.auth import Scope
-from app.errors import Invalid, InvalidSpec, NotFound
+from app.errors import Invalid, InvalidSpec, Malformed, NotFound
 from app.page import asking, lists, shown_as
-from app.page.guard import Form, Visitor, Writer
+from app.page.guard import LongForm, Visitor, Writer
 from app.page.rendering import render
 from app.page.routing import PageRoute
 from app.record import catalog
@@ -31,7 +32,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 SAMPLES = 24
 """On one page of the picker."""
 MAX_TILES = 1000
-"""Classes that are shown as tiles: as many as a form may have fields."""
+"""Classes that are shown as tiles; of more, those behind them are listed by name. A form may have ``MAX_FIELDS``."""
 _ONCE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -42,6 +43,13 @@ class Answer:
     cost: DryRun | None = None
     ways: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
+
+
+class Named(NamedTuple):
+    """The classes that a form has chosen, and those of them that have no tile."""
+
+    classes: frozenset[str]
+    others: list[str]
 
 
 @router.get("/new")
@@ -58,8 +66,8 @@ def show_new(
 
 
 @router.post("/new")
-def send_new(request: Request, visitor: Writer, services: OpenServices, form: Form) -> Response:
-    """Begin the job, or only say what it would cost: where the button says so, or a script asks."""
+def send_new(request: Request, visitor: Writer, services: OpenServices, form: LongForm) -> Response:
+    """Begin the job, or only say what it would cost: where the button says so, or a script asks for that part."""
     form = asking.blank() | form
     answer = Answer()
     try:
@@ -72,6 +80,8 @@ def send_new(request: Request, visitor: Writer, services: OpenServices, form: Fo
         answer.cost = submissions.dry_run(services, visitor.tenant, about)
     except InvalidSpec as error:
         answer.wrong = asking.places(error.errors or [FieldError("", error.detail)])
+    if request.headers.get("hx-request") == "true":
+        return render(request, "cost.html.jinja", visitor, answer=answer, form=form, ways=shown_as.WAYS)
     begins = form.get("do") == "begin"
     return _page(request, visitor, services, form, answer, 422 if begins and answer.wrong else 200)
 
@@ -99,7 +109,22 @@ def _document(services: Services, visitor: Visitor, form: dict[str, str]) -> dic
                 model = catalog.get(session, Model, visitor.tenant, wanted)
         except NotFound as error:
             raise InvalidSpec(error.detail, [FieldError("/base_model/weights", error.detail)]) from None
-    return asking.document(form, model)
+    document = asking.document(form, model)
+    _as_long_as_the_api_takes(document, services.settings.max_body_bytes)
+    return document
+
+
+def _as_long_as_the_api_takes(document: dict[str, Any], most: int) -> None:
+    """Raise InvalidSpec for a spec that ``POST /v1/jobs`` would not read."""
+    text = json.dumps(document, ensure_ascii=False).encode()
+    told = f"this makes a spec of {len(text)} bytes, of at most {most} (NEGMERGE_MAX_BODY_BYTES): choose fewer samples"
+    if len(text) <= most:
+        try:
+            documents.parse(text)
+            return
+        except Malformed as error:
+            told = error.detail
+    raise InvalidSpec(told, [FieldError("/forget/select", told)])
 
 
 def _once(form: dict[str, str], document: dict[str, Any]) -> tuple[str, str]:
@@ -121,6 +146,7 @@ def _page(
     if len(models) == 1:
         form.setdefault("model", models[0].id)
     shown = {} if chosen is None or chosen.key is None else _picker(services, visitor, chosen, "", -1)
+    classes = list((chosen.classes or {}).items()) if chosen is not None else []
     return render(
         request,
         "new.html.jinja",
@@ -130,8 +156,9 @@ def _page(
         datasets=datasets,
         models=models,
         chosen=chosen,
-        classes=list((chosen.classes or {}).items())[:MAX_TILES] if chosen is not None else [],
-        ticked=set(asking.several(form, "class")),
+        classes=classes[:MAX_TILES],
+        more_classes=len(classes[MAX_TILES:]),
+        named=_named(asking.chosen_classes(form), dict(classes[:MAX_TILES])),
         listed="\n".join(asking.listed_ids(form)),
         picker=shown,
         sees=visitor.principal.may(Scope.IMAGES),
@@ -139,7 +166,12 @@ def _page(
         axes=asking.AXES,
         presets=PRESETS,
         answer=answer,
+        ways=shown_as.WAYS,
     )
+
+
+def _named(chosen: list[str], tiles: Mapping[str, int]) -> Named:
+    return Named(frozenset(chosen), [name for name in chosen if name not in tiles])
 
 
 def _chosen(session: Session, visitor: Visitor, dataset_id: str) -> Dataset | None:

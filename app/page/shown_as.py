@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pprint import pformat
 from typing import Any
 
+WAYS = ("curl", "Python", "JSON")
+"""How the page calls them, in its order."""
+
 
 def ways(document: Mapping[str, Any], origin: str) -> dict[str, str]:
-    """The request by each way; all signs that are no printable ASCII are escaped, so that it can be pasted."""
+    """The request by each of ``WAYS``; all signs that are no printable ASCII are escaped, so that it can be pasted."""
     text = json.dumps(document, indent=2)
-    return {"curl": _curl(text, origin), "Python": _python(document, origin), "JSON": text}
+    return dict(zip(WAYS, (_curl(text, origin), _python(document, origin), text), strict=True))
 
 
 def _curl(text: str, origin: str) -> str:

@@ -60,8 +60,12 @@ def capital(text: str) -> str:
 
 
 def lines_of_json(value: Any) -> Markup:
-    """A document as indented JSON without what is null, on lines of its own; what cannot be seen is escaped."""
-    text = json.dumps(_given(value), indent=2, ensure_ascii=False)
+    """A document as indented JSON without what is null."""
+    return lines(json.dumps(_given(value), indent=2, ensure_ascii=False))
+
+
+def lines(text: str) -> Markup:
+    """A text that keeps its lines, as within ``pre``; what else cannot be seen is escaped."""
     return Markup("\n").join(visible(line) for line in text.split("\n"))
 
 
@@ -79,6 +83,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "forgets": forgets,
     "capital": capital,
+    "lines": lines,
     "lines_of_json": lines_of_json,
 }
 """By the name that templates use."""

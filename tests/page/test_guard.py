@@ -14,6 +14,7 @@ from app import auth
 from app.auth import Scope
 from app.page import sessions
 from app.page.assets import asset, assets
+from app.page.guard import MAX_FIELDS
 from app.page.rendering import environment
 from app.page.throttle import SECONDS, TRIES, Throttle, TooManyTries
 from app.record import db
@@ -194,6 +195,11 @@ def test_a_key_has_so_many_sessions_and_no_more(sqlite_database: Database, monke
 def test_a_form_that_is_too_large_is_refused_before_it_is_read_whole(client: TestClient) -> None:
     answer = client.post("/sign-in", data={"key": "x" * 2**20}, headers=HERE)
     assert answer.status_code == 413
+
+
+def test_a_form_of_more_fields_than_any_of_ours_is_refused(client: TestClient) -> None:
+    answer = client.post("/sign-in", data={f"key{n}": "" for n in range(MAX_FIELDS + 1)}, headers=HERE)
+    assert answer.status_code == 400
 
 
 def test_every_answer_carries_the_strict_headers(client: TestClient) -> None:

@@ -31,6 +31,17 @@ def test_typing_finds_and_the_address_keeps_it(site: Site, page: Watched, jobs: 
     expect(page.page.locator(f"#{jobs['running']}")).to_have_count(0)
 
 
+def test_a_service_that_cannot_be_reached_is_told_and_the_list_stays(page: Watched, jobs: dict[str, str]) -> None:
+    page.open("/")
+    page.page.context.set_offline(True)
+    told = page.page.get_by_text("The service cannot be reached")
+    expect(told).to_be_visible()
+    expect(page.page.locator(f"#{jobs['finished']}")).to_be_visible()
+    page.page.context.set_offline(False)
+    expect(told).to_be_hidden()
+    page.complaints.clear()  # of what was not to be reached
+
+
 def test_the_list_renews_itself_and_leaves_the_focus_and_the_ticks(
     site: Site, page: Watched, jobs: dict[str, str]
 ) -> None:

@@ -1,12 +1,14 @@
-"""A new request in a real browser: begun from the form and run to its end, by pictures, and told what is wrong."""
+"""The form of a new request in a real browser: what it shows, keeps and tells. Whole walks are in test_walk_browser."""
 
 import json
-import zipfile
-from collections.abc import Iterator
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from app.auth import Scope
 from app.record import jobs
@@ -16,10 +18,10 @@ from tests.support import browser as browsers
 from tests.support import pico
 from tests.support.api_client import png, zipped
 from tests.support.browser import PHONE, Watched
-from tests.support.service import WorkerProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
+JOB = re.compile(r"job_[0-9a-f]+")
 ALL = (Scope.READ, Scope.WRITE, Scope.IMAGES)
 
 
@@ -44,14 +46,6 @@ def asker(site: Site, visitor: Watched, archive: Path) -> Page:
     return visitor.page
 
 
-@pytest.fixture
-def worker(site: Site) -> Iterator[WorkerProcess]:
-    """A real worker on the service's record."""
-    process = WorkerProcess(site.api.settings)
-    yield process
-    process.stop()
-
-
 def begun(site: Site, page: Page) -> Job:
     page.get_by_role("button", name="Begin the job").click()
     page.wait_for_url("**/jobs/job_*")
@@ -65,35 +59,6 @@ def own_grid(page: Page) -> None:
     page.get_by_label("Batch size").fill("8")
 
 
-def test_a_job_is_begun_from_the_form_watched_and_runs_to_its_end(
-    site: Site, asker: Page, worker: WorkerProcess
-) -> None:
-    asker.get_by_label("one 10 samples").check()
-    own_grid(asker)
-    expect(asker.locator("#cost").get_by_text("8 training samples, 1 test sample")).to_be_visible()
-    asker.get_by_label("Ticket").fill("DSR-7")
-    job = begun(site, asker)
-    assert (job.spec["forget"]["select"]["classes"], job.meta) == (["one"], {"ticket": "DSR-7"})
-    expect(asker.get_by_role("link", name="Weights", exact=True)).to_be_visible(timeout=90_000)
-
-
-def test_a_job_is_begun_by_dropping_pictures(site: Site, asker: Page, archive: Path) -> None:
-    asker.get_by_label("A person’s pictures").check()
-    with zipfile.ZipFile(archive) as opened:
-        picture = opened.read("two/003.png")
-    mine: FilePayload = {"name": "me.png", "mimeType": "image/png", "buffer": picture}
-    asker.get_by_label("Drop the person’s pictures here").set_input_files([mine])
-    found = asker.locator("#matches").get_by_label("two/003.png")
-    expect(found).to_be_checked(timeout=30_000)
-    drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, 96, 96).data.some(byte => byte > 0)"
-    assert asker.locator("#matches canvas").first.evaluate(drawn)
-    expect(asker.get_by_label("Samples that must go")).to_have_value("two/003.png")
-    own_grid(asker)
-    asker.get_by_label("Samples that must go").press_sequentially("\n" + "\n".join(f"two/{n:03}.png" for n in range(3)))
-    job = begun(site, asker)
-    assert sorted(job.spec["forget"]["select"]["ids"]) == [f"two/{n:03}.png" for n in range(4)]
-
-
 def test_ticked_samples_stay_in_the_list_while_others_are_looked_at(asker: Page) -> None:
     asker.get_by_label("Single samples").check()
     asker.get_by_label("one/000.png").check()
@@ -104,6 +69,63 @@ def test_ticked_samples_stay_in_the_list_while_others_are_looked_at(asker: Page)
     expect(asker.get_by_label("Samples that must go")).to_have_value(f"one/000.png\n{later.get_attribute('value')}")
     asker.get_by_role("button", name="First samples").click()
     expect(asker.get_by_label("one/000.png")).to_be_checked()
+
+
+def test_the_keyboard_turns_pages_of_samples_and_keeps_its_place(asker: Page) -> None:
+    asker.get_by_label("Single samples").check()
+    more = asker.get_by_role("button", name="More samples")
+    more.press("Enter")
+    expect(asker.get_by_role("button", name="First samples")).to_be_visible()
+    expect(asker.get_by_label("Class", exact=True)).to_be_focused()  # the last page has no button that leads further
+    asker.get_by_role("button", name="First samples").press("Enter")
+    expect(more).to_be_visible()
+    expect(asker.get_by_label("Class", exact=True)).to_be_focused()
+
+
+def test_what_is_open_stays_so_while_the_form_is_judged(asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    asker.get_by_text("Show as JSON").click()
+    shown = asker.get_by_label("JSON", exact=True)
+    expect(shown).to_contain_text("zero")
+    asker.get_by_label("My own grid").check()
+    expect(asker.get_by_text("It is shown once the form is complete").locator("visible=true")).to_have_count(1)
+    epochs = asker.get_by_label("Epochs")
+    epochs.press_sequentially("3")
+    expect(shown).to_contain_text('"epochs": [')
+    expect(shown).to_be_visible()
+    expect(epochs).to_be_focused()
+
+
+@pytest.mark.parametrize(("way", "runs"), [("curl", ["bash", "-c"]), ("Python", [sys.executable, "-c"])])
+def test_what_is_shown_runs_as_it_is_and_begins_this_very_job(
+    site: Site, asker: Page, way: str, runs: list[str]
+) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    asker.get_by_label("Ticket").fill(f"by “{way}”, it's the same")
+    asker.get_by_text(f"Show as {way}").click()
+    shown = asker.get_by_label(way, exact=True)
+    expect(shown).to_contain_text("it's the same")
+    environment = os.environ | {"NEGMERGE_API_KEY": site.key()}
+    done = subprocess.run([*runs, shown.inner_text()], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    begun = JOB.findall(done.stdout)[0]
+    with site.api.database.read() as session:
+        job = jobs.get(session, "acme", begun)
+    assert (job.spec["forget"]["select"]["classes"], job.meta) == (["zero"], {"ticket": f"by “{way}”, it's the same"})
+
+
+def test_what_is_gone_is_told_and_the_view_stays(site: Site, visitor: Watched) -> None:
+    headers = site.api.key("gone")
+    files = {"file": ("a.zip", zipped({f"{name}/{n:02}.png": png(n) for name in "ab" for n in range(15)}))}
+    dataset = site.api.post("/v1/datasets", files=files, headers=headers).json()["id"]
+    sign_in(visitor, site.key("gone"))
+    visitor.open("/new")
+    visitor.page.get_by_label("Single samples").check()
+    site.api.request("DELETE", f"/v1/datasets/{dataset}", headers=headers)
+    visitor.page.get_by_role("button", name="More samples").click()
+    expect(visitor.page.get_by_text("This view was not renewed: there is no")).to_be_visible()
+    expect(visitor.page.get_by_label("a/00.png")).to_be_visible()
+    visitor.forgive(404)
 
 
 def test_another_data_set_brings_its_own_classes_and_the_token_is_in_no_address(site: Site, visitor: Watched) -> None:

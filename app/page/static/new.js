@@ -1,5 +1,7 @@
 // The form of a new request: ticked samples go into the list, and dropped pictures are looked for in the data set.
 
+import { reason } from "./page.js";
+
 const form = document.getElementById("request");
 
 /** The list of ids follows what is ticked, so that other pages of samples can be looked at. */
@@ -13,11 +15,7 @@ function list(ticks) {
 /** Ticks what the list has already, of samples that are shown anew. */
 function tick(node) {
   const lines = new Set(document.getElementById("ids")?.value.split("\n"));
-  for (const box of node.querySelectorAll('input[name^="sample."]')) box.checked ||= lines.has(box.value);
-}
-
-function samples(node) {
-  return [...node.querySelectorAll('input[name^="sample."]')];
+  for (const box of node.querySelectorAll("input.listed")) box.checked ||= lines.has(box.value);
 }
 
 /** Draws each dropped picture beside what was found; one that the browser cannot read stays blank. */
@@ -37,12 +35,6 @@ async function draw(matches, files) {
   }
 }
 
-/** What the page of an error says. */
-function reason(text) {
-  const said = new DOMParser().parseFromString(text, "text/html").querySelector("main .lead");
-  return said ? said.textContent : "the service did not answer as it should: try again";
-}
-
 async function find(files) {
   const finder = document.getElementById("finder");
   const finding = document.getElementById("finding");
@@ -57,7 +49,7 @@ async function find(files) {
     const text = await answer.text();
     if (!answer.ok) throw new Error(reason(text));
     matches.innerHTML = text;
-    list(samples(matches).filter((box) => box.checked));
+    list(matches.querySelectorAll("input.listed:checked"));
     finding.textContent = "Confirm what must go: only what is ticked is forgotten.";
     await draw(matches, files);
     form.dispatchEvent(new Event("change"));
@@ -68,7 +60,7 @@ async function find(files) {
 }
 
 form.addEventListener("change", (event) => {
-  if (event.target.matches?.('input[name^="sample."]')) list([event.target]);
+  if (event.target.matches?.("input.listed")) list([event.target]);
   if (event.target.id === "pictures") find([...event.target.files]);
 }, true);
 for (const kind of ["dragover", "drop"]) {
@@ -78,4 +70,13 @@ for (const kind of ["dragover", "drop"]) {
     if (kind === "drop") find([...event.dataTransfer.files]);
   });
 }
-document.addEventListener("htmx:after:swap", () => tick(form));
+
+let wasInPicker = false;
+document.addEventListener("htmx:before:swap", () => {
+  wasInPicker = Boolean(document.activeElement.closest("#picker"));
+});
+document.addEventListener("htmx:after:swap", () => {
+  tick(form);
+  // the first and the last page of samples lack the button that led there
+  if (wasInPicker && document.activeElement === document.body) document.getElementById("of")?.focus();
+});

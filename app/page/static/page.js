@@ -1,4 +1,4 @@
-// What all views share: times in the reader's own zone, and questions before what cannot be undone.
+// What all views share: times in the reader's own zone, questions before what cannot be undone, and what an error says.
 
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -12,12 +12,29 @@ export function localise(node) {
   }
 }
 
+/** What the page of an error says. */
+export function reason(text) {
+  const said = new DOMParser().parseFromString(text, "text/html").querySelector("main .lead");
+  return said ? said.textContent : "the service did not answer as it should: try again";
+}
+
 /** A button that opens the dialog that it names; the dialog's own buttons close it or send its form. */
 function openDialog(event) {
   const opener = event.target.closest("[data-dialog]");
   if (opener) document.getElementById(opener.dataset.dialog).showModal();
 }
 
+/** Say above a view why it could not be renewed, or no more: it stays as it was. */
+function tell(text) {
+  const trouble = document.getElementById("trouble");
+  trouble.hidden = !text;
+  trouble.textContent = text;
+}
+
 localise(document);
 document.addEventListener("click", openDialog);
 document.addEventListener("htmx:after:swap", () => localise(document));
+document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
+  tell(ctx.response.status < 400 ? "" : `This view was not renewed: ${reason(ctx.text)}`);
+});
+document.addEventListener("htmx:error", () => tell("The service cannot be reached: this view is as it was."));

@@ -1,15 +1,11 @@
 // Uploads with how far they are: XMLHttpRequest tells of what was sent, fetch does not. The token goes in a header, so
 // that the service asks for it before it reads the body.
 
+import { reason } from "./page.js";
+
 const form = document.getElementById("upload");
 const sent = document.getElementById("sent");
 const told = document.getElementById("upload-told");
-
-/** What the page of an error says. */
-function reason(text) {
-  const said = new DOMParser().parseFromString(text, "text/html").querySelector("main .lead");
-  return said ? said.textContent : "the service did not answer as it should: try again";
-}
 
 function done(busy, text) {
   form.querySelector("button").disabled = busy;
