@@ -1,4 +1,4 @@
-"""Data sets: the list, one with what is in it and what was made of it, uploading one, deleting one."""
+"""Data sets: the list, one with what is in it and what was made of it, bringing one in, deleting one."""
 
 from functools import partial
 from typing import Any
@@ -11,11 +11,11 @@ from fastapi.responses import RedirectResponse
 from app.api import documents
 from app.api.deps import Cursor, EntryId, OpenServices, Services
 from app.auth import Scope
-from app.errors import UnsupportedMedia
-from app.intake import uploads
+from app.errors import Invalid
 from app.intake.registration import DatasetIn
+from app.page import catalogue
 from app.page.catalogue import leads, uses
-from app.page.guard import Form, Posting, SignedIn
+from app.page.guard import Form, Posting, SignedIn, Writer
 from app.page.rendering import render
 from app.page.routing import PageRoute
 from app.record import catalog
@@ -23,31 +23,35 @@ from app.record.tables import Dataset
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-PAGE = 50
 SAMPLES = 24
 """Shown of one data set."""
-_TEXT_PARTS = frozenset({"name", "on_unreadable"})
 
 
 @router.get("/datasets")
 def show_datasets(request: Request, visitor: SignedIn, services: OpenServices, cursor: Cursor) -> Response:
-    """The tenant's data sets, newest first, and where to upload one."""
-    with services.database.read() as session:
-        found, following = catalog.page(session, Dataset, visitor.tenant, cursor, PAGE)
-    return render(request, "datasets.html.jinja", visitor, rows=found, following=following, newest=cursor is None)
+    """The tenant's data sets, newest first, and where one comes in."""
+    return catalogue.listed(request, visitor, services, Dataset, cursor=cursor)
 
 
 @router.post("/datasets")
 async def upload_dataset(request: Request, visitor: Posting, services: OpenServices) -> Response:
     """Take an archive as the API does: streamed to a file, checked and indexed before the answer."""
-    if documents.media_type(request) != "multipart/form-data":
-        raise UnsupportedMedia("a data set is uploaded as multipart/form-data")
-    folder = services.settings.data_dir / "uploads"
-    async with uploads.receive(request, folder, services.settings.max_upload_bytes, _TEXT_PARTS) as upload:
-        given = await run_in_threadpool(documents.validated, DatasetIn, _given(upload.fields))
+    async with catalogue.received(request, services, ("name", "on_unreadable")) as upload:
+        given = await run_in_threadpool(documents.validated, DatasetIn, upload.fields)
         work = partial(services.registrar.upload_dataset, visitor.principal, upload, given)
         row = await to_thread.run_sync(work, limiter=services.uploading)
-    return Response(status_code=201, headers={"Location": f"/datasets/{row.id}"})
+    return catalogue.kept(Dataset, row.id)
+
+
+@router.post("/datasets/register")
+def register_dataset(request: Request, visitor: Writer, services: OpenServices, form: Form) -> Response:
+    """Take the address of one as the API does: the data are read when a job needs them."""
+    try:
+        given = documents.validated(DatasetIn, catalogue.filled(form))
+        row = services.registrar.register_dataset(visitor.principal, given)
+    except Invalid as error:
+        return catalogue.listed(request, visitor, services, Dataset, form=form, refusal=error)
+    return RedirectResponse(catalogue.address(Dataset, row.id), 303)
 
 
 @router.get("/datasets/{id}")
@@ -64,13 +68,7 @@ def show_dataset(request: Request, visitor: SignedIn, services: OpenServices, da
 @router.post("/datasets/{id}/delete")
 def delete_dataset(visitor: SignedIn, services: OpenServices, dataset_id: EntryId, _form: Form) -> Response:
     """Forget it and its files, and go back to the list. Raises InUse while a job needs it."""
-    with services.database.write() as session:
-        catalog.delete(session, Dataset, visitor.tenant, dataset_id)
-    return RedirectResponse("/datasets", 303)
-
-
-def _given(fields: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if value}
+    return catalogue.delete(services, visitor, Dataset, dataset_id)
 
 
 def _held(services: Services, row: Dataset) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Data sets and models in a real browser: uploaded, looked at, followed to what was made of them, deleted."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, expect
@@ -54,6 +55,16 @@ def test_an_upload_that_is_refused_says_why_and_can_be_tried_again(page: Watched
     button.click()
     expect(page.page.get_by_role("status")).to_have_text("the archive is cut off or damaged: pack or send it again")
     expect(button).to_be_enabled()
+    page.forgive(422)
+
+
+def test_an_address_that_is_refused_is_told_where_it_stands(page: Watched) -> None:
+    page.open("/datasets")
+    page.page.get_by_label("Address").fill("https://elsewhere.example/a.zip")
+    page.page.get_by_label("Address").press("Enter")
+    expect(page.page.get_by_label("Address")).to_have_accessible_description(re.compile("NEGMERGE_ALLOWED_HOSTS"))
+    expect(page.page.get_by_label("Address")).to_be_focused()
+    expect(page.page.get_by_label("Address")).to_have_value("https://elsewhere.example/a.zip")
     page.forgive(422)
 
 
