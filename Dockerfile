@@ -13,16 +13,19 @@ ENV UV_CACHE_DIR=/cache/uv \
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 WORKDIR /src
 
-# The guide: docs/ as a site, which the API serves. Its links are checked.
+# The guide: docs/ as a site, which the API serves, with references made of the code. Its links are checked.
 FROM build AS guide
-COPY requirements/guide.lock requirements/
+COPY requirements/guide.lock requirements/api.lock requirements/
 RUN --mount=type=cache,target=/cache/uv \
     uv venv /opt/guide \
-    && uv pip sync --python /opt/guide --require-hashes requirements/guide.lock
+    && uv pip sync --python /opt/guide --require-hashes requirements/guide.lock requirements/api.lock
 COPY mkdocs.yml ./
-COPY tooling/guide_hooks.py tooling/
+COPY tooling/__init__.py tooling/guide_hooks.py tooling/
+COPY tooling/reference/ tooling/reference/
 COPY docs/ docs/
-RUN NO_MKDOCS_2_WARNING=1 /opt/guide/bin/mkdocs build --quiet
+COPY app/ app/
+COPY negmerge/ negmerge/
+RUN NO_MKDOCS_2_WARNING=1 /opt/guide/bin/python -m mkdocs build --quiet
 
 # The build backend is checked against the hashes of dev.lock; it stays in this stage.
 FROM build AS wheel

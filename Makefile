@@ -102,10 +102,10 @@ pytest: setup
 quick: setup ## Run the tests that need no server, in under a minute
 	$(RUN)pytest -n $(TEST_JOBS) --dist loadscope -m "not server and not slow" --hypothesis-profile quick
 
-docs: app/guide/site/index.html ## Build the guide, which the API then serves at /guide; links are checked
+docs: app/guide/site/index.html ## Build the guide, of docs/ and of the code, which the API serves at /guide
 
-app/guide/site/index.html: mkdocs.yml tooling/guide_hooks.py $(shell find docs -type f) | setup
-	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --quiet
+app/guide/site/index.html: mkdocs.yml $(shell find docs -type f; find app negmerge tooling -name '*.py') | setup
+	NO_MKDOCS_2_WARNING=1 $(RUN)python -m mkdocs build --quiet
 
 notebook: setup ## Run docs/notebook.ipynb again, and keep it with what it prints
 	$(RUN)python -m tooling.notebook

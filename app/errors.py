@@ -71,7 +71,7 @@ class Malformed(ServiceError):
 
 
 class Unauthorized(ServiceError):
-    """No key, or one that does not let anybody in."""
+    """No key, or one that is unknown, expired or revoked."""
 
     status = 401
     type = "unauthorized"
@@ -121,21 +121,21 @@ class Conflict(ServiceError):
 
 
 class InUse(Conflict):
-    """A data set or a model that a job still needs."""
+    """A job that has not ended needs this data set, model or job."""
 
     type = "in-use"
     title = "A job still needs it"
 
 
 class JobRunning(Conflict):
-    """A job must end before it can be deleted."""
+    """Cancel the job, or wait for its end, before you delete it."""
 
     type = "job-running"
     title = "The job has not ended"
 
 
 class JobFinished(Conflict):
-    """A job that has ended cannot be cancelled."""
+    """The job has ended: there is nothing to cancel."""
 
     type = "job-finished"
     title = "The job has ended already"
@@ -149,14 +149,14 @@ class ResultNotReady(Conflict):
 
 
 class NoResult(Conflict):
-    """The job ended without a result."""
+    """The job failed or was cancelled."""
 
     type = "no-result"
     title = "The job ended without a result"
 
 
 class NotUploaded(Conflict):
-    """A data set that is registered by its URI: only a worker reads it."""
+    """Only a worker reads this data set, which is registered by its URI."""
 
     type = "not-uploaded"
     title = "The data set was not uploaded"
@@ -169,14 +169,14 @@ class NotUploaded(Conflict):
 
 
 class UnreadablePicture(Conflict):
-    """A picture of a data set that cannot be decoded, or not within the limits."""
+    """A picture of the data set, or its archive, cannot be read any more, or not within the limits."""
 
     type = "unreadable-picture"
     title = "The picture cannot be shown"
 
 
 class Gone(ServiceError):
-    """It was here and was deleted."""
+    """It was deleted; of a job a tombstone is left."""
 
     status = 410
     type = "deleted"
@@ -191,7 +191,7 @@ class JobDeleted(Gone):
 
 
 class TooLarge(ServiceError):
-    """Over a limit; the detail names the limit and the setting."""
+    """Over a limit; the detail names the setting."""
 
     status = 413
     type = "too-large"
@@ -207,7 +207,7 @@ class UnsupportedMedia(ServiceError):
 
 
 class RangeNotSatisfiable(ServiceError):
-    """The range begins after the end of a file of ``size`` bytes."""
+    """The range begins after the file's end; ``Content-Range`` has its size."""
 
     status = 416
     type = "range-not-satisfiable"
@@ -218,7 +218,7 @@ class RangeNotSatisfiable(ServiceError):
 
 
 class PreconditionFailed(ServiceError):
-    """If-Match names another version of the file than there is."""
+    """``If-Match`` names another version of the file than there is."""
 
     status = 412
     type = "precondition-failed"
@@ -226,7 +226,7 @@ class PreconditionFailed(ServiceError):
 
 
 class TooMany(ServiceError):
-    """Too many at once, of what is counted by key."""
+    """The key has as many event streams open as it may; try again after ``Retry-After``."""
 
     status = 429
     type = "too-many"
@@ -237,7 +237,7 @@ class TooMany(ServiceError):
 
 
 class Invalid(ServiceError):
-    """Well-formed and wrong. ``errors`` points at each field."""
+    """A field, part or parameter is wrong; ``errors`` points at each."""
 
     status = 422
     type = "invalid-request"
@@ -245,21 +245,21 @@ class Invalid(ServiceError):
 
 
 class InvalidSpec(Invalid):
-    """A job's spec is wrong, in shape or in what it refers to."""
+    """The job's spec is wrong, in shape or in what it refers to."""
 
     type = "invalid-spec"
     title = "The job's spec is wrong"
 
 
 class InvalidDataset(Invalid):
-    """An archive or a URI that cannot be a data set."""
+    """The archive or the URI cannot be a data set."""
 
     type = "invalid-dataset"
     title = "This cannot be a data set"
 
 
 class InvalidModel(Invalid):
-    """Weights or a config that cannot be a model."""
+    """The weights, the config or their source cannot be a model."""
 
     type = "invalid-model"
     title = "This cannot be a model"
@@ -277,7 +277,7 @@ class InternalError(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """The database or the store does not answer."""
+    """The database or the store does not answer; try again after ``Retry-After``."""
 
     status = 503
     type = "unavailable"
@@ -288,14 +288,14 @@ class Unavailable(ServiceError):
 
 
 class StillHashing(Unavailable):
-    """A data set's pictures are being hashed, which is done once."""
+    """The pictures of the data set are looked at for the first time; ask again after ``Retry-After``."""
 
     type = "still-hashing"
     title = "The pictures are still being looked at"
 
 
 class NoRoom(Unavailable):
-    """A disk or a quota of the service is full."""
+    """A disk or a quota of the service is full; nothing was kept."""
 
     status = 507
     type = "no-room"
@@ -305,7 +305,7 @@ class NoRoom(Unavailable):
 def every() -> list[type[ServiceError]]:
     """All classes of the tree that have a ``type`` of their own, by status and type."""
     found: dict[str, type[ServiceError]] = {}
-    waiting: list[type[ServiceError]] = [ServiceError]
+    waiting = ServiceError.__subclasses__()
     while waiting:
         error = waiting.pop()
         found.setdefault(error.type, error)

@@ -1,10 +1,28 @@
-"""What the guide needs of mkdocs: a page for every decision, and no links that leave docs/ for the repository."""
+"""What the guide needs of mkdocs: a page for every decision, references made of the code, no link out of docs/."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tooling.reference import commands, errors, http, schemas, settings
+
 _LEAVES = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:README\.md|[A-Z]+\.md|experiments|deploy/[^)]*|LICENSE)(?:#[^)]*)?\)")
+_MADE = re.compile(r"^<!-- made: (.+) -->$", re.MULTILINE)
+
+MAKERS: dict[str, Callable[[], str]] = {
+    "settings": settings.page,
+    "negmerge": lambda: commands.page("negmerge"),
+    "python -m app": lambda: commands.page("python -m app"),
+    "exit statuses": commands.statuses,
+    "operations": http.tags,
+    "problems": http.problems,
+    "problems of all": http.everywhere,
+    "schemas": lambda: schemas.sections(http.document()),
+    "errors of the library": errors.of_the_library,
+    "errors of the client": errors.of_the_client,
+}
+"""What a line ``<!-- made: NAME -->`` of a page becomes."""
 
 
 def on_config(config: Any) -> Any:
@@ -15,5 +33,8 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page's text, with links to files that are no page of the guide as plain words."""
-    return _LEAVES.sub(r"\1", markdown)
+    """The page's text with what is made of the code, and with links to files that are no page as plain words.
+
+    Raises KeyError for a line that asks for what nobody makes.
+    """
+    return _MADE.sub(lambda found: MAKERS[found[1]](), _LEAVES.sub(r"\1", markdown))

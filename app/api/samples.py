@@ -120,7 +120,8 @@ def _known(row: Dataset, classes: list[str]) -> list[str]:
 async def match_pictures(
     request: Request, services: OpenServices, caller: Annotated[Principal, Depends(viewer)], dataset_id: EntryId
 ) -> Matches:
-    """Find the samples that are, or look like, these pictures. Needs the scope `images`; nothing of them is kept."""
+    """Find the samples that are, or look like, these pictures. Needs the scopes `read` and `images`, and
+    not `write`; nothing of them is kept."""
     row = await run_in_threadpool(_row, services, caller, dataset_id)
     if documents.media_type(request) != "multipart/form-data":
         raise UnsupportedMedia("send the pictures as multipart/form-data, each as a part 'file'")

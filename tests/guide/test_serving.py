@@ -40,6 +40,19 @@ def test_every_page_of_docs_is_in_it(site: Path) -> None:
     assert pages <= {path.relative_to(site) for path in site.rglob("*.html")}
 
 
+def test_the_methods_of_the_client_are_told_as_what_they_are(site: Path) -> None:
+    """They are made by wrapping calls, which griffe, reading alone, would take for attributes."""
+    page = (site / "reference/python.html").read_text()
+    shown = re.sub(r"<[^>]+>", "", page)
+    for name, returns in {"Jobs.submit": "Job", "Jobs.list": "Iterator[Job]", "Datasets.match": "list[Match]"}.items():
+        assert f'id="negmerge.client.client.{name}"' in page
+        assert f") -&gt; {returns}\n" in shown
+
+
+def test_no_line_of_a_page_is_left_to_be_made(site: Path) -> None:
+    assert [page for page in site.rglob("*.html") if "<!-- made:" in page.read_text()] == []
+
+
 def test_it_begins_at_its_address(client: TestClient) -> None:
     answer = client.get("/guide/")
     assert answer.status_code == 200
