@@ -1,5 +1,7 @@
 """The Helm chart, rendered by helm itself: Kubernetes takes what it gives, and it runs what the compose file runs."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ EVERYTHING = NEEDED | {
     "keda": {"enabled": True, "maxReplicas": 4},
     "api": {"ingress": {"enabled": True, "host": "unlearn.example", "tlsSecret": "tls", "className": "nginx"}},
     "settings": {"NEGMERGE_ALLOWED_HOSTS": '["data.example"]'},
+    "secretEnvironment": {"GOOGLE_SERVICE_ACCOUNT_KEY": {"name": "google", "key": "json"}},
     "worker": {"nodeSelector": {"gpu": "h100"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]},
     "imagePullSecrets": [{"name": "registry"}],
 }
@@ -75,10 +78,23 @@ def test_kubernetes_takes_every_object(values: dict[str, Any], version: str, tmp
         (NEEDED | {"storeUrl": "file:///data"}, "storeUrl"),
         (NEEDED | {"wroker": {}}, "wroker"),
         (NEEDED | {"settings": {"ALLOWED_HOSTS": "[]"}}, "ALLOWED_HOSTS"),
+        (NEEDED | {"settings": {"NEGMERGE_ALOWED_HOSTS": "[]"}}, "NEGMERGE_ALOWED_HOSTS"),
+        (NEEDED | {"settings": {"NEGMERGE_DATABASE_URL": "sqlite:///here"}}, "NEGMERGE_DATABASE_URL"),
+        (NEEDED | {"secretEnvironment": {"PATH": {"name": "a", "key": "b"}}}, "PATH"),
         (NEEDED | {"queue": "'; DROP TABLE jobs; --"}, "queue"),
         (NEEDED | {"api": {"ingress": {"enabled": True}}}, "host"),
     ],
-    ids=["nothing", "a folder", "a typing error", "no setting", "a quote", "no host"],
+    ids=[
+        "nothing",
+        "a folder",
+        "a typing error",
+        "no setting",
+        "a setting mistyped",
+        "a setting of its own",
+        "no credential",
+        "a quote",
+        "no host",
+    ],
 )
 def test_values_that_cannot_be_meant_are_refused(values: dict[str, Any], told: str, tmp_path: Path) -> None:
     done = helm("template", "unlearn", values=values, folder=tmp_path)
@@ -109,12 +125,40 @@ def test_every_variable_is_a_setting_and_every_secret_comes_from_the_secret(tmp_
     known = {f"NEGMERGE_{name.upper()}" for name in Settings.model_fields} | {
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
     }
     for spec in pods(rendered(EVERYTHING, tmp_path)).values():
         variables = {one["name"]: one for one in spec["containers"][0]["env"]}
         assert variables.keys() <= known
         for name in ("NEGMERGE_DATABASE_URL", "NEGMERGE_BROKER_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             assert variables[name]["valueFrom"]["secretKeyRef"]["name"] == "negmerge"
+
+
+@pytest.mark.parametrize("command", ["lint", "template"])
+def test_the_guides_values_and_commands_are_right(command: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs/how-to/kubernetes.md").read_text()
+    [values] = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [line] = re.findall(rf"^helm ({command} .+)$", page, re.MULTILINE)
+    (tmp_path / "my-values.yaml").write_text(values)
+    words = [str(ROOT / word) if word.startswith("deploy/") else word for word in line.split()]
+    done = subprocess.run([str(HELM), *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_setting_may_be_given_but_those_that_the_chart_gives_itself() -> None:
+    """What the chart's own values say, and what the images say."""
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]
+    own = {"database_url", "broker_url", "store_url", "queue", "device", "threads", "data_dir", "host", "port"}
+    assert schema["propertyNames"]["enum"] == [
+        f"NEGMERGE_{name.upper()}" for name in Settings.model_fields if name not in own
+    ]
+
+
+def test_a_credential_of_another_store_comes_from_its_secret(tmp_path: Path) -> None:
+    for name in ("api", "worker"):
+        variables = pods(rendered(EVERYTHING, tmp_path))[name]["containers"][0]["env"]
+        [found] = [one for one in variables if one["name"] == "GOOGLE_SERVICE_ACCOUNT_KEY"]
+        assert found["valueFrom"]["secretKeyRef"] == {"name": "google", "key": "json"}
 
 
 def test_a_worker_on_cuda_asks_for_one_gpu_and_one_on_the_cpu_for_none(tmp_path: Path) -> None:

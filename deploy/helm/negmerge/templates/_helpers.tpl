@@ -59,4 +59,8 @@ capabilities: {drop: [ALL]}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
+{{- range $name, $from := .Values.secretEnvironment }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $from.name | quote }}, key: {{ $from.key | quote }}}}
+{{- end }}
 {{- end }}
