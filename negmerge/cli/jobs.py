@@ -205,6 +205,8 @@ def _estimate(client: "Client", document: dict[str, object], as_json: bool) -> N
     estimate = answer.estimate
     seconds = "" if estimate.seconds is None else f", about {estimate.seconds:.0f} s on one worker"
     typer.echo(f"the spec is right: {estimate.points} points{seconds} ({visible(estimate.basis)})")
+    if answer.sweep_chosen is not None:
+        typer.echo(visible(answer.sweep_chosen.why))
     for warning in answer.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
 

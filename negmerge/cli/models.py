@@ -9,6 +9,7 @@ import typer
 from negmerge.cli.given import read_json
 from negmerge.cli.remote import AllowHttp, AsJson, Url, connected, print_json, print_table, told, when
 from negmerge.naming import visible
+from negmerge.spec.sources import HubModel, WeightsUri, stored_source
 
 app = typer.Typer(help="Models of a service.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def add(
         raise typer.BadParameter("--family is open_clip or timm")
     document = None if config is None else read_json(config, dict[str, Any], '{"model_cfg": {…}}')
     with connected(url, allow_http) as client:
-        if source is not None and "://" not in source:
+        if source is not None and not isinstance(stored_source(source), WeightsUri | HubModel):
             made = client.models.upload(source, name=name, config=document, progress=told())
         else:
             kind: Any = family

@@ -96,6 +96,16 @@ def test_every_command_takes_json_and_tells_a_refusal_in_one_line(
     assert_refused(negmerge(*command, "--json"), "lacks the scope")
 
 
+@pytest.mark.parametrize(
+    "uri", ["hf-hub:me/vit@0123456789abcdef0123456789abcdef01234567", "https://models.example/m.zip"]
+)
+def test_a_model_that_lies_elsewhere_is_registered_and_not_looked_for_here(
+    negmerge: Command, signed_in: Api, uri: str
+) -> None:
+    """This service allows neither, and says so of what it was asked to register."""
+    assert_refused(negmerge("models", "add", uri, "--family", "timm"), "allowed")
+
+
 def test_a_service_that_does_not_answer_has_a_status_of_its_own(
     negmerge: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +194,14 @@ def test_a_job_goes_from_files_to_its_deletion(negmerge: Command, signed_in: Api
     assert "cancelled" in negmerge("jobs", "list").stdout
     assert said(negmerge("jobs", "delete", made, "--json")) == {"deleted": made}
     assert negmerge("datasets", "delete", dataset).returncode == 0
+
+
+@pytest.mark.server
+def test_a_dry_run_says_why_the_sweep_chose_its_points(negmerge: Command, signed_in: Api, tmp_path: Path) -> None:
+    spec = signed_in.spec(sweep="auto")
+    (tmp_path / "job.json").write_text(json.dumps(spec))
+    why = signed_in.post("/v1/jobs?dry_run=true", json=spec).json()["sweep_chosen"]["why"]
+    assert why in negmerge("jobs", "submit", tmp_path / "job.json", "--dry-run").stdout
 
 
 @pytest.mark.server
