@@ -38,3 +38,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     Raises KeyError for a line that asks for what nobody makes.
     """
     return _MADE.sub(lambda found: MAKERS[found[1]](), _LEAVES.sub(r"\1", markdown))
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The page with a name for the theme's search, which is a dialog, for those who hear it."""
+    return output.replace(
+        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
+    )

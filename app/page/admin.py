@@ -113,7 +113,7 @@ def limits(settings: Settings) -> list[Limit]:
         Limit(
             f"NEGMERGE_{name.upper()}",
             _said(name, getattr(settings, name)),
-            Settings.model_fields[name].description or "",
+            (Settings.model_fields[name].description or "").replace("`", ""),  # which the guide reads as Markdown
         )
         for name in (*_SIZES, *_OTHERS)
     ]

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+from playwright.sync_api import Browser
 
 from app.api import problems
 from app.guide import serving
+from tests.support import browser as browsers
+from tests.support.listening import under_uvicorn
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -33,6 +37,21 @@ def client(site: Path) -> Iterator[TestClient]:
     app.mount(serving.PLACE, serving.Guide(site))
     with TestClient(app) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def origin(site: Path) -> Iterator[str]:
+    """Where a real server shows it."""
+    app = FastAPI()
+    app.mount(serving.PLACE, serving.Guide(site))
+    with under_uvicorn(app) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browsers.chromium() as browser:
+        yield browser
 
 
 def test_every_page_of_docs_is_in_it(site: Path) -> None:
@@ -77,6 +96,43 @@ def test_the_policy_lets_nothing_in_from_elsewhere_and_every_script_of_the_build
 def test_every_answer_carries_the_policy(client: TestClient, site: Path) -> None:
     for place in ("/guide/", "/guide/spec.html", "/guide/none.html"):
         assert client.get(place).headers["content-security-policy"] == serving.policy(site)
+
+
+def test_every_place_of_the_navigation_is_there(client: TestClient) -> None:
+    places = re.findall(r'<a href="([^"#]+)" class="md-nav__link', client.get("/guide/").text)
+    assert len(places) > 30
+    assert [place for place in places if client.get(f"/guide/{place}").status_code != 200] == []
+
+
+@pytest.mark.server
+def test_a_search_in_a_browser_finds_a_setting_without_a_network(origin: str, chromium: Browser) -> None:
+    """What leaves the service, or breaks the policy, is a complaint of the watched page."""
+    with browsers.watched(chromium, origin) as visitor:
+        visitor.open("/guide/")
+        visitor.page.get_by_role("textbox", name="Search").fill("flush seconds")
+        visitor.page.locator("a.md-search-result__link", has_text="How often a worker commits").first.click()
+        visitor.page.get_by_role("heading", name="NEGMERGE_FLUSH_SECONDS").wait_for()
+        assert urlsplit(visitor.page.url).path == "/guide/reference/settings.html"
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", [browsers.WIDE, browsers.PHONE], ids=["wide", "phone"])
+def test_a_page_fits_its_window_and_can_be_read(origin: str, chromium: Browser, scheme: str, window: object) -> None:
+    """By its size, its colours, and what axe-core calls serious, contrast among it."""
+    with browsers.watched(chromium, origin, viewport=window, color_scheme=scheme) as visitor:
+        for place in ("reading-a-report.html", "reference/http.html", "reference/command-line.html"):
+            visitor.open(f"/guide/{place}")
+            assert visitor.overflow() <= 0, place
+            red, green, blue = map(int, re.findall(r"\d+", background(visitor))[:3])
+            assert (red + green + blue < 3 * 64) == (scheme == "dark"), place
+            assert visitor.seriously_wrong() == [], place
+
+
+def background(visitor: browsers.Watched) -> str:
+    """The page's colour, as ``rgb(…)``."""
+    found: str = visitor.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return found
 
 
 @pytest.mark.parametrize("place", ["../../main.py", "..%2f..%2fmain.py", "%2e%2e/serving.py", "a%00b"])

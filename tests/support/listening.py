@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.main import create_app
 from app.settings import Settings
@@ -14,9 +15,16 @@ from app.settings import Settings
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[int]:
+    """The service under uvicorn; its port."""
+    with under_uvicorn(create_app(settings)) as port:
+        yield port
+
+
+@contextmanager
+def under_uvicorn(app: FastAPI) -> Iterator[int]:
     """uvicorn with a socket that listens already; its port."""
     bound = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     try:

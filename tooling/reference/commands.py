@@ -41,7 +41,7 @@ def _sections(context: typer.Context) -> Iterator[str]:
     below = getattr(command, "commands", {})
     if not below:
         yield f"### `{context.command_path}`\n\n{_told(command.help or '')}\n"
-        yield f"```console\n{' '.join([context.command_path, *_usage(taken)])}\n```\n"
+        yield f"```text\n{' '.join([context.command_path, *_usage(taken)])}\n```\n"
     yield table(["argument or option", "default, bounds", "meaning"], [(code(one.name), *one[1:3]) for one in taken])
     for name, one in below.items():
         yield from _sections(typer.Context(one, info_name=name, parent=context))
