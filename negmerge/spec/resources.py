@@ -66,6 +66,7 @@ class Dataset(BaseModel):
         digest=DIGEST,
         samples=1797,
         classes={"zero": 178, "one": 182},
+        note=None,
         class_names={"zero": "zero", "one": "one"},
         templates=["a photo of the digit {}."],
         on_unreadable="refuse",
@@ -80,6 +81,9 @@ class Dataset(BaseModel):
     digest: str | None = Field(description="SHA-256 of the uploaded archive.")
     samples: int | None
     classes: dict[str, int] | None = Field(description="Class → number of samples; empty for pictures without classes.")
+    note: str | None = Field(
+        None, description="Of pictures without classes: what they were taken for, and how to give them classes."
+    )
     class_names: dict[str, str] = Field(description="Class → words of its prompt, where they differ.")
     templates: list[str]
     on_unreadable: OnUnreadable

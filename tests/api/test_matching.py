@@ -1,5 +1,6 @@
 """Looking for a person's pictures over HTTP: what is found, who may ask, and that nothing of them is kept."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -210,8 +211,9 @@ def test_a_set_that_takes_too_long_says_which_setting_and_is_not_tried_again(tmp
         assert left(served) == []
 
 
-def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api) -> None:
-    made = api.upload_dataset(zipped({f"{n}.png": saved(tile) for n, tile in enumerate(TILES[:4])}))
+@pytest.mark.parametrize("folder", ["", "me/", "__set/me/", "train/"])
+def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api, folder: str) -> None:
+    made = api.upload_dataset(zipped({f"{folder}{n}.png": saved(tile) for n, tile in enumerate(TILES[:4])}))
     assert (made.status_code, made.json()["classes"], made.json()["samples"]) == (201, {}, 4)
     flat = str(made.json()["id"])
 
@@ -220,7 +222,22 @@ def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api) -> None:
     [found] = look(api, flat, ("me.jpg", saved(TILES[2], "JPEG"))).json()["matches"]
     assert [near["id"] for near in found["candidates"]] == ["2.png"]
 
+    taken = f"one folder, '{folder[:-1]}', which was taken for no class" if folder else "all pictures lie in no folder"
+    assert taken in made.json()["note"]
+    assert api.get(f"/v1/datasets/{flat}").json() == made.json()
     answer = api.post("/v1/jobs", json=api.spec(forget={"dataset": flat, "select": {"ids": ["0.png"]}}))
     problem = assert_problem(answer, 422, "invalid-spec")
     assert pointers(problem) == ["/forget"]
     assert "a job needs classes" in problem["detail"]
+    assert taken in problem["detail"]
+
+
+def test_words_for_the_only_folder_are_refused_with_what_it_was_taken_for(api: Api) -> None:
+    form = {"class_names": json.dumps({"three": "the digit three"})}
+    answer = api.upload_dataset(zipped({"digits/three/1.png": saved(TILES[0])}), **form)
+    detail = assert_problem(answer, 422, "invalid-dataset")["detail"]
+    assert "'three' is no class of the archive, since all pictures lie in one folder, 'digits/three'" in detail
+
+
+def test_a_set_with_classes_has_no_note(api: Api, photos: str) -> None:
+    assert api.get(f"/v1/datasets/{photos}").json()["note"] is None

@@ -40,6 +40,12 @@ def test_json_is_all_that_is_printed_where_it_is_asked_for(negmerge: Command, pl
     }
 
 
+def test_a_folder_around_one_folder_of_pictures_is_looked_in(negmerge: Command, place: Path) -> None:
+    write_folder(place / "wrap", {f"me/{n}.png": saved(tile) for n, tile in enumerate(TILES)})
+    done = negmerge("match", place / "wrap", place / "me.bmp")
+    assert json.loads(done.stdout) == {"ids": ["2.png"]}
+
+
 def test_what_is_no_data_set_or_no_file_is_refused(negmerge: Command, place: Path) -> None:
     assert_refused(negmerge("match", place / "me.bmp", place / "me.jpg"), "archive")
     assert_refused(negmerge("match", place / "set.zip", place / "absent.jpg"), "absent.jpg", "is no file")
