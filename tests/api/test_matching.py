@@ -113,6 +113,7 @@ def test_unusual_pictures_are_answered_each_for_itself(api: Api, photos: str) ->
         "turned.jpg": saved(TILES[5].transpose(Image.Transpose.ROTATE_180), "JPEG", exif=exif),
         "half.jpg": saved(TILES[6], "JPEG")[:2000],
         "empty": b"",
+        "none.zip": zipped({"README.txt": b"mine"}),
     }
     found = look(api, photos, *files.items()).json()["matches"]
     assert [([near["id"] for near in one["candidates"]], one["problem"] is None) for one in found] == [
@@ -120,6 +121,7 @@ def test_unusual_pictures_are_answered_each_for_itself(api: Api, photos: str) ->
         ([], False),
         (["a/00.png"], True),
         (["b/05.png"], True),
+        ([], False),
         ([], False),
         ([], False),
     ]
@@ -145,7 +147,11 @@ def test_a_name_is_given_back_and_means_nothing(api: Api, photos: str, name: str
 def test_an_archive_that_is_too_much_or_broken_is_refused(
     api: Api, photos: str, content: bytes, status: int, kind: str, word: str
 ) -> None:
-    assert word in assert_problem(look(api, photos, ("a.zip", content)), status, kind)["detail"]
+    problem = assert_problem(look(api, photos, ("me.png", saved(TILES[0])), ("a.zip", content)), status, kind)
+    assert word in problem["detail"]
+    if status == 422:
+        assert "'a.zip': " in problem["detail"]
+        assert pointers(problem) == ["/file/1"]
     assert left(api) == []
 
 
@@ -216,15 +222,15 @@ def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api, folder: str) ->
     made = api.upload_dataset(zipped({f"{folder}{n}.png": saved(tile) for n, tile in enumerate(TILES[:4])}))
     assert (made.status_code, made.json()["classes"], made.json()["samples"]) == (201, {}, 4)
     flat = str(made.json()["id"])
+    taken = f"one folder, '{folder[:-1]}', which was taken for no class" if folder else "all pictures lie in no folder"
+    assert taken in made.json()["note"]
+    assert api.get(f"/v1/datasets/{flat}").json() == made.json()
 
     [sample, *_] = api.get(f"/v1/datasets/{flat}/samples").json()["data"]
     assert (sample["id"], sample["class"]) == ("0.png", None)
     [found] = look(api, flat, ("me.jpg", saved(TILES[2], "JPEG"))).json()["matches"]
     assert [near["id"] for near in found["candidates"]] == ["2.png"]
 
-    taken = f"one folder, '{folder[:-1]}', which was taken for no class" if folder else "all pictures lie in no folder"
-    assert taken in made.json()["note"]
-    assert api.get(f"/v1/datasets/{flat}").json() == made.json()
     answer = api.post("/v1/jobs", json=api.spec(forget={"dataset": flat, "select": {"ids": ["0.png"]}}))
     problem = assert_problem(answer, 422, "invalid-spec")
     assert pointers(problem) == ["/forget"]
