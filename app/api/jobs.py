@@ -26,7 +26,11 @@ from negmerge.spec.result import OutcomeName
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-_SCHEMA = {"$ref": "#/components/schemas/JobSpec"}
+_SCHEMA = {
+    "title": "NewJob",
+    "description": "A whole job, or one that merges another's points in another way.",
+    "anyOf": [{"$ref": "#/components/schemas/JobSpec"}, {"$ref": "#/components/schemas/DerivedJobSpec"}],
+}
 _BODY = request_body({"application/json": {"schema": _SCHEMA, "example": JOB_SPEC}})
 _REFUSED = (
     errors.NotFound,

@@ -14,6 +14,8 @@ from negmerge.client.effects import Call, Flow, Request
 from negmerge.client.paths import below
 from negmerge.client.uploads import telling
 from negmerge.client.waiting import waited
+from negmerge.spec.derived import DerivedJobSpec
+from negmerge.spec.fields import Spec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.job_resources import DryRun, Event, Job, Point, Result
 from negmerge.spec.resources import Artifact, Page
@@ -22,7 +24,11 @@ UNLEARNED = "unlearned/"
 """What the paths of the unlearned model's folder begin with."""
 
 
-def submit(spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = None) -> Call[Job]:
+NewJob = JobSpec | DerivedJobSpec | Mapping[str, Any]
+"""What is submitted: a whole spec, one from another job, or either as a document."""
+
+
+def submit(spec: NewJob, *, idempotency_key: str | None = None) -> Call[Job]:
     """Submit a job. Tried again where the answer is lost: its Idempotency-Key makes that the same job.
 
     idempotency_key: your own, such as a ticket's number, so that your program may be repeated too.
@@ -31,7 +37,7 @@ def submit(spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = N
     return (yield from asked(Request("POST", "/v1/jobs", headers=headers, json=_document(spec)), Job))
 
 
-def dry_run(spec: JobSpec | Mapping[str, Any]) -> Call[DryRun]:
+def dry_run(spec: NewJob) -> Call[DryRun]:
     """Judge a spec and estimate what it would take; nothing is made."""
     return (yield from asked(Request("POST", "/v1/jobs", {"dry_run": "true"}, json=_document(spec)), DryRun))
 
@@ -158,8 +164,8 @@ def weights(
         return (yield from fetched_once(path, target, on_bytes, params=zipped, check=check, overwrite=overwrite))
 
 
-def _document(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+def _document(spec: NewJob) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, Spec) else dict(spec)
 
 
 def _artifact(job_id: str, path: str) -> str:
