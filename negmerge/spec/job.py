@@ -106,7 +106,6 @@ class JobSpec(Spec):
     require: Require | None = Field(None, description="When the result is good enough; the job's `outcome` says so.")
     compare: Compared = Field(
         default_factory=list,
-        max_length=MAX_COMPARED,
         description="Other merge methods and, for classifiers, rivals such as `retrain` or `salun`.",
     )
     rivals: Annotated[dict[Text, RivalOptions], Field(max_length=MAX_COMPARED), at_most(MAX_COMPARED)] = Field(
@@ -130,7 +129,7 @@ class JobSpec(Spec):
     @classmethod
     def _with_defaults_of_the_family(cls, sweep: Sweep, info: ValidationInfo) -> Sweep:
         model = info.data.get("base_model")  # absent where it is wrong itself
-        return sweep.of_classifier() if model is not None and model.is_classifier else sweep
+        return sweep if model is None else sweep.of_family(model.is_classifier)
 
     @field_validator("compare")
     @classmethod
