@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negmerge.cli.given import SpecFile, seen
+from negmerge.cli.given import OtherScale, SpecFile, seen
 from negmerge.cli.remote import (
     AllowHttp,
     AsJson,
@@ -153,7 +153,7 @@ def download(
     job_id: JobId,
     artifact: Annotated[str | None, typer.Argument(metavar="[ARTIFACT]", help="One file, such as report.html.")] = None,
     weights: Annotated[bool, typer.Option("--weights", help="The unlearned weights alone, one file.")] = False,
-    scale: Annotated[float | None, typer.Option(min=0, help="With --weights: at another λ than the job chose.")] = None,
+    scale: OtherScale = None,
     out: Annotated[
         Path | None, typer.Option(metavar="OUT", help="A file, or a folder that is there; for all of it a folder.")
     ] = None,

@@ -18,6 +18,7 @@ from negmerge.spec.derived import DerivedJobSpec
 from negmerge.spec.fields import Spec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.job_resources import DryRun, Event, Job, Point, Result
+from negmerge.spec.paths import at_scale
 from negmerge.spec.resources import Artifact, Page
 
 UNLEARNED = "unlearned/"
@@ -154,12 +155,12 @@ def weights(
         on_bytes = telling(show, f"fetching the weights of {job_id}")
         if format == "file":
             expected = (yield from result(job_id)).digests.unlearned if scale is None else None
-            target, params = _target(to, f"{job_id}-unlearned.safetensors"), {"scale": told}
+            target, params = _target(to, at_scale(f"{job_id}-unlearned.safetensors", scale)), {"scale": told}
             return (yield from fetched(path, target, on_bytes, params=params, expected=expected, overwrite=overwrite))
         folder = [one for one in (yield from artifacts(job_id)) if one.path.startswith(UNLEARNED)]
         known = {one.path: one.digest for one in folder if scale is None or not one.path.endswith(".safetensors")}
         digests = {one.path.removeprefix(UNLEARNED): known.get(one.path) for one in folder}
-        target, zipped = _target(to, f"{job_id}-unlearned.zip"), {"format": "zip", "scale": told}
+        target, zipped = _target(to, at_scale(f"{job_id}-unlearned.zip", scale)), {"format": "zip", "scale": told}
         check = check_members(digests)
         return (yield from fetched_once(path, target, on_bytes, params=zipped, check=check, overwrite=overwrite))
 
