@@ -4,7 +4,7 @@ The service and its clients share these records; those of jobs are in ``job_reso
 """
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,11 +40,19 @@ def example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": values})
 
 
+def _as_a_page(schema: dict[str, Any], page: type[BaseModel]) -> None:
+    """A generic's own docstring is not inherited; its example has that of one entry."""
+    schema["description"] = "A page of a list, and where the next one begins."
+    [entry] = get_args(page.model_fields["data"].annotation)
+    schema["example"] = {"data": [entry.model_config["json_schema_extra"]["example"]], "next_cursor": None}
+    if "total" in page.model_fields:
+        schema["example"]["total"] = 1
+
+
 class Page(BaseModel, Generic[Item]):
     """A page of a list. Ask again with ``cursor`` = ``next_cursor`` until that is null."""
 
-    # a generic's own docstring is not inherited
-    model_config = ConfigDict(json_schema_extra={"description": "A page of a list, and where the next one begins."})
+    model_config = ConfigDict(json_schema_extra=_as_a_page)
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
@@ -115,7 +123,7 @@ class Sample(BaseModel):
     thumbnail: str = Field(description="Where its thumbnail is; asking for it needs the scope `images`.")
 
 
-class Samples(Page[Sample]):
+class SamplePage(Page[Sample]):
     """A page of samples."""
 
     total: int = Field(description="How many samples there are of these classes and parts, on all pages.")
@@ -145,6 +153,16 @@ class Match(BaseModel):
 
 class Matches(BaseModel):
     """What was found of each picture, in the order in which they came."""
+
+    model_config = example(
+        matches=[
+            {
+                "file": "IMG_0012.jpg",
+                "candidates": [{"id": "seven/0012.png", "distance": 0, "exact": True}],
+                "problem": None,
+            }
+        ]
+    )
 
     matches: list[Match]
 

@@ -244,6 +244,16 @@ def test_an_example_is_valid_against_its_own_schema(schema: dict[str, Any], exam
     assert told(judge(schema), example) == []
 
 
+def test_every_body_of_json_and_every_form_has_an_example() -> None:
+    without = [
+        (name, media)
+        for name, media, content in contents()
+        if media in ("application/json", "multipart/form-data") and "example" not in content
+        if "example" not in SCHEMAS[content["schema"]["$ref"].rpartition("/")[2]]
+    ]
+    assert without == []
+
+
 def test_every_body_has_an_example_and_the_test_above_sees_them() -> None:
     assert {where for where, _, _ in examples()} >= {
         "Job",
