@@ -171,6 +171,18 @@ def test_a_form_without_a_picture_or_with_other_parts_is_refused(api: Api, photo
     assert_problem(api.post(path, json={"file": "a.png"}, headers=headers), 415, "unsupported-media-type")
 
 
+def test_parts_without_a_name_are_called_by_their_place(api: Api, photos: str) -> None:
+    parts = b"".join(
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n%s\r\n' % content
+        for content in (saved(TILES[0]), b"hello")
+    )
+    headers = api.key(scopes=LOOKER) | {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = api.post(f"/v1/datasets/{photos}/match", content=parts + b"--b--\r\n", headers=headers)
+    first, second = answer.json()["matches"]
+    assert (first["file"], first["problem"], second["file"]) == ("file 1", None, "file 2")
+    assert second["problem"].startswith("'file 2' is not an image")
+
+
 @pytest.mark.parametrize("scopes", [(Scope.READ, Scope.WRITE), (Scope.IMAGES, Scope.WRITE)])
 def test_a_key_needs_to_read_and_to_see_pictures_and_not_to_write(
     api: Api, photos: str, scopes: tuple[Scope, ...]
