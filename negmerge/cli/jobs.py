@@ -114,8 +114,8 @@ def compare(
     url: Url = None,
     allow_http: AllowHttp = False,
 ) -> None:
-    """Show side by side where jobs' specs differ, and their figures."""
-    from negmerge.cli.comparing import as_csv, compared
+    """Show side by side where jobs' specs differ, and their figures. Long values are cut; --json and --csv have all."""
+    from negmerge.cli.comparing import as_csv, as_table, compared
 
     if len(set(job_ids)) < 2:
         raise typer.BadParameter("give two jobs or more")
@@ -129,7 +129,7 @@ def compare(
     elif csv:
         typer.echo(as_csv(columns, rows), nl=False)
     else:
-        print_table(columns, [["–" if value is None else str(value) for value in row] for row in rows])
+        print_table(columns, as_table(rows))
 
 
 @app.command()
