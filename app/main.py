@@ -32,6 +32,7 @@ from app.record.db import Database
 from app.settings import Settings
 from app.store.folders import remove_stale
 from app.store.objects import Store
+from negmerge.spec.derived import DerivedJobSpec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.resources import Problem
 
@@ -123,5 +124,5 @@ async def _tidy(copies: Copies) -> None:
 
 def _described(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        app.openapi_schema = openapi.document(app, [JobSpec, DatasetIn, ModelIn, Problem])
+        app.openapi_schema = openapi.document(app, [JobSpec, DerivedJobSpec, DatasetIn, ModelIn, Problem])
     return app.openapi_schema

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.api import rows, weights
-from app.api.deps import Caller, EntryId, OpenServices
+from app.api.deps import Caller, EntryId, OpenServices, Plain
 from app.api.files import CONDITIONS, FILE_RESPONSES, file_response, stored, zip_response
 from app.api.headers import header
 from app.api.problems import documented
@@ -71,6 +71,7 @@ def get_job_weights(
     ] = "file",
     scale: Annotated[
         float | None,
+        Plain,
         Query(ge=0, le=MAX_SCALE, allow_inf_nan=False, description="Another λ than the job chose; 0: the base model."),
     ] = None,
 ) -> Response:
@@ -90,8 +91,8 @@ def get_job_weights(
         if header(request.headers, "if-match") not in (None, "*"):
             raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")
         place = paths.UNLEARNED_THEIRS if theirs else paths.UNLEARNED
-        return zip_response(folder, place, f"{job_id}-unlearned.zip")
-    return file_response(request, weights.single_file(job_id, folder))
+        return zip_response(folder, place, weights.zip_name(job_id, scale))
+    return file_response(request, weights.single_file(job_id, folder, scale))
 
 
 def _files_of(job_id: str) -> Select[tables.Artifact]:

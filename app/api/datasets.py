@@ -25,6 +25,13 @@ _BODY = request_body(
         "multipart/form-data": {
             "schema": {
                 "title": "DatasetUpload",
+                "example": {
+                    "file": "(the bytes of digits.zip)",
+                    "name": "digits",
+                    "class_names": '{"7": "seven"}',
+                    "templates": '["a photo of the digit {}."]',
+                    "on_unreadable": "leave_out",
+                },
                 "description": "An upload; its parts come in any order.",
                 "type": "object",
                 "required": ["file"],

@@ -13,6 +13,7 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.security import HTTPBearer
+from pydantic import BeforeValidator
 
 from app import auth
 from app.api import documents
@@ -29,6 +30,7 @@ from app.record.db import Database
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.errors import FieldError
+from negmerge.spec.fields import plain_number
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
 _REPEATABLE = frozenset({"state", "outcome", "class", "part"})
@@ -132,7 +134,9 @@ def _known_shape(entry_id: Annotated[str, Path(alias="id", description="`job_…
 
 EntryId = Annotated[str, Depends(_known_shape)]
 MOST = "Most entries of the page."
-Limit = Annotated[int, Query(ge=1, le=200, description=MOST)]
+Plain = BeforeValidator(plain_number)
+"""For a number in a query, which is text there."""
+Limit = Annotated[int, Plain, Query(ge=1, le=200, description=MOST)]
 
 
 def _cursor(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app import auth, errors
 from app.api import rows
-from app.api.deps import MOST, Caller, Cursor, EntryId, Limit, OpenServices, Services
+from app.api.deps import MOST, Caller, Cursor, EntryId, Limit, OpenServices, Plain, Services
 from app.api.files import CONDITIONS, RESULT_RESPONSES, file_response, stored
 from app.api.headers import header, prefers
 from app.api.problems import documented
@@ -56,7 +56,7 @@ def list_job_points(
     services: OpenServices,
     job_id: EntryId,
     cursor: Cursor,
-    limit: Annotated[int, Query(ge=1, le=MAX_POINTS, description=MOST)] = MAX_POINTS,
+    limit: Annotated[int, Plain, Query(ge=1, le=MAX_POINTS, description=MOST)] = MAX_POINTS,
 ) -> Page[Point]:
     """The points of the sweep in order: hyper-parameters, state, loss, figures, seconds."""
     after = -1 if cursor is None else _number(cursor)
@@ -79,7 +79,7 @@ async def list_job_events(
     job_id: EntryId,
     cursor: Cursor,
     limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, lt=2**31, description="Events with higher numbers only.")] = 0,
+    after: Annotated[int, Plain, Query(ge=0, lt=2**31, description="Events with higher numbers only.")] = 0,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", description="The number of the last event of a stream that broke.")
     ] = None,

@@ -14,6 +14,7 @@ from app import errors
 from app.api import rows, submissions
 from app.api.deps import Body, Caller, Cursor, EntryId, IdempotencyKey, Limit, OpenServices, request_body
 from app.api.problems import documented
+from app.auth import Scope
 from app.errors import Invalid
 from app.record import jobs, tables
 from app.record.progress import progress, queue_positions
@@ -26,7 +27,11 @@ from negmerge.spec.result import OutcomeName
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-_SCHEMA = {"$ref": "#/components/schemas/JobSpec"}
+_SCHEMA = {
+    "title": "NewJob",
+    "description": "A whole job, or one that merges another's points in another way.",
+    "anyOf": [{"$ref": "#/components/schemas/JobSpec"}, {"$ref": "#/components/schemas/DerivedJobSpec"}],
+}
 _BODY = request_body({"application/json": {"schema": _SCHEMA, "example": JOB_SPEC}})
 _REFUSED = (
     errors.NotFound,
@@ -106,8 +111,11 @@ def create_job(
 ) -> Job | JSONResponse:
     """Submit a job. Everything that can be known without reading the data is judged before the 202.
 
-    With `from_job` it merges another job's points in another way, and only what is to be otherwise is named.
+    With `from_job` it merges another job's points in another way, and only what is to be otherwise is named. As the
+    answer has that job's spec, the key needs the scope `read` for it.
     """
+    if body.value.get("from_job") is not None:
+        caller.require(Scope.READ)
     idempotency = None if idempotency_key is None else (idempotency_key, body.sha256)
     row = None if dry_run else submissions.made_before(services, caller.tenant, idempotency)
     if row is None:

@@ -24,6 +24,7 @@ _BODY = request_body(
         "multipart/form-data": {
             "schema": {
                 "title": "ModelUpload",
+                "example": {"file": "(the bytes of clip.zip)", "name": "clip"},
                 "description": "An upload; its parts come in any order.",
                 "type": "object",
                 "required": ["file"],

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from app.record import steps, tables
+from negmerge.data.classes import why_none
 from negmerge.data.listing import Listed
 from negmerge.spec import auto
 from negmerge.spec.job_resources import Event, Job, JobProblem, Links, Point, Progress
@@ -24,6 +25,7 @@ def dataset(row: tables.Dataset) -> Dataset:
         digest=_digest(row.sha256),
         samples=row.samples,
         classes=row.classes,
+        note=why_none(row.folder or "") if row.classes == {} else None,
         class_names=row.class_names,
         templates=row.templates,
         on_unreadable="leave_out" if row.on_unreadable == "leave_out" else "refuse",

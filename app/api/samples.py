@@ -22,7 +22,7 @@ from app.record.tables import Dataset
 from negmerge.data.classes import called
 from negmerge.errors import FieldError
 from negmerge.naming import shown
-from negmerge.spec.resources import Matches, Samples
+from negmerge.spec.resources import Matches, SamplePage
 
 router = APIRouter(prefix="/v1", tags=["datasets"])
 
@@ -40,6 +40,7 @@ _PICTURES = request_body(
         "multipart/form-data": {
             "schema": {
                 "title": "PicturesToFind",
+                "example": {"file": ["(the bytes of IMG_0012.jpg)", "(the bytes of holiday.zip)"]},
                 "type": "object",
                 "required": ["file"],
                 "properties": {
@@ -68,7 +69,7 @@ def _cursor(
 
 @router.get(
     "/datasets/{id}/samples",
-    response_model=Samples,
+    response_model=SamplePage,
     responses=documented(errors.NotFound, errors.NotUploaded),
 )
 def list_dataset_samples(
@@ -84,14 +85,14 @@ def list_dataset_samples(
         Query(alias="part", max_length=3, description="Of this part of the archive; of any, if given again."),
     ] = None,
     limit: Limit = 100,
-) -> Samples:
+) -> SamplePage:
     """The samples of an uploaded data set by id, and how many there are of these classes and parts."""
     row = _row(services, caller, dataset_id)
     listing = services.archives.listing(row)
     found, total = listing.page(after, limit + 1, _known(row, classes or []), parts or [])
     page = [rows.sample(dataset_id, one) for one in found[:limit]]
     following = f"after_{found[limit - 1].number}" if len(found) > limit else None
-    return Samples(data=page, next_cursor=following, total=total)
+    return SamplePage(data=page, next_cursor=following, total=total)
 
 
 def _known(row: Dataset, classes: list[str]) -> list[str]:

@@ -29,12 +29,17 @@ def theirs(store: Store, files: Mapping[str, Artifact], job_id: str) -> list[Con
     return found
 
 
-def single_file(job_id: str, contents: Sequence[Content]) -> Content:
-    """The one file of weights in the folder. Raises NotFound."""
+def zip_name(job_id: str, scale: float | None = None) -> str:
+    """What the zip of the folder is called."""
+    return paths.at_scale(f"{job_id}-unlearned.zip", scale)
+
+
+def single_file(job_id: str, contents: Sequence[Content], scale: float | None = None) -> Content:
+    """The one file of weights in the folder, at another scale with that in its name. Raises NotFound."""
     weights = [content for content in contents if content.path.endswith(_WEIGHTS_FILE)]
     if len(weights) != 1:
         raise NotFound(f"the weights of job {job_id!r} are {len(weights)} files: ask for ?format=zip")
-    return weights[0]
+    return replace(weights[0], path=paths.at_scale(weights[0].path, scale))
 
 
 def _scaled(store: Store, files: Mapping[str, Artifact], content: Content, scale: float) -> Content:

@@ -50,7 +50,7 @@ def _dataset(path: Path, question: dict[str, Any]) -> dict[str, Any]:
         json.dump(index.as_json(), file)
     write_listing(path.with_name(LISTING), index, places)
     classes = {name: counts[name] for name in index.classes}
-    return {"samples": len(index.samples), "classes": classes, "left_out": index.left_out}
+    return {"samples": len(index.samples), "classes": classes, "folder": index.root, "left_out": index.left_out}
 
 
 def _model(path: Path, question: dict[str, Any]) -> dict[str, Any]:

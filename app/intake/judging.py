@@ -21,10 +21,14 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class JudgedDataset:
-    """What an archive holds: samples, those of each class, ids of images left out, its index and listing as files."""
+    """What an archive holds: samples, those of each class, ids of images left out, its index and listing as files.
+
+    folder: the one around everything; without classes, in which all pictures lie.
+    """
 
     samples: int
     classes: dict[str, int]
+    folder: str
     left_out: list[str]
     index: Path
     listing: Path
@@ -41,7 +45,12 @@ class Judge:
         limits = asdict(self._settings.archive_limits)
         found = self._ask(InvalidDataset, path, what="dataset", limits=limits, leave_out=leave_out)
         return JudgedDataset(
-            found["samples"], found["classes"], found["left_out"], path.with_name(INDEX), path.with_name(LISTING)
+            found["samples"],
+            found["classes"],
+            found["folder"],
+            found["left_out"],
+            path.with_name(INDEX),
+            path.with_name(LISTING),
         )
 
     def model(self, upload: Path, config: str | None) -> Weights:

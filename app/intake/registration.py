@@ -20,7 +20,7 @@ from app.record.objects import keep
 from app.record.tables import Dataset, Model, beside
 from app.settings import Settings
 from app.store.objects import Store, put_for
-from negmerge.data.classes import called
+from negmerge.data.classes import called, why_none
 from negmerge.data.prompts import DEFAULT_TEMPLATES, TEMPLATE_RULE, is_template
 from negmerge.errors import DataError, FieldError, ModelError, NegmergeError
 from negmerge.formats.families import FAMILIES, family_of
@@ -108,8 +108,9 @@ class Registrar:
         judged = self._judge.dataset(upload.path, given.on_unreadable == "leave_out")
         class_names = {called(name, judged.classes): words for name, words in given.class_names.items()}
         if unknown := [name for name in class_names if name not in judged.classes]:
-            wrong = [FieldError("/class_names", f"{shown(name)} is no class of the archive") for name in unknown]
-            raise InvalidDataset(f"class_names: {shown(unknown[0])} is no class of the archive", wrong)
+            why = "" if judged.classes else f", since {why_none(judged.folder)}"
+            wrong = [FieldError("/class_names", f"{shown(name)} is no class of the archive{why}") for name in unknown]
+            raise InvalidDataset(f"class_names: {wrong[0].detail}", wrong)
         dataset_id = ids.new_id("ds")
         keys = [f"datasets/{dataset_id}/{name}" for name in ("archive", "index.json", "listing.sqlite")]
         for key, path in zip(keys, (upload.path, judged.index, judged.listing), strict=True):
@@ -125,6 +126,7 @@ class Registrar:
             sha256=upload.sha256,
             samples=judged.samples,
             classes=judged.classes,
+            folder=None if judged.classes else judged.folder,
             class_names=class_names,
             templates=given.templates,
             on_unreadable=given.on_unreadable,

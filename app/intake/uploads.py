@@ -7,7 +7,7 @@ a key. What was received is a file in a folder of its own that goes away with th
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anyio import to_thread
@@ -67,14 +67,18 @@ async def receive(request: Request, folder: Path, max_bytes: int, names: frozens
 
 @asynccontextmanager
 async def receive_files(request: Request, folder: Path, max_bytes: int, most: int) -> AsyncIterator[list[Received]]:
-    """Stream a form of nothing but parts ``file``, ``most`` of them, in the same way."""
+    """Stream a form of nothing but parts ``file``, ``most`` of them, in the same way.
+
+    One that its client gives no name is called by its place: ``file 1``.
+    """
     limit = f"pictures to look for may have {max_bytes} bytes together (NEGMERGE_MAX_MATCH_BYTES)"
 
     def form_at(path: Path) -> _Form:
         return _Form(_boundary(request), path, frozenset(), most, f"{most} files (NEGMERGE_MAX_MATCH_FILES)")
 
     async with _receive(request, folder, max_bytes, limit, form_at) as form:
-        yield form[0]
+        named = enumerate(form[0], start=1)
+        yield [file if file.filename else replace(file, filename=f"file {place}") for place, file in named]
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
-from app.api import documents
+from app.api import documents, rows
 from app.api.deps import Cursor, EntryId, OpenServices, Services
 from app.auth import Scope
 from app.errors import Invalid
@@ -62,7 +62,8 @@ def show_dataset(request: Request, visitor: SignedIn, services: OpenServices, da
         used = uses(session, visitor.tenant, row.id)
     sees = visitor.principal.may(Scope.IMAGES)
     held = _held(services, row) if row.key is not None else {"samples": [], "parts": {}}
-    return render(request, "dataset.html.jinja", visitor, row=row, uses=used, sees=sees, leads=leads, **held)
+    told = {"uses": used, "sees": sees, "leads": leads, "note": rows.dataset(row).note}
+    return render(request, "dataset.html.jinja", visitor, row=row, **told, **held)
 
 
 @router.post("/datasets/{id}/delete")

@@ -80,7 +80,7 @@ class Matcher:
         if "too_many" in answer:
             raise TooLarge(f"{answer['too_many']} (NEGMERGE_MAX_MATCH_FILES)")
         if "wrong" in answer:
-            raise Invalid(answer["wrong"], [FieldError("/file", answer["wrong"])])
+            raise Invalid(answer["wrong"], [FieldError(f"/file/{answer['number']}", answer["wrong"])])
         return answer
 
     def _begun(self, row: Dataset) -> "Future[str]":

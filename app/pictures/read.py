@@ -22,9 +22,9 @@ from negmerge.data.gunzip import Gunzipped
 from negmerge.data.hashes import hash_samples, nearest
 from negmerge.data.images import DAMAGE, open_image
 from negmerge.data.listing import places_of, write_listing
-from negmerge.data.matching import TooManyFiles, hash_wanted
+from negmerge.data.matching import TooManyFiles, UnusableFile, hash_wanted
 from negmerge.data.members import Limits
-from negmerge.errors import ArchiveError, DataError
+from negmerge.errors import ArchiveError
 from negmerge.naming import shown
 
 SIDE = 160
@@ -120,8 +120,8 @@ def _match(question: dict[str, Any]) -> dict[str, Any]:
         wanted = hash_wanted(files, Limits(**question["limits"]), question["most"])
     except TooManyFiles as error:
         return {"too_many": str(error)}
-    except DataError as error:
-        return {"wrong": str(error)}
+    except UnusableFile as error:
+        return {"wrong": str(error), "number": error.number}
     records = np.load(Path(question["hashes"]), mmap_mode="r", allow_pickle=False)
     found: list[dict[str, Any]] = []
     for name, own in wanted:

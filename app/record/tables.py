@@ -104,6 +104,7 @@ class Dataset(Table):
     sha256: Mapped[str | None] = mapped_column(String(64))
     samples: Mapped[int | None]
     classes: Mapped[dict[str, Any] | None]  # class → number of samples, in folder order
+    folder: Mapped[str | None] = mapped_column(Text)  # in which all pictures of a set without classes lie
     class_names: Mapped[dict[str, Any]]  # class → words of the prompt
     templates: Mapped[list[Any]]
     on_unreadable: Mapped[str] = mapped_column(String(20), server_default="refuse")

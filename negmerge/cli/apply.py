@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from negmerge.cli.given import check_apart, check_parent, seen, tell_rounding
-from negmerge.spec.job import MAX_SCALE
+from negmerge.cli.given import Scale, check_apart, check_parent, seen, tell_rounding
 
 
 def apply(
@@ -15,7 +14,7 @@ def apply(
     task_vector: Annotated[
         Path, typer.Argument(metavar="TASK_VECTOR", help="τ*, such as a job's merged/task_vector.safetensors.")
     ],
-    scale: Annotated[float, typer.Option(min=0, max=MAX_SCALE, help="λ; 0 gives the base model back.")],
+    scale: Scale,
     out: Annotated[
         Path, typer.Option(help="Of a folder BASE a new folder, unless it ends in .safetensors; else a file.")
     ],

@@ -10,6 +10,8 @@ from negmerge.spec.side_by_side import Path, differences, harmless
 from negmerge.spec.words import percent
 
 Value = str | float | int | None
+MOST = 40
+"""Characters of a cell of a table; a spec's whole list of points or ids may stand in one."""
 Row = Sequence[Value]
 """What a row is of, and each job's value; None where a job has none."""
 
@@ -37,6 +39,11 @@ def method_rows(document: ResultDocument) -> list[list[str]]:
     return rows
 
 
+def as_table(rows: Sequence[Row]) -> list[list[str]]:
+    """The rows for people: shares as percentages, and nothing longer than ``MOST``."""
+    return [[str(name), *(_short(str(name), value) for value in values)] for name, *values in rows]
+
+
 def as_csv(columns: Sequence[str], rows: Sequence[Row]) -> str:
     """The rows as CSV (RFC 4180). What a spreadsheet would take for a formula begins with an apostrophe."""
     text = io.StringIO()
@@ -53,6 +60,15 @@ def _figures(result: ResultDocument) -> dict[str, Value]:
         for side, figure in zip(SIDES, method.reported(result.splits), strict=True):
             found[f"{name} {side} accuracy"] = None if figure is None else figure.accuracy
     return found | {"points left out": len(result.left_out), "weights": result.digests.unlearned}
+
+
+def _short(name: str, value: Value) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}" if name.endswith("scale") else percent(value)
+    text = str(value)
+    return text if len(text) <= MOST else f"{text[: MOST - 1]}…"
 
 
 def _cell(value: Value) -> Value:

@@ -38,6 +38,8 @@ def add(
             made = client.datasets.register(source, name=name, **given)
         else:
             made = client.datasets.upload(source, name=name, **given, progress=told())
+    if made.note:
+        typer.echo(visible(made.note), err=True)
     print_json(made) if as_json else typer.echo(made.id)
 
 

@@ -11,10 +11,31 @@ from pydantic import TypeAdapter, ValidationError
 from negmerge.errors import CheckpointError, DataError, PublishError
 from negmerge.formats import strict_json
 from negmerge.naming import visible
+from negmerge.spec.fields import plain_number
+from negmerge.spec.job import MAX_SCALE
 
 T = TypeVar("T")
 
+
+def _scale(text: str) -> float:
+    """λ as it was written."""
+    try:
+        scale = float(plain_number(text))
+        if 0 <= scale <= MAX_SCALE:
+            return scale
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{visible(str(text))} is no scale: give a number from 0 to {MAX_SCALE}, such as 0.6")
+
+
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.json", help="A job spec, as POST /v1/jobs takes it.")]
+Scale = Annotated[
+    float, typer.Option(parser=_scale, metavar="NUMBER", help=f"λ, 0 to {MAX_SCALE}; 0 gives the base model back.")
+]
+OtherScale = Annotated[
+    float | None,
+    typer.Option(parser=_scale, metavar="NUMBER", help="With --weights: at another λ than the job chose."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ClassNames = Annotated[
     Path | None,

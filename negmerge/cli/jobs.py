@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negmerge.cli.given import SpecFile, seen
+from negmerge.cli.given import OtherScale, SpecFile, seen
 from negmerge.cli.remote import (
     AllowHttp,
     AsJson,
@@ -114,8 +114,8 @@ def compare(
     url: Url = None,
     allow_http: AllowHttp = False,
 ) -> None:
-    """Show side by side where jobs' specs differ, and their figures."""
-    from negmerge.cli.comparing import as_csv, compared
+    """Show side by side where jobs' specs differ, and their figures. Long values are cut; --json and --csv have all."""
+    from negmerge.cli.comparing import as_csv, as_table, compared
 
     if len(set(job_ids)) < 2:
         raise typer.BadParameter("give two jobs or more")
@@ -129,7 +129,7 @@ def compare(
     elif csv:
         typer.echo(as_csv(columns, rows), nl=False)
     else:
-        print_table(columns, [["–" if value is None else str(value) for value in row] for row in rows])
+        print_table(columns, as_table(rows))
 
 
 @app.command()
@@ -153,7 +153,7 @@ def download(
     job_id: JobId,
     artifact: Annotated[str | None, typer.Argument(metavar="[ARTIFACT]", help="One file, such as report.html.")] = None,
     weights: Annotated[bool, typer.Option("--weights", help="The unlearned weights alone, one file.")] = False,
-    scale: Annotated[float | None, typer.Option(min=0, help="With --weights: at another λ than the job chose.")] = None,
+    scale: OtherScale = None,
     out: Annotated[
         Path | None, typer.Option(metavar="OUT", help="A file, or a folder that is there; for all of it a folder.")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from negmerge.errors import DataError
 from negmerge.naming import visible
 
 if TYPE_CHECKING:
@@ -32,18 +33,32 @@ def match(
 
 
 def print_matches(found: "Sequence[Match]", as_json: bool) -> None:
-    """The ids on stdout, as a spec's "select" takes them, and each picture's finds on stderr; or all of it as JSON."""
+    """The ids on stdout, as a spec's "select" takes them, and each picture's finds on stderr; or all of it as JSON.
+
+    Raises DataError where no picture could be read: without ids on stdout, which would be none for another reason.
+    """
+    unread = sum(one.problem is not None for one in found)
     if as_json:
         typer.echo(json.dumps({"matches": [one.model_dump(mode="json") for one in found]}, indent=2))
+    else:
+        _print_finds(found)
+    if unread == len(found):
+        raise DataError("none of these pictures can be read, and nothing was looked for: save them as JPEG or PNG")
+    if as_json:
         return
+    if unread:
+        typer.echo(f"{unread} of {len(found)} pictures cannot be read, and were not looked for", err=True)
+    ids = sorted({sample for one in found for sample in _taken(one)})
+    typer.echo(json.dumps({"ids": ids}, indent=2))
+
+
+def _print_finds(found: "Sequence[Match]") -> None:
     for one in found:
         told = one.problem or ", ".join(
             f"{candidate.id} ({'exact' if candidate.exact else f'distance {candidate.distance}'})"
             for candidate in one.candidates
         )
         typer.echo(visible(f"{one.file}: {told or 'nothing like it'}"), err=True)
-    ids = sorted({sample for one in found for sample in _taken(one)})
-    typer.echo(json.dumps({"ids": ids}, indent=2))
 
 
 def _taken(one: "Match") -> list[str]:

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from negmerge.cli.given import check_apart, check_parent, seen, tell_rounding
+from negmerge.cli.given import Scale, check_apart, check_parent, seen, tell_rounding
 from negmerge.naming import visible
-from negmerge.spec.job import MAX_SCALE
 
 
 def merge(
@@ -17,7 +16,7 @@ def merge(
     tuned: Annotated[list[Path], typer.Option(help="Fine-tuned models; give it once, with one or more paths.")],
     out: Annotated[Path, typer.Option(help="Where θ₀ − λ·τ* goes; written atomically.")],
     method: Annotated[str, typer.Option(help="negmerge, uniform, magmax, ties or task_arithmetic.")] = "negmerge",
-    scale: Annotated[float, typer.Option(min=0, max=MAX_SCALE, help="λ; 0 gives the base model back.")] = 1.0,
+    scale: Scale = 1.0,
     agreement: Annotated[float, typer.Option(help="negmerge: share of the models that must agree on a sign.")] = 1.0,
     density: Annotated[float, typer.Option(help="ties: share of each task vector that is kept.")] = 0.2,
     strict: Annotated[bool, typer.Option("--strict", help="Write nothing where there is anything to warn of.")] = False,

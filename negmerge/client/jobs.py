@@ -14,15 +14,22 @@ from negmerge.client.effects import Call, Flow, Request
 from negmerge.client.paths import below
 from negmerge.client.uploads import telling
 from negmerge.client.waiting import waited
+from negmerge.spec.derived import DerivedJobSpec
+from negmerge.spec.fields import Spec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.job_resources import DryRun, Event, Job, Point, Result
+from negmerge.spec.paths import at_scale
 from negmerge.spec.resources import Artifact, Page
 
 UNLEARNED = "unlearned/"
 """What the paths of the unlearned model's folder begin with."""
 
 
-def submit(spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = None) -> Call[Job]:
+NewJob = JobSpec | DerivedJobSpec | Mapping[str, Any]
+"""What is submitted: a whole spec, one from another job, or either as a document."""
+
+
+def submit(spec: NewJob, *, idempotency_key: str | None = None) -> Call[Job]:
     """Submit a job. Tried again where the answer is lost: its Idempotency-Key makes that the same job.
 
     idempotency_key: your own, such as a ticket's number, so that your program may be repeated too.
@@ -31,7 +38,7 @@ def submit(spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = N
     return (yield from asked(Request("POST", "/v1/jobs", headers=headers, json=_document(spec)), Job))
 
 
-def dry_run(spec: JobSpec | Mapping[str, Any]) -> Call[DryRun]:
+def dry_run(spec: NewJob) -> Call[DryRun]:
     """Judge a spec and estimate what it would take; nothing is made."""
     return (yield from asked(Request("POST", "/v1/jobs", {"dry_run": "true"}, json=_document(spec)), DryRun))
 
@@ -148,18 +155,18 @@ def weights(
         on_bytes = telling(show, f"fetching the weights of {job_id}")
         if format == "file":
             expected = (yield from result(job_id)).digests.unlearned if scale is None else None
-            target, params = _target(to, f"{job_id}-unlearned.safetensors"), {"scale": told}
+            target, params = _target(to, at_scale(f"{job_id}-unlearned.safetensors", scale)), {"scale": told}
             return (yield from fetched(path, target, on_bytes, params=params, expected=expected, overwrite=overwrite))
         folder = [one for one in (yield from artifacts(job_id)) if one.path.startswith(UNLEARNED)]
         known = {one.path: one.digest for one in folder if scale is None or not one.path.endswith(".safetensors")}
         digests = {one.path.removeprefix(UNLEARNED): known.get(one.path) for one in folder}
-        target, zipped = _target(to, f"{job_id}-unlearned.zip"), {"format": "zip", "scale": told}
+        target, zipped = _target(to, at_scale(f"{job_id}-unlearned.zip", scale)), {"format": "zip", "scale": told}
         check = check_members(digests)
         return (yield from fetched_once(path, target, on_bytes, params=zipped, check=check, overwrite=overwrite))
 
 
-def _document(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+def _document(spec: NewJob) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, Spec) else dict(spec)
 
 
 def _artifact(job_id: str, path: str) -> str:

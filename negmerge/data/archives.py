@@ -49,7 +49,8 @@ class Index:
 
     Without classes it is pictures alone, in which others are looked for; no job takes it.
 
-    root: the single folders around everything, which the ids go without ("" where there is none). left_out: the ids of
+    root: the single folders around everything, which the ids go without ("" where there is none); without classes, the
+    one in which all pictures lie. left_out: the ids of
     images that could not be read.
     most_cut: most samples that may be cut from train for another part, over all classes; None sets no bound. Only
     published data sets have one, which are never stored, so it is no part of the JSON.
@@ -120,7 +121,7 @@ def index_archive(
     if len(classes) == 1:
         raise ArchiveError(
             f"the data set holds one class only ({shown(classes[0])}): put each class in a folder of its own; pictures "
-            "without classes, to look in, lie in no folder at all"
+            "without classes, to look in, lie in one folder with no other files in the archive"
         )
     prefix = f"{root}/" if root else ""
     return Index(samples, classes, root, left_out=tuple(sorted(name.removeprefix(prefix) for name in unreadable)))

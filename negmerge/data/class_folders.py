@@ -53,13 +53,19 @@ def _check_files(
     for name, (_, path) in sorted(paths.items()):
         is_image = suffix(name) in IMAGE_SUFFIXES
         if is_image and len(path) == 1:
-            remedy = "put each image in its class's folder"
+            remedy = "put each image in its class's folder" + _or_none(paths, of_classes)
             if label := unread_label(name, paths):
                 remedy = f"put its class into a file that ends in .cls, as none is read of {shown(label)}"
             raise refused(f"{shown(name)} is in no class folder", () if of_classes else around, remedy)
         if not is_image and len(path) > 1:
             beside = () if name.rpartition("/")[0] in of_classes else (name,)
             raise refused(f"{shown(name)} is not an image", beside, "remove it")
+
+
+def _or_none(names: Collection[str], of_classes: Collection[str]) -> str:
+    """What to do instead where the images are to have no classes, and are kept from it by a file that is no image."""
+    others = [name for name in names if suffix(name) not in IMAGE_SUFFIXES]
+    return f"; to have pictures without classes, remove {shown(min(others))}" if others and not of_classes else ""
 
 
 def _doubled(images: Collection[str]) -> dict[str, str]:

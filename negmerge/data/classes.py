@@ -23,6 +23,19 @@ def check_classes(names: Iterable[str]) -> None:
             raise ArchiveError(f"the class {shown(name)} begins or ends with a space: take it out of the folder's name")
 
 
+def why_none(folder: str) -> str:
+    """What pictures without classes were taken for, and how to give them some. ``folder``: where all lie, or ""."""
+    held = (
+        f"all pictures lie in one folder, {shown(folder)}, which was taken for no class"
+        if folder
+        else ("all pictures lie in no folder")
+    )
+    return (
+        f"{held}: they are a data set without classes, in which others can be looked for; for a job, give them "
+        "classes: put the pictures of each class in a folder of its own, of two classes at least"
+    )
+
+
 def called(name: str, classes: Mapping[str, object] | Iterable[str]) -> str:
     """A name that a person gave, in the form that the classes have it; as it came where none is called so.
 

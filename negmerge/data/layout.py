@@ -64,13 +64,15 @@ def lay_out(
 
     names: all files, checked; labels: the class in each file that has a label's ending; tables: what each table says of
     files beside it (``tables.rows_of``); unreadable: files that are left out.
-    Images in no folder and with nothing beside them have no class (""). Raises ArchiveError where other files are not
-    images in a folder per class, nor a WebDataset, and for a class without training samples beside others with them.
+    Images in one folder or in none, with no other files, have no class (""): nobody can tell that folder from a class.
+    Raises ArchiveError where others are not images in a folder per class, nor a WebDataset, and for a class without
+    training samples beside others with them.
     """
     if not any(suffix(name) in IMAGE_SUFFIXES for name in names):
         raise ArchiveError(why_no_images(names))
-    if all("/" not in name and suffix(name) in IMAGE_SUFFIXES for name in names):
-        return "", [(name, "", None) for name in names]
+    folder, *others = {name.rpartition("/")[0] for name in (*names, *unreadable)}
+    if not others and all(suffix(name) in IMAGE_SUFFIXES for name in names):
+        return folder, [(_within(folder, name), "", None) for name in names]
     said = {name: rows for name, rows in tables.items() if rows}
     with_classes = {name: rows for name, rows in said.items() if any(row.class_name for row in rows.values())}
     root = _root(names, with_classes)

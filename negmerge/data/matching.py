@@ -25,6 +25,14 @@ class TooManyFiles(DataError):
     """More pictures are to be looked for than may be."""
 
 
+class UnusableFile(DataError):
+    """One of the files cannot be used; ``number`` is its place among them, from 0."""
+
+    def __init__(self, number: int, told: str) -> None:
+        self.number = number
+        super().__init__(told)
+
+
 def match(
     dataset: Path,
     files: Sequence[Path],
@@ -34,7 +42,7 @@ def match(
     """The samples of an archive or a folder that are, or look like, each of these pictures.
 
     files: pictures, or archives of pictures; one that cannot be read has a problem and no candidates.
-    Raises ArchiveError for a data set that cannot be read, and TooManyFiles.
+    Raises ArchiveError for a data set that cannot be read, UnusableFile and TooManyFiles.
     """
     index = index_archive(dataset, limits, verify=False)
     wanted = hash_wanted([(str(file), file) for file in files], limits, MOST_FILES)
@@ -45,17 +53,29 @@ def match(
 def hash_wanted(files: Iterable[tuple[str, Path]], limits: Limits, most: int) -> list[tuple[str, np.ndarray | str]]:
     """Of each picture (of an archive: ``archive's name/member``) its name, and its records or what is wrong with it.
 
-    Raises TooManyFiles beyond ``most``, and ArchiveError for an archive that is damaged or over a limit.
+    An archive without any is one that something is wrong with. Raises TooManyFiles beyond ``most``, and UnusableFile
+    for an archive that is damaged or over a limit, and for a file that is too large.
     """
     found: list[tuple[str, np.ndarray | str]] = []
-    for name, content in _contents(files, limits):
-        if len(found) == most:
-            raise TooManyFiles(f"there are more than {most} pictures: look for them in several requests")
+    for number, (name, path) in enumerate(files):
+        before = len(found)
         try:
-            found.append((name, hash_picture(name, content, limits.pixels)))
+            for inner, content in _contents(name, path, limits):
+                if len(found) == most:
+                    raise TooManyFiles(f"there are more than {most} pictures: look for them in several requests")
+                found.append((inner, _hashed(inner, content, limits)))
         except ArchiveError as error:
-            found.append((name, str(error)))
+            raise UnusableFile(number, f"{shown(name)}: {error}") from error.__cause__
+        if len(found) == before:
+            found.append((name, f"{shown(name)} is an archive without pictures: nothing was looked for"))
     return found
+
+
+def _hashed(name: str, content: bytes, limits: Limits) -> np.ndarray | str:
+    try:
+        return hash_picture(name, content, limits.pixels)
+    except ArchiveError as error:
+        return str(error)
 
 
 def matches(records: np.ndarray, wanted: Iterable[tuple[str, np.ndarray | str]], ids: Mapping[int, str]) -> list[Match]:
@@ -71,17 +91,16 @@ def matches(records: np.ndarray, wanted: Iterable[tuple[str, np.ndarray | str]],
     return found
 
 
-def _contents(files: Iterable[tuple[str, Path]], limits: Limits) -> Iterator[tuple[str, bytes]]:
-    for name, path in files:
-        if not path.is_file():  # a pipe would be waited for, for ever
-            raise DataError(f"{shown(name)} is no file: name pictures, or archives of pictures")
-        with path.open("rb") as file:
-            start = file.read(512)
-        if start.startswith(_ARCHIVES) or begins_a_tar(start):
-            for member in archive_members(path, limits):
-                if not ignored(member.name):
-                    yield f"{name}/{member.name}", member.read()
-        elif path.stat().st_size > limits.file_bytes:
-            raise DataError(f"{shown(name)} is larger than {limits.file_bytes} bytes: save it smaller")
-        else:
-            yield name, path.read_bytes()
+def _contents(name: str, path: Path, limits: Limits) -> Iterator[tuple[str, bytes]]:
+    if not path.is_file():  # a pipe would be waited for, for ever
+        raise ArchiveError("it is no file: name pictures, or archives of pictures")
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start.startswith(_ARCHIVES) or begins_a_tar(start):
+        for member in archive_members(path, limits):
+            if not ignored(member.name):
+                yield f"{name}/{member.name}", member.read()
+    elif path.stat().st_size > limits.file_bytes:
+        raise ArchiveError(f"it is larger than {limits.file_bytes} bytes: save it smaller")
+    else:
+        yield name, path.read_bytes()

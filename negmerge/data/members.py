@@ -7,8 +7,10 @@ import errno
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from negmerge.errors import ArchiveError
 from negmerge.naming import shown
@@ -65,6 +67,26 @@ class Member:
     def read(self) -> bytes:
         """The whole content, as ``open`` gives it."""
         return b"".join(self.open())
+
+
+def of_archive(archive: str, members: Iterable[Member]) -> Iterator[Member]:
+    """The members of one archive among several: whatever is wrong with them is told with the archive's name."""
+
+    def pieces(member: Member) -> Iterator[bytes]:
+        with _named(archive):
+            yield from member.open()
+
+    with _named(archive):
+        for member in members:
+            yield Member(member.name, partial(pieces, member), member.place)
+
+
+@contextmanager
+def _named(archive: str) -> Iterator[None]:
+    try:
+        yield
+    except ArchiveError as error:
+        raise ArchiveError(f"{shown(archive)}: {error}") from error.__cause__
 
 
 class Meter:

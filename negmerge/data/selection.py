@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from negmerge.data.archives import Index, Sample
-from negmerge.data.classes import called
+from negmerge.data.classes import called, why_none
 from negmerge.errors import SelectionError
 from negmerge.naming import one_form, shown
 from negmerge.spec.figures import PartCounts, SplitCounts
@@ -135,8 +135,8 @@ def split(
 def _check_has_classes(index: Index, pointer: str) -> None:
     if not index.classes:
         raise SelectionError(
-            "the data set is pictures without classes: others can be looked for in it, and a job needs classes, so put "
-            "its pictures in a folder for each class, or name the data set that they come from and list their ids",
+            f"a job needs classes, and {why_none(index.root)}; or name the data set that the pictures come from, and "
+            "list their ids",
             pointer,
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from negmerge.data.images import IMAGE_SUFFIXES
-from negmerge.data.members import Limits, Member, Meter, ignored, suffix
+from negmerge.data.members import Limits, Member, Meter, ignored, of_archive, suffix
 from negmerge.data.parts import parts_within, split_part
 from negmerge.data.tars import tar_members
 from negmerge.errors import ArchiveError
@@ -48,7 +48,7 @@ def members_of_shards(shards: Sequence[Shard], limits: Limits) -> Iterator[Membe
     """
     meter = Meter(limits)
     for shard, part in shards:
-        for member in tar_members(shard, limits, meter):
+        for member in of_archive(shard.name, tar_members(shard, limits, meter)):
             if not ignored(member.name):
                 yield member if part is None else Member(_in_part(member.name, part, shard), member.open)
 

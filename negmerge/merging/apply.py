@@ -35,6 +35,12 @@ _AHEAD = 8
 """Pieces that may wait to be written: enough to keep all threads busy."""
 
 
+_ALONG = 0.9
+"""A cosine: a fine-tuned model's to its base is above it, a change's to what it changed far below."""
+_FEW = 1000
+"""Elements too few to tell a direction by."""
+
+
 @dataclass(frozen=True)
 class Applied:
     """What one scale gave.
@@ -57,7 +63,7 @@ def apply(
     Tensors lie sorted by name and element size, without metadata, as a job writes them.
     Raises TensorError for a tensor of τ* that θ₀ has not, or has in another shape or as a buffer, and for one that is
     not finite; CheckpointError where a file cannot be read or written, ModelError for a folder without a config of
-    open_clip's or timm's, MergeError for a scale that is not finite.
+    open_clip's or timm's, MergeError for a scale that is not finite, and where τ* is a whole model.
     """
     base, out = Path(base), Path(out)
     if not math.isfinite(scale):
@@ -122,6 +128,7 @@ class _Applying:
         pieces = [(name, span) for name in infos for span in chunks(self._base.sizes[name], CHUNK)]
         state = hashlib.sha256(start)
         size = lost = 0.0
+        toward = np.zeros(3)
         with atomic_path(out) as temporary, temporary.open("wb") as file:
             with writing(out):
                 file.write(start)
@@ -131,8 +138,23 @@ class _Applying:
                     file.write(data)
                 state.update(data)
                 size, lost = size + piece.size, lost + piece.lost
+                toward += piece.toward
                 on_step(step, len(pieces), None)
+            self._check_is_no_model(*toward)
         return Applied(f"sha256:{state.hexdigest()}", lost / size if size and self._scale else 0.0)
+
+    def _check_is_no_model(self, both: float, base: float, merged: float) -> None:
+        """Raise MergeError where τ* points where θ₀ does, and is as long: such is a model, and no model's change.
+
+        both, base, merged: θ₀·τ*, |θ₀|² and |τ*|² over the tensors of τ*.
+        """
+        few = sum(self._base.sizes[name] for name in self._moving) < _FEW
+        if not few and both > _ALONG * math.sqrt(base * merged) > 0 and base < 4 * merged < 16 * base:
+            raise MergeError(
+                f"{self._merged.path} is a whole model and no task vector, and would take the base model itself away: "
+                "give merged/task_vector.safetensors of a job, or subtract what fine-tuning changed by `negmerge merge "
+                f"--base {self._base.path} --tuned {self._merged.path}`"
+            )
 
     def _piece(self, place: tuple[str, slice]) -> "_Piece":
         name, span = place
@@ -149,16 +171,23 @@ class _Applying:
             raise TensorError(name, f"leaves the range of {stored} at scale {self._scale:g}; use a smaller one")
         sizes = np.abs(tau)
         back = (theta == theta_0).numpy() if theta_0.dtype.itemsize == 2 else np.zeros(sizes.shape, bool)
-        return _Piece(theta, float(sizes.sum(dtype=np.float64)), float(sizes.sum(dtype=np.float64, where=back)))
+        flat, moved = theta_0.flatten().double(), torch.from_numpy(tau).flatten().double()
+        toward = np.array([float(flat @ moved), float(flat @ flat), float(moved @ moved)])
+        sums = (float(sizes.sum(dtype=np.float64)), float(sizes.sum(dtype=np.float64, where=back)))
+        return _Piece(theta, *sums, toward)
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A piece of θ*; its Σ|τ*|, and the part of it on elements where rounding to a 16-bit type gave θ₀ back."""
+    """A piece of θ*; its Σ|τ*|, and the part of it on elements where rounding to a 16-bit type gave θ₀ back.
+
+    toward: θ₀·τ*, |θ₀|² and |τ*|².
+    """
 
     theta: Tensor
     size: float = 0.0
     lost: float = 0.0
+    toward: np.ndarray | float = 0.0
 
 
 def _files_of(folder: Path) -> tuple[list[Path], str]:

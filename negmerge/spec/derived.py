@@ -7,9 +7,38 @@ rule for λ or another retain set is a matter of merging and measuring again.
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
 from negmerge.errors import FieldError, SpecError
-from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.fields import Place, Spec
+from negmerge.spec.job import Compared, JobId, JobSpec, Merge, Metadata, Require, ScaleSearch, parse
 from negmerge.spec.methods import METHOD_NAMES, components, needs_kept_vectors, needs_singles, options_added_with
+from negmerge.spec.references import DatasetRef
+from negmerge.spec.resources import JOB_ID
+
+
+def _as_written(schema: dict[str, Any]) -> None:
+    """What may be left out has no default that a client could send: absent means as in the first job."""
+    for told in schema["properties"].values():
+        told.pop("default", None)
+    schema["example"] = {"from_job": JOB_ID, "scale_search": {"rule": "target", "target": 0.1}}
+
+
+class DerivedJobSpec(Spec):
+    """A job that merges another's points in another way, without training: what is not named is that job's."""
+
+    model_config = ConfigDict(json_schema_extra=_as_written)
+
+    from_job: JobId = Field(description="A `job_…` of this service that succeeded and trained its points itself.")
+    retain: DatasetRef | SkipJsonSchema[None] = None
+    merge: Merge | SkipJsonSchema[None] = None
+    scale_search: ScaleSearch | SkipJsonSchema[None] = None
+    require: Require | SkipJsonSchema[None] = None
+    compare: Compared | SkipJsonSchema[None] = None
+    deliver: Place | SkipJsonSchema[None] = None
+    metadata: Metadata | SkipJsonSchema[None] = None
+
 
 ALWAYS = "negmerge"
 """It is added up in every job, because the consensus is always reported."""

@@ -84,6 +84,16 @@ class Require(Spec):
         return self
 
 
+JobId = Annotated[str, Field(pattern=r"^job_[0-9a-f]{26}$")]
+Compared = Annotated[list[Text], Field(max_length=MAX_COMPARED)]
+"""Methods beside the job's own."""
+Metadata = Annotated[
+    dict[Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]],
+    Field(max_length=MAX_METADATA),
+    at_most(MAX_METADATA),
+]
+
+
 class JobSpec(Spec):
     """A whole unlearning job."""
 
@@ -94,9 +104,8 @@ class JobSpec(Spec):
     merge: Merge = Merge()
     scale_search: ScaleSearch = ScaleSearch()
     require: Require | None = Field(None, description="When the result is good enough; the job's `outcome` says so.")
-    compare: list[Text] = Field(
+    compare: Compared = Field(
         default_factory=list,
-        max_length=MAX_COMPARED,
         description="Other merge methods and, for classifiers, rivals such as `retrain` or `salun`.",
     )
     rivals: Annotated[dict[Text, RivalOptions], Field(max_length=MAX_COMPARED), at_most(MAX_COMPARED)] = Field(
@@ -109,22 +118,18 @@ class JobSpec(Spec):
     deliver: Place | None = Field(
         None, description="`s3://BUCKET/PREFIX` that the finished job's files are copied to as well; must be allowed."
     )
-    from_job: Annotated[str, Field(pattern=r"^job_[0-9a-f]{26}$")] | None = Field(
+    from_job: JobId | None = Field(
         None,
         description="A `job_…` of this service that succeeded: merge its points in another way, without training any. "
         "What is not named here is that job's.",
     )
-    metadata: Annotated[
-        dict[Annotated[Text, Field(max_length=64)], Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]],
-        Field(max_length=MAX_METADATA),
-        at_most(MAX_METADATA),
-    ] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
     @field_validator("sweep")
     @classmethod
     def _with_defaults_of_the_family(cls, sweep: Sweep, info: ValidationInfo) -> Sweep:
         model = info.data.get("base_model")  # absent where it is wrong itself
-        return sweep.of_classifier() if model is not None and model.is_classifier else sweep
+        return sweep if model is None else sweep.of_family(model.is_classifier)
 
     @field_validator("compare")
     @classmethod

@@ -9,3 +9,11 @@ TASK_VECTOR = "merged/task_vector.safetensors"
 BASE = "merged/base.safetensors"
 """θ₀ of the tensors that take part, in their own types: with τ* and the unlearned model it makes any other scale."""
 RESULT = "result.json"
+
+
+def at_scale(name: str, scale: float | None) -> str:
+    """What a file with weights is called at another λ than the job's: ``model-scale-0.6.safetensors``."""
+    if scale is None:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}-scale-{repr(scale + 0.0).removesuffix('.0')}{dot}{ending}"  # −0.0 is 0.0

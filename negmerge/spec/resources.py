@@ -4,7 +4,7 @@ The service and its clients share these records; those of jobs are in ``job_reso
 """
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,11 +40,19 @@ def example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": values})
 
 
+def _as_a_page(schema: dict[str, Any], page: type[BaseModel]) -> None:
+    """A generic's own docstring is not inherited; its example has that of one entry."""
+    schema["description"] = "A page of a list, and where the next one begins."
+    [entry] = get_args(page.model_fields["data"].annotation)
+    schema["example"] = {"data": [entry.model_config["json_schema_extra"]["example"]], "next_cursor": None}
+    if "total" in page.model_fields:
+        schema["example"]["total"] = 1
+
+
 class Page(BaseModel, Generic[Item]):
     """A page of a list. Ask again with ``cursor`` = ``next_cursor`` until that is null."""
 
-    # a generic's own docstring is not inherited
-    model_config = ConfigDict(json_schema_extra={"description": "A page of a list, and where the next one begins."})
+    model_config = ConfigDict(json_schema_extra=_as_a_page)
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
@@ -66,6 +74,7 @@ class Dataset(BaseModel):
         digest=DIGEST,
         samples=1797,
         classes={"zero": 178, "one": 182},
+        note=None,
         class_names={"zero": "zero", "one": "one"},
         templates=["a photo of the digit {}."],
         on_unreadable="refuse",
@@ -80,6 +89,9 @@ class Dataset(BaseModel):
     digest: str | None = Field(description="SHA-256 of the uploaded archive.")
     samples: int | None
     classes: dict[str, int] | None = Field(description="Class → number of samples; empty for pictures without classes.")
+    note: str | None = Field(
+        None, description="Of pictures without classes: what they were taken for, and how to give them classes."
+    )
     class_names: dict[str, str] = Field(description="Class → words of its prompt, where they differ.")
     templates: list[str]
     on_unreadable: OnUnreadable
@@ -111,7 +123,7 @@ class Sample(BaseModel):
     thumbnail: str = Field(description="Where its thumbnail is; asking for it needs the scope `images`.")
 
 
-class Samples(Page[Sample]):
+class SamplePage(Page[Sample]):
     """A page of samples."""
 
     total: int = Field(description="How many samples there are of these classes and parts, on all pages.")
@@ -141,6 +153,16 @@ class Match(BaseModel):
 
 class Matches(BaseModel):
     """What was found of each picture, in the order in which they came."""
+
+    model_config = example(
+        matches=[
+            {
+                "file": "IMG_0012.jpg",
+                "candidates": [{"id": "seven/0012.png", "distance": 0, "exact": True}],
+                "problem": None,
+            }
+        ]
+    )
 
     matches: list[Match]
 

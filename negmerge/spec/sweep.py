@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log, prod
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -17,7 +17,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import Seed, Spec, field_error, kind, listed
-from negmerge.spec.presets import PRESETS
+from negmerge.spec.presets import OF_CLASSIFIERS, PRESETS
 
 MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
@@ -77,13 +77,26 @@ CLASSIFIER_DEFAULTS: dict[str, Any] = {
 batch of SalUn's public code. There is no augmentation, since a flip may change what an image is."""
 
 
-def completed(given: Mapping[str, Any], classifier: bool) -> HyperParameters:
-    """A point with defaults for what was not given: a CLIP's or a classifier's.
+_OF_OPTIMIZER = ("learning_rate", "weight_decay")
+"""Hyper-parameters of which a default is one optimizer's, and says nothing for another."""
 
-    The latter belong to SGD: a classifier that is told to train by AdamW has a CLIP's too.
-    """
-    defaults = CLASSIFIER_DEFAULTS if classifier and given.get("optimizer", "sgd") == "sgd" else {}
-    return HyperParameters.model_validate(defaults | dict(given))
+
+def completed(given: Mapping[str, Any], classifier: bool) -> HyperParameters:
+    """A point with defaults for what was not given: a CLIP's or a classifier's."""
+    return HyperParameters.model_validate((CLASSIFIER_DEFAULTS if classifier else {}) | dict(given))
+
+
+def _missing(given: Collection[str], optimizers: Collection[str | None], classifier: bool) -> str:
+    """The first hyper-parameter that is not given and has no default with one of the optimizers; "" if none."""
+    own = "sgd" if classifier else "adamw"
+    if all(optimizer in (None, own) for optimizer in optimizers):
+        return ""
+    return next((name for name in _OF_OPTIMIZER if name not in given), "")
+
+
+def _no_default(name: str, classifier: bool) -> str:
+    whose, own, other = ("a classifier", "SGD", "AdamW") if classifier else ("a CLIP", "AdamW", "SGD")
+    return f"{whose} has defaults for {own} alone, none that is known for {other}: give {name}"
 
 
 class Grid(Spec):
@@ -230,9 +243,24 @@ class Sweep(Spec):
         """Whether its points are still to be chosen."""
         return self.auto is True
 
-    def of_classifier(self) -> Self:
-        """The sweep with each of ``points`` completed by a classifier's defaults instead of a CLIP's."""
-        if self.points is None:
+    def of_family(self, classifier: bool) -> Self:
+        """The sweep with each of ``points`` completed by the family's defaults.
+
+        Raises a field's error for a preset of the other family, and for what has no default with the optimizer named.
+        """
+        if self.preset is not None and (self.preset in OF_CLASSIFIERS) != classifier:
+            made, base = ("classifiers", "a CLIP") if not classifier else ("CLIPs", "a classifier")
+            remedy = 'name the points, or write "sweep": "auto"'
+            raise field_error("preset", f"{self.preset} is a pool for {made}, and the base model is {base}: {remedy}")
+        for kind_of, axes in (("grid", self.grid), ("random", self.random)):
+            given = {} if axes is None else axes.axes()
+            if name := _missing(given, given.get("optimizer", [None]), classifier):
+                raise field_error(kind_of, _no_default(name, classifier), name)
+        for number, point in enumerate(self.points or ()):
+            said = point.model_fields_set
+            if name := _missing(said, [point.optimizer if "optimizer" in said else None], classifier):
+                raise field_error("points", _no_default(name, classifier), str(number), name)
+        if self.points is None or not classifier:
             return self
         given = [{name: getattr(point, name) for name in point.model_fields_set} for point in self.points]
         return self.model_copy(update={"points": [completed(each, classifier=True) for each in given]})

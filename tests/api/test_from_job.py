@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.auth import Scope
 from app.record import jobs, steps
 from app.record.objects import ArtifactFile
 from app.record.steps import CommittedPartial
@@ -72,6 +73,12 @@ def test_a_dry_run_says_that_nothing_is_trained_and_makes_nothing(api: Api, firs
     assert (estimate["points"], estimate["steps"], estimate["seconds"]) == (0, 0, 0.0)
     assert first in estimate["basis"]
     assert api.get("/v1/jobs").json() == before
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_a_key_that_may_not_read_is_not_given_another_jobs_spec(api: Api, first: str, query: str) -> None:
+    answer = api.post(f"/v1/jobs{query}", json={"from_job": first}, headers=api.key(scopes=(Scope.WRITE,)))
+    assert "no scope 'read'" in assert_problem(answer, 403, "forbidden")["detail"]
 
 
 def test_a_job_that_is_needed_cannot_be_deleted(api: Api, submitted: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Looking for a person's pictures over HTTP: what is found, who may ask, and that nothing of them is kept."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -112,6 +113,7 @@ def test_unusual_pictures_are_answered_each_for_itself(api: Api, photos: str) ->
         "turned.jpg": saved(TILES[5].transpose(Image.Transpose.ROTATE_180), "JPEG", exif=exif),
         "half.jpg": saved(TILES[6], "JPEG")[:2000],
         "empty": b"",
+        "none.zip": zipped({"README.txt": b"mine"}),
     }
     found = look(api, photos, *files.items()).json()["matches"]
     assert [([near["id"] for near in one["candidates"]], one["problem"] is None) for one in found] == [
@@ -119,6 +121,7 @@ def test_unusual_pictures_are_answered_each_for_itself(api: Api, photos: str) ->
         ([], False),
         (["a/00.png"], True),
         (["b/05.png"], True),
+        ([], False),
         ([], False),
         ([], False),
     ]
@@ -144,7 +147,11 @@ def test_a_name_is_given_back_and_means_nothing(api: Api, photos: str, name: str
 def test_an_archive_that_is_too_much_or_broken_is_refused(
     api: Api, photos: str, content: bytes, status: int, kind: str, word: str
 ) -> None:
-    assert word in assert_problem(look(api, photos, ("a.zip", content)), status, kind)["detail"]
+    problem = assert_problem(look(api, photos, ("me.png", saved(TILES[0])), ("a.zip", content)), status, kind)
+    assert word in problem["detail"]
+    if status == 422:
+        assert "'a.zip': " in problem["detail"]
+        assert pointers(problem) == ["/file/1"]
     assert left(api) == []
 
 
@@ -162,6 +169,18 @@ def test_a_form_without_a_picture_or_with_other_parts_is_refused(api: Api, photo
     path, headers = f"/v1/datasets/{photos}/match", api.key(scopes=LOOKER)
     assert_problem(api.post(path, files={"picture": ("a.png", b"x")}, headers=headers), 422, "invalid-request")
     assert_problem(api.post(path, json={"file": "a.png"}, headers=headers), 415, "unsupported-media-type")
+
+
+def test_parts_without_a_name_are_called_by_their_place(api: Api, photos: str) -> None:
+    parts = b"".join(
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n%s\r\n' % content
+        for content in (saved(TILES[0]), b"hello")
+    )
+    headers = api.key(scopes=LOOKER) | {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = api.post(f"/v1/datasets/{photos}/match", content=parts + b"--b--\r\n", headers=headers)
+    first, second = answer.json()["matches"]
+    assert (first["file"], first["problem"], second["file"]) == ("file 1", None, "file 2")
+    assert second["problem"].startswith("'file 2' is not an image")
 
 
 @pytest.mark.parametrize("scopes", [(Scope.READ, Scope.WRITE), (Scope.IMAGES, Scope.WRITE)])
@@ -210,10 +229,14 @@ def test_a_set_that_takes_too_long_says_which_setting_and_is_not_tried_again(tmp
         assert left(served) == []
 
 
-def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api) -> None:
-    made = api.upload_dataset(zipped({f"{n}.png": saved(tile) for n, tile in enumerate(TILES[:4])}))
+@pytest.mark.parametrize("folder", ["", "me/", "__set/me/", "train/"])
+def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api, folder: str) -> None:
+    made = api.upload_dataset(zipped({f"{folder}{n}.png": saved(tile) for n, tile in enumerate(TILES[:4])}))
     assert (made.status_code, made.json()["classes"], made.json()["samples"]) == (201, {}, 4)
     flat = str(made.json()["id"])
+    taken = f"one folder, '{folder[:-1]}', which was taken for no class" if folder else "all pictures lie in no folder"
+    assert taken in made.json()["note"]
+    assert api.get(f"/v1/datasets/{flat}").json() == made.json()
 
     [sample, *_] = api.get(f"/v1/datasets/{flat}/samples").json()["data"]
     assert (sample["id"], sample["class"]) == ("0.png", None)
@@ -224,3 +247,15 @@ def test_a_flat_set_is_looked_in_and_refused_as_a_jobs(api: Api) -> None:
     problem = assert_problem(answer, 422, "invalid-spec")
     assert pointers(problem) == ["/forget"]
     assert "a job needs classes" in problem["detail"]
+    assert taken in problem["detail"]
+
+
+def test_words_for_the_only_folder_are_refused_with_what_it_was_taken_for(api: Api) -> None:
+    form = {"class_names": json.dumps({"three": "the digit three"})}
+    answer = api.upload_dataset(zipped({"digits/three/1.png": saved(TILES[0])}), **form)
+    detail = assert_problem(answer, 422, "invalid-dataset")["detail"]
+    assert "'three' is no class of the archive, since all pictures lie in one folder, 'digits/three'" in detail
+
+
+def test_a_set_with_classes_has_no_note(api: Api, photos: str) -> None:
+    assert api.get(f"/v1/datasets/{photos}").json()["note"] is None

@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.api import openapi
 from app.main import create_app
 from app.settings import Settings
+from negmerge.spec.resources import JOB_ID, JOB_SPEC
 from tests.support.api_client import Api
 
 APP = create_app(Settings())
@@ -243,14 +244,33 @@ def test_an_example_is_valid_against_its_own_schema(schema: dict[str, Any], exam
     assert told(judge(schema), example) == []
 
 
+def test_every_body_of_json_and_every_form_has_an_example() -> None:
+    without = [
+        (name, media)
+        for name, media, content in contents()
+        if media in ("application/json", "multipart/form-data") and "example" not in content
+        if "example" not in SCHEMAS[content["schema"]["$ref"].rpartition("/")[2]]
+    ]
+    assert without == []
+
+
 def test_every_body_has_an_example_and_the_test_above_sees_them() -> None:
     assert {where for where, _, _ in examples()} >= {
         "Job",
         "Result",
         "Problem",
         "DatasetIn",
+        "DerivedJobSpec",
         "create_job application/json",
     }
+
+
+@pytest.mark.parametrize("body", [JOB_SPEC, {"from_job": JOB_ID}, {"from_job": JOB_ID, "merge": {"method": "uniform"}}])
+def test_a_new_job_is_a_whole_spec_or_one_from_another_job(body: dict[str, Any]) -> None:
+    schema = OPERATIONS["create_job"]["requestBody"]["content"]["application/json"]["schema"]
+    assert told(judge(schema), body) == []
+    assert told(judge(schema), body | {"no": 1}) != []
+    assert told(judge(schema), {"merge": {"method": "uniform"}}) != []
 
 
 def test_what_the_service_answers_is_what_its_schemas_say(api: Api) -> None:

@@ -196,7 +196,9 @@ def test_a_moment_is_written_out_with_its_zone(api: Api, name: str, moment: str)
     assert "write it as RFC 3339 does" in problem["detail"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "state=done", "created_after=yesterday"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "limit=1_0", "state=done", "created_after=yesterday"]
+)
 def test_a_wrong_query_parameter_is_422_and_named(api: Api, query: str) -> None:
     problem = assert_problem(api.get(f"/v1/jobs?{query}"), 422, "invalid-request")
 

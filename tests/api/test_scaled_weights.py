@@ -105,6 +105,14 @@ def test_at_zero_it_is_the_base_model(finished: Finished) -> None:
     assert finished.api.get(f"{finished.path}?scale=0").content == expected
 
 
+@pytest.mark.parametrize(("asked", "called"), [("0.6", "0.6"), ("1", "1"), ("-0", "0"), ("1e-7", "1e-07")])
+def test_a_file_at_another_scale_is_called_by_it(finished: Finished, asked: str, called: str) -> None:
+    for query, name in (("", f"model-scale-{called}.safetensors"), ("&format=zip", f"unlearned-scale-{called}.zip")):
+        disposition = finished.api.get(f"{finished.path}?scale={asked}{query}").headers["content-disposition"]
+        assert disposition.endswith(f'{name}"')
+    assert finished.api.get(finished.path).headers["content-disposition"].endswith('="model.safetensors"')
+
+
 def test_ranges_make_the_whole_wherever_they_are_cut(finished: Finished) -> None:
     """Within the header, within an element, over tensors that move and that do not."""
     whole, path = finished.applied(0.6), f"{finished.path}?scale=0.6"
@@ -171,7 +179,7 @@ def test_the_zip_has_the_weights_at_the_scale_and_the_config_as_it_is(finished: 
     assert found == {"config.json": b'{"architecture": "resnet18"}', "model.safetensors": finished.applied(0.6)}
 
 
-@pytest.mark.parametrize("scale", ["-0.1", "1000.5", "nan", "inf", "1e999", "much", "", "0.5;1"])
+@pytest.mark.parametrize("scale", ["-0.1", "1000.5", "nan", "inf", "1e999", "much", "1_0", "", "0.5;1"])
 def test_a_scale_of_the_wrong_form_is_422_by_its_name(finished: Finished, scale: str) -> None:
     answer = finished.api.get(finished.path, params={"scale": scale})
     assert pointers(assert_problem(answer, 422, "invalid-request")) == ["#query/scale"]

@@ -35,9 +35,9 @@ def test_the_scale_must_be_said(negmerge: Command, models: Path) -> None:
     assert_refused(negmerge(*command(models)), "--scale")
 
 
-@pytest.mark.parametrize("scale", ["-1", "1001", "nan", "inf", "much"])
+@pytest.mark.parametrize("scale", ["-1", "1001", "nan", "inf", "much", "1_0"])
 def test_a_wrong_scale_is_named(negmerge: Command, models: Path, scale: str) -> None:
-    assert_refused(negmerge(*command(models, "--scale", scale)), "--scale")
+    assert_refused(negmerge(*command(models, "--scale", scale)), "--scale", "give a number from 0 to 1000")
     assert not (models / "out.safetensors").exists()
 
 

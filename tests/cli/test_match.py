@@ -40,6 +40,29 @@ def test_json_is_all_that_is_printed_where_it_is_asked_for(negmerge: Command, pl
     }
 
 
+def test_a_folder_around_one_folder_of_pictures_is_looked_in(negmerge: Command, place: Path) -> None:
+    write_folder(place / "wrap", {f"me/{n}.png": saved(tile) for n, tile in enumerate(TILES)})
+    done = negmerge("match", place / "wrap", place / "me.bmp")
+    assert json.loads(done.stdout) == {"ids": ["2.png"]}
+
+
+@pytest.mark.parametrize("flag", [(), ("--json",)])
+def test_where_no_picture_can_be_read_it_ends_as_wrong_input_and_gives_no_ids(
+    negmerge: Command, place: Path, flag: tuple[str, ...]
+) -> None:
+    write_zip(place / "none.zip", {"README.txt": b"mine"})
+    done = negmerge("match", place / "set.zip", place / "\u202eno.png", place / "none.zip", *flag)
+    assert done.returncode == 2
+    assert "none of these pictures can be read" in done.stderr
+    assert '"ids"' not in done.stdout
+    assert "none.zip' is an archive without pictures" in done.stdout + done.stderr
+
+
+def test_how_many_could_not_be_read_is_told(negmerge: Command, place: Path) -> None:
+    done = negmerge("match", place / "set.zip", place / "me.bmp", place / "\u202eno.png")
+    assert "1 of 2 pictures cannot be read, and were not looked for" in done.stderr
+
+
 def test_what_is_no_data_set_or_no_file_is_refused(negmerge: Command, place: Path) -> None:
     assert_refused(negmerge("match", place / "me.bmp", place / "me.jpg"), "archive")
     assert_refused(negmerge("match", place / "set.zip", place / "absent.jpg"), "absent.jpg", "is no file")

@@ -1,9 +1,11 @@
 """``negmerge jobs``, ``datasets``, ``models``, ``login`` on a real service: status, stdout, what is left behind."""
 
 import csv
+import hashlib
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -166,6 +168,31 @@ def test_jobs_are_compared_where_they_differ(negmerge: Command, server: Faulty) 
     assert not [row for row in rows if row[0].startswith("/base_model")]
     told = said(negmerge("jobs", "compare", "job_1", "job_2", "--json"))
     assert told[0] == {"what": "/metadata/ticket", "job_1": "DSR-1234", "job_2": "=1+1"}
+
+
+def test_a_table_of_jobs_is_read_at_a_glance_and_json_has_all(negmerge: Command, server: Faulty) -> None:
+    document = json.loads(example(Result))
+    ids = [f"seven/{number:04}.png" for number in range(500)]
+    other = json.loads(json.dumps(document))
+    other["spec"]["forget"]["select"] = {"ids": ids}
+    server.will(*[give(200, json.dumps(one).encode()) for one in (document, other)] * 2)
+    table = negmerge("jobs", "compare", "job_1", "job_2").stdout
+    assert max(map(len, table.splitlines())) < 150
+    assert re.search(r"negmerge forget accuracy +5\.0 % +5\.0 %", table)
+    assert '["seven/0000.png", "seven/0001.png", "…' in table
+    told = said(negmerge("jobs", "compare", "job_1", "job_2", "--json"))
+    assert json.dumps(ids) in [row["job_2"] for row in told]
+
+
+@pytest.mark.parametrize(("asked", "called"), [((), ""), (("--scale", "0.6"), "-scale-0.6")])
+def test_weights_at_another_scale_are_kept_under_another_name(
+    negmerge: Command, server: Faulty, tmp_path: Path, asked: tuple[str, ...], called: str
+) -> None:
+    result = json.loads(example(Result))
+    result["digests"]["unlearned"] = f"sha256:{hashlib.sha256(b'w').hexdigest()}"
+    server.will(*[give(200, json.dumps(result).encode())] * (not asked), give(200, b"w"))
+    done = negmerge("jobs", "download", "job_1", "--weights", "--out", tmp_path, *asked)
+    assert (tmp_path / f"job_1-unlearned{called}.safetensors").read_bytes() == b"w", done
 
 
 def test_one_job_alone_is_not_compared(negmerge: Command) -> None:

@@ -234,7 +234,7 @@ def test_an_image_of_sixteen_bits_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
-    assert "one class only ('cat')" in refusal(write_zip(tmp_path / "a", folders("cat/1.png", "cat/2.png")))
+    assert "one class only ('cat')" in refusal(write_zip(tmp_path / "a", folders("train/cat/1.png", "val/cat/2.png")))
 
 
 def test_an_image_in_no_class_folder_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from negmerge.data.archives import Index, Sample, index_archive
+from negmerge.data.archives import Index, Sample, index_archive, read_samples
 from negmerge.data.tables import rows_of
 from negmerge.errors import ArchiveError
 from tests.support.archive_files import WRITERS, Files, folders, png, refusal, write_folder, write_zip
@@ -255,7 +255,35 @@ def test_pictures_in_no_folder_are_a_set_without_classes(write: Any, tmp_path: P
     assert Index.from_json(json.loads(json.dumps(index.as_json()))) == index
 
 
-def test_pictures_in_one_folder_may_be_a_class_and_are_asked_about(tmp_path: Path) -> None:
-    told = refusal(write_zip(tmp_path / "a", folders("holiday/1.png", "holiday/2.png")))
-    assert "one class only ('holiday')" in told
-    assert "lie in no folder at all" in told
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("folder", ["person", "a/b/photos", "train", "set/train/three"])
+def test_a_folder_of_pictures_that_was_packed_itself_is_what_lies_in_it(
+    write: Any, folder: str, tmp_path: Path
+) -> None:
+    files = folders(f"{folder}/1.png", f"{folder}/2.png") | {f"{folder}/cut.png": b""}
+    litter = {f"__MACOSX/{folder}/._1.png": b"", f"{folder}/.DS_Store": b"", f"{folder}/Thumbs.db": b""}
+    archive = write(tmp_path / "a", files | litter)
+    index = index_archive(archive, leave_out=True)
+    assert index == Index((Sample("1.png", "", None), Sample("2.png", "", None)), (), folder, left_out=("cut.png",))
+    assert dict(read_samples(archive, ["2.png"], index.root)) == {"2.png": files[f"{folder}/2.png"]}
+
+
+ONE_CLASS = {
+    "its parts are in several folders": folders("train/cat/1.png", "test/cat/2.png"),
+    "a table says it": folders("cat/1.png") | {"metadata.csv": b"file_name,label\ncat/1.png,cat\n"},
+    "a label says it": folders("1.png") | {"1.cls": b"cat"},
+    "a file beside it may say more": folders("cat/1.png") | {"notes.doc": b""},
+    "all of the other is damaged": folders("cat/1.png") | {"dog/1.png": b""},
+}
+
+
+@pytest.mark.parametrize("files", ONE_CLASS.values(), ids=ONE_CLASS)
+def test_one_class_that_more_than_a_folder_tells_of_is_refused(files: Files, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"one class only \('cat'\).*lie in one folder with no other files"):
+        index_archive(write_zip(tmp_path / "a", files), leave_out=True)
+
+
+@pytest.mark.parametrize("folder", ["", "person/"])
+def test_a_file_that_keeps_pictures_from_having_no_classes_is_named(folder: str, tmp_path: Path) -> None:
+    files = {f"{folder}1.png": png(), f"{folder}form.pdf": b"%PDF"}
+    assert "form.pdf'" in refusal(write_zip(tmp_path / "a", files))

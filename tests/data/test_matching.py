@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from negmerge.data.matching import TooManyFiles, hash_wanted, match
+from negmerge.data.matching import TooManyFiles, UnusableFile, hash_wanted, match
 from negmerge.data.members import Limits
 from negmerge.errors import ArchiveError, DataError
 from tests.data.test_hashes import TILES, saved
@@ -65,6 +65,28 @@ def test_more_pictures_than_may_be_are_refused_before_they_are_all_read(tmp_path
 def test_a_folder_or_a_pipe_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no file"):
         hash_wanted([("folder", tmp_path)], Limits(), 5)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar_gz])
+def test_an_archive_that_cannot_be_used_is_named_among_the_others(write: object, tmp_path: Path) -> None:
+    good = write_zip(tmp_path / "good.zip", {"me.png": saved(TILES[1])})
+    cut = write(tmp_path / "cut", {"me.png": saved(TILES[1])})  # type: ignore[operator]
+    cut.write_bytes(cut.read_bytes()[:-40])
+    climbing = write(tmp_path / "climbing", {"../me.png": b""})  # type: ignore[operator]
+    for number, bad in ((1, cut), (2, climbing)):
+        files = [("good.zip", good)] * number + [(bad.name, bad)]
+        with pytest.raises(UnusableFile, match=f"^'{bad.name}': ") as caught:
+            hash_wanted(files, Limits(), 10)
+        assert caught.value.number == number
+
+
+def test_an_archive_without_a_picture_is_told_beside_the_others(tmp_path: Path) -> None:
+    files = {"empty.zip": {}, "litter.zip": {".DS_Store": b"", "README.txt": b"mine"}, "one.zip": {"1.png": b"x"}}
+    paths = [(name, write_zip(tmp_path / name, held)) for name, held in files.items()]
+    told = dict(hash_wanted(paths, Limits(), 10))
+    assert told["empty.zip"] == "'empty.zip' is an archive without pictures: nothing was looked for"
+    assert told["litter.zip"] == "'litter.zip' is an archive without pictures: nothing was looked for"
+    assert "is not an image" in told["one.zip/1.png"]
 
 
 def test_an_archive_that_inflates_is_refused(tmp_path: Path) -> None:

@@ -87,6 +87,15 @@ def test_shards_in_folders_that_say_no_part_are_called_tars(tmp_path: Path) -> N
     assert "which is tars: give one of them, or register the folder in which they alone lie" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("keep", [0.4, 0.9])
+def test_a_shard_that_is_cut_off_is_named_among_the_others(tmp_path: Path, keep: float) -> None:
+    for number in range(3):
+        write_shard(tmp_path / f"{number}.tar", around=f"{number}-")
+    shard = tmp_path / "1.tar"
+    shard.write_bytes(shard.read_bytes()[: int(keep * 4096)])
+    assert refusal(tmp_path).startswith("'1.tar': ")
+
+
 def test_a_link_to_a_folder_of_shards_is_not_followed(tmp_path: Path) -> None:
     write_shard(tmp_path / "elsewhere/0.tar")
     write_shard(tmp_path / "set/train/0.tar")

@@ -213,6 +213,8 @@ def test_a_generated_client_takes_a_job_from_upload_to_weights(up: Up, generated
     assert call("jobs", "get_job", job.id).spec.to_dict()["forget"] == spec.to_dict()["forget"]
     assert [point.state for point in call("evidence", "list_job_points", job.id).data] == ["folded"]
     assert call("evidence", "list_job_events", job.id).data[-1].kind == "job.succeeded"
+    stricter = models.DerivedJobSpec(from_job=job.id, require=models.Require(forget_max=0.5))
+    assert call("jobs", "create_job", body=stricter, dry_run=True).spec.from_job == job.id
     result = call("evidence", "get_job_result", job.id)
     weights = call("artifacts", "get_job_weights", job.id).payload.read()
     assert result.digests.unlearned == f"sha256:{hashlib.sha256(weights).hexdigest()}"

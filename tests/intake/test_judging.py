@@ -32,7 +32,7 @@ def test_a_data_set_is_indexed_as_in_this_process(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_told_as_in_this_process(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "file", {"cat/1.png": png()})
+    path = write_zip(tmp_path / "file", {"train/cat/1.png": png(), "val/cat/1.png": png()})
     with pytest.raises(InvalidDataset, match="one class only") as caught:
         judge(tmp_path).dataset(path, leave_out=False)
     assert [wrong.pointer for wrong in caught.value.errors] == ["/file"]

@@ -147,6 +147,30 @@ def test_a_scale_that_is_not_finite_is_refused(files: tuple[Path, Path], tmp_pat
         negmerge.apply(*files, tmp_path / "out.safetensors", scale=scale)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_a_whole_model_is_no_task_vector(tmp_path: Path, noise: float) -> None:
+    base = {"w": torch.randn(2000, generator=torch.Generator().manual_seed(0))}
+    tuned = {"w": base["w"] + noise * torch.randn(2000, generator=torch.Generator().manual_seed(1))}
+    save_file(base, tmp_path / "base.safetensors")
+    save_file(tuned, tmp_path / "tuned.safetensors")
+    with pytest.raises(MergeError, match="is a whole model and no task vector") as caught:
+        negmerge.apply(
+            tmp_path / "base.safetensors", tmp_path / "tuned.safetensors", tmp_path / "out.safetensors", scale=1
+        )
+    assert "negmerge merge --base" in str(caught.value)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("along", [-1.0, -0.3, 0.3])
+def test_a_change_along_the_weights_is_a_task_vector(tmp_path: Path, along: float) -> None:
+    """Such as a strong weight decay's, which draws them towards zero."""
+    base = {"w": torch.randn(2000, generator=torch.Generator().manual_seed(0))}
+    save_file(base, tmp_path / "base.safetensors")
+    save_file({"w": along * base["w"]}, tmp_path / "tau.safetensors")
+    negmerge.apply(tmp_path / "base.safetensors", tmp_path / "tau.safetensors", tmp_path / "out.safetensors", scale=1)
+    assert torch.allclose(load_file(tmp_path / "out.safetensors")["w"], (1 - along) * base["w"])
+
+
 def test_a_folder_that_is_there_is_left_alone(files: tuple[Path, Path], tmp_path: Path) -> None:
     base = write_timm(tmp_path / "base")
     (tmp_path / "out").mkdir()

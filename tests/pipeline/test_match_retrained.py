@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 RETRAIN = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "crop_flip": False}
 """Short, so that it is right on some of the samples that it never saw, and wrong on others."""
-POINT = {"epochs": 4, "batch_size": 8, "optimizer": "adamw"}
+POINT = {"epochs": 4, "batch_size": 8, "optimizer": "adamw", "weight_decay": 0.1}
 
 
 def spec_document(folder: Path, **changes: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def test_the_revisions_make_exactly_the_tables_of_the_code(database: Database) -
 def test_migrating_again_changes_nothing(database: Database) -> None:
     database.migrate()
     with database.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0008"
+        assert MigrationContext.configure(connection).get_current_revision() == "0009"
 
 
 def test_processes_that_start_together_migrate_once(database_url: str) -> None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from negmerge.errors import SpecError
 from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.presets import PRESETS
 from negmerge.spec.sweep import HyperParameters, Sweep, expand
 
 CLIP = {"family": "open_clip", "architecture": "ViT-B-32", "weights": "openai"}
@@ -41,14 +43,38 @@ def test_a_classifiers_point_is_completed_by_its_own_defaults(sweep: dict[str, A
     assert points(CLIP, **sweep) == [HyperParameters(label_smoothing=0.1)]
 
 
-def test_a_classifier_that_is_told_adamw_has_a_clips_defaults_for_the_rest() -> None:
-    sgd, adamw = points(CLASSIFIER, grid={"optimizer": ["sgd", "adamw"]})
-    assert (sgd, adamw) == (OWN, HyperParameters())
+RATES = {"learning_rate": 1e-3, "weight_decay": 0.01}
 
 
-def test_a_preset_is_a_classifiers_as_it_is_a_clips() -> None:
-    preset = {"preset": "clip-finetune-cars"}
-    assert points(CLASSIFIER, **preset) == points(CLIP, **preset)
+def test_a_classifier_that_is_told_adamw_has_its_own_defaults_for_what_is_no_optimizers() -> None:
+    [adamw] = points(CLASSIFIER, points=[RATES | {"optimizer": "adamw"}])
+    assert adamw == OWN.model_copy(update=RATES | {"optimizer": "adamw"})
+
+
+@pytest.mark.parametrize(("model", "other"), [(CLASSIFIER, "adamw"), (CLIP, "sgd")], ids=["classifier", "CLIP"])
+@pytest.mark.parametrize("missing", RATES)
+def test_an_optimizer_without_known_defaults_for_the_family_asks_for_its_rate_and_decay(
+    model: dict[str, Any], other: str, missing: str
+) -> None:
+    given = {name: value for name, value in RATES.items() if name != missing}
+    axes = {name: [value] for name, value in given.items()} | {"optimizer": ["adamw", "sgd"]}
+    for sweep, pointer in (
+        ({"points": [given | {"optimizer": other}]}, f"/sweep/points/0/{missing}"),
+        ({"grid": axes}, f"/sweep/grid/{missing}"),
+        ({"random": axes | {"count": 2}}, f"/sweep/random/{missing}"),
+    ):
+        with pytest.raises(SpecError, match=f"none that is known for .*: give {missing}") as caught:
+            job(model, **sweep)
+        assert [error.pointer for error in caught.value.errors] == [pointer]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_for_one_family_and_refused_for_the_other(name: str) -> None:
+    own, other = (CLASSIFIER, CLIP) if name.startswith("classifier") else (CLIP, CLASSIFIER)
+    assert points(own, preset=name) == [point.hyper_parameters for point in expand(Sweep(preset=name))]
+    with pytest.raises(SpecError, match=f"{name} is a pool for .*, and the base model is a") as caught:
+        job(other, preset=name)
+    assert [error.pointer for error in caught.value.errors] == ["/sweep/preset"]
 
 
 def test_the_seed_of_a_point_that_is_named_in_full_is_the_same_whatever_the_family() -> None:
@@ -73,13 +99,18 @@ VALUES: dict[str, Any] = {
 }
 
 
-@given(st.fixed_dictionaries({}, optional=VALUES))
+NAMED = st.fixed_dictionaries({}, optional=VALUES).map(
+    lambda given: given if given.get("optimizer") != "adamw" else RATES | given
+)
+
+
+@given(NAMED)
 def test_what_a_point_says_itself_stays_as_it_says(given_values: dict[str, Any]) -> None:
     [point] = points(CLASSIFIER, points=[given_values])
     assert {name: getattr(point, name) for name in given_values} == given_values
 
 
-@given(st.fixed_dictionaries({}, optional=VALUES))
+@given(NAMED)
 def test_a_completed_spec_reads_the_same_again(given_values: dict[str, Any]) -> None:
     spec = job(CLASSIFIER, points=[given_values])
     stored = json.loads(json.dumps(spec.model_dump(mode="json")))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from negmerge.errors import SpecError
-from negmerge.spec.derived import derive, must_fold_again
+from negmerge.spec.derived import DerivedJobSpec, derive, must_fold_again
 from negmerge.spec.job import JobSpec, parse
 
 FIRST = "job_" + "0" * 26
@@ -41,6 +41,26 @@ def test_what_is_not_named_is_the_first_jobs_but_for_what_is_its_own() -> None:
     first = original(keep_task_vectors=True)
     spec = derived(first)
     assert spec == first.model_copy(update={"from_job": FIRST, "metadata": {}, "keep_task_vectors": False})
+
+
+def test_what_may_be_named_is_told_with_the_types_of_a_whole_spec_and_without_defaults() -> None:
+    """Whoever sends a default asks for it, and would lose what the first job had."""
+    told, whole = DerivedJobSpec.model_json_schema(), JobSpec.model_json_schema()
+    assert told["properties"].keys() == {"from_job", "retain", "merge", "scale_search", "require", "compare"} | {
+        "deliver",
+        "metadata",
+    }
+    assert told["required"] == ["from_job"]
+    assert [name for name, field in told["properties"].items() if "default" in field] == []
+    for name in ("merge", "scale_search", "retain", "require"):
+        assert told["properties"][name]["$ref"] in str(whole["properties"][name])
+
+
+def test_what_it_holds_is_what_was_named() -> None:
+    asked = {"from_job": FIRST, "compare": [], "scale_search": {"rule": "fixed", "scale": 0.5}}
+    spec = DerivedJobSpec.model_validate(asked)
+    assert spec.model_dump(mode="json", exclude_unset=True) == asked
+    assert derived(**asked) == derived(**spec.model_dump(mode="json", exclude_unset=True))
 
 
 def test_all_that_is_merged_and_measured_may_be_otherwise() -> None:

@@ -31,7 +31,7 @@ from tests.support.service import CALLER, Service, running
 MERGES = ["negmerge", "uniform", "greedy"]
 RIVALS = ["retrain", "fine_tune"]
 SELECT = {"fraction": 0.1, "seed": 1}
-POINT = {"epochs": 4, "batch_size": 8, "optimizer": "adamw"}
+POINT = {"epochs": 4, "batch_size": 8, "optimizer": "adamw", "weight_decay": 0.1}
 CHANGES: dict[str, Any] = {
     "sweep": {"points": [POINT | {"learning_rate": rate} for rate in (1e-3, 3e-3)]},
     "scale_search": {"rule": "lowest_forget", "keep": 0.5},  # so few samples match unseen ones at once: all are right

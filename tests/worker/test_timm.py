@@ -76,7 +76,13 @@ def submit(api: Api, base: Path, archive: Path) -> str:
         "forget": {"dataset": dataset, "select": {"classes": [FORGOTTEN]}},
         "retain": {"dataset": dataset},
         "sweep": {
-            "grid": {"learning_rate": [1e-3, 2e-3, 3e-3], "epochs": [4], "batch_size": [12], "optimizer": ["adamw"]}
+            "grid": {
+                "learning_rate": [1e-3, 2e-3, 3e-3],
+                "epochs": [4],
+                "batch_size": [12],
+                "optimizer": ["adamw"],
+                "weight_decay": [0.1],
+            }
         },
         "scale_search": {"keep": 0.8},
     }
