@@ -1,6 +1,7 @@
 """From a result's numbers to drawings: lines over λ, shares by layer, a histogram. Numbers of SVG, no text."""
 
 from dataclasses import dataclass
+from math import floor, log10
 from typing import NamedTuple
 
 from negmerge.spec.consensus import Consensus
@@ -10,7 +11,11 @@ from negmerge.spec.result import MethodRow, ResultDocument
 WIDTH, HEIGHT = 600, 260
 BARS_WIDTH, BARS_HEIGHT = 460, 100
 MOST_LABELLED = 13
-"""Bars that have room for their numbers: of the runs, and of the share."""
+"""Bars that have room for the number of their runs below them."""
+MOST_SHARES = 7
+"""Bars that have room for their share above them, on a phone too."""
+MOST_TICKS = 7
+"""Of the axis of λ: so many have room for their numbers."""
 
 
 class Line(NamedTuple):
@@ -36,7 +41,10 @@ class Lines:
 
 
 class Bar(NamedTuple):
-    """The share of all elements that so many runs move the same way. needed: whether so many are enough."""
+    """The share of all elements that so many runs move the same way. needed: whether so many are enough.
+
+    has_runs, has_share: whether there is room to write the one below it, and the other above.
+    """
 
     runs: int
     share: float
@@ -44,7 +52,8 @@ class Bar(NamedTuple):
     x: float
     width: float
     height: float
-    labelled: bool
+    has_runs: bool
+    has_share: bool
 
 
 def curves(document: ResultDocument) -> Lines:
@@ -55,7 +64,7 @@ def curves(document: ResultDocument) -> Lines:
     return Lines(
         lines=[_line(name, row, last) for name, row in drawn],
         last=last,
-        ticks=[(last * i / 4, WIDTH * i / 4) for i in range(5)],
+        ticks=_ticks(last),
         scales=[point.scale for point in own],
     )
 
@@ -74,10 +83,18 @@ def agreement(consensus: Consensus) -> list[Bar]:
             x=round(width * (i + 0.05), 2),
             width=round(width * 0.9, 2),
             height=round(BARS_HEIGHT * count / most, 2),
-            labelled=len(drawn) <= MOST_LABELLED,
+            has_runs=len(drawn) <= MOST_LABELLED,
+            has_share=len(drawn) <= MOST_SHARES,
         )
         for i, (runs, count) in enumerate(drawn)
     ]
+
+
+def _ticks(last: float) -> list[tuple[float, float]]:
+    """Round scales from 0 to ``last``, 1, 2 or 5 of a decimal apart, each with its place."""
+    decimal = 10 ** floor(log10(last / (MOST_TICKS - 1)))
+    apart = next(decimal * step for step in (1, 2, 5, 10) if last / (decimal * step) < MOST_TICKS)
+    return [(apart * i, round(WIDTH * apart * i / last, 2)) for i in range(floor(last / apart + 1e-9) + 1)]
 
 
 def _methods(document: ResultDocument) -> list[tuple[str, MethodRow]]:

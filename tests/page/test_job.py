@@ -117,6 +117,23 @@ def test_curves_lie_between_no_scale_and_the_last_of_any_method() -> None:
     assert drawn.scales == [0.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("last", "scales"),
+    [
+        (1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (1.05, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (2.0, [0, 0.5, 1.0, 1.5, 2.0]),
+        (0.003, [0, 0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003]),
+        (1000.0, [0, 200, 400, 600, 800, 1000]),
+    ],
+)
+def test_the_axis_has_few_round_scales_in_their_places(last: float, scales: list[float]) -> None:
+    methods = {"base": MethodRow(), "negmerge": MethodRow(scale=last, curve=curve((0.0, 4, 4), (last, 2, 4)))}
+    ticks = charts.curves(results.document(methods=methods)).ticks
+    assert [scale for scale, _ in ticks] == pytest.approx(scales)
+    assert [x for _, x in ticks] == pytest.approx([charts.WIDTH * scale / last for scale in scales], abs=0.01)
+
+
 def test_a_bar_is_the_share_of_elements_that_so_many_runs_move_one_way() -> None:
     consensus = Consensus(share=0.5, tensors={"a": 0.5}, needed=4, counts=[0, 0, 2, 4, 10])
     bars = charts.agreement(consensus)

@@ -97,5 +97,6 @@ def test_nothing_serious_is_wrong_with_a_jobs_views_on_a_phone(
         phone.open(f"/jobs/{finished if which == 'finished' else running}{below}")
         for summary in phone.page.locator("summary").all():
             summary.click()
+        assert phone.misplaced() == []
         assert phone.seriously_wrong() == []
         assert phone.overflow() == 0
