@@ -29,10 +29,14 @@ class Line(NamedTuple):
     retain: str
     rows: list[tuple[float, float, float]]
 
+    def at(self, scale: float) -> tuple[float, float] | None:
+        """Both accuracies at a scale; None where the method was not measured there."""
+        return next(((forget, retain) for tried, forget, retain in self.rows if tried == scale), None)
+
 
 @dataclass(frozen=True)
 class Lines:
-    """All methods over λ from 0 to ``last``; ticks of the axis, as λ and its place."""
+    """All methods over λ from 0 to ``last``; ticks of the axis, as λ and its place; every scale that was tried."""
 
     lines: list[Line]
     last: float
@@ -60,12 +64,12 @@ def curves(document: ResultDocument) -> Lines:
     """Validation accuracy over λ, of the job's own method first."""
     drawn = [(name, row) for name, row in _methods(document) if row.curve]
     last = max((point.scale for _, row in drawn for point in row.curve or []), default=1.0) or 1.0
-    own = document.methods[document.method].curve or []
+    tried = {point.scale for _, row in drawn for point in row.curve or []}
     return Lines(
         lines=[_line(name, row, last) for name, row in drawn],
         last=last,
         ticks=_ticks(last),
-        scales=[point.scale for point in own],
+        scales=sorted(tried),
     )
 
 
