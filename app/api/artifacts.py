@@ -90,8 +90,8 @@ def get_job_weights(
         if header(request.headers, "if-match") not in (None, "*"):
             raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")
         place = paths.UNLEARNED_THEIRS if theirs else paths.UNLEARNED
-        return zip_response(folder, place, f"{job_id}-unlearned.zip")
-    return file_response(request, weights.single_file(job_id, folder))
+        return zip_response(folder, place, weights.zip_name(job_id, scale))
+    return file_response(request, weights.single_file(job_id, folder, scale))
 
 
 def _files_of(job_id: str) -> Select[tables.Artifact]:

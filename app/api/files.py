@@ -72,6 +72,8 @@ class Content:
     etag: str
     sha256: str | None
     stream: Callable[[int, int], Iterator[bytes]]
+    saved_as: str | None = None
+    """What whoever downloads it may call it; else what its path ends in."""
 
 
 def stored(store: Store, file: Artifact) -> Content:
@@ -116,7 +118,8 @@ def file_response(request: Request, content: Content) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
     if request.method == "HEAD":
         return Response(headers=headers, media_type=content.media_type)
-    headers["Content-Disposition"] = f'attachment; filename="{content.path.rpartition("/")[2]}"'
+    name = content.saved_as or content.path.rpartition("/")[2]
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return StreamingResponse(content.stream(start, end), 206 if part else 200, headers, content.media_type)
 
 

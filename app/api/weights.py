@@ -29,12 +29,22 @@ def theirs(store: Store, files: Mapping[str, Artifact], job_id: str) -> list[Con
     return found
 
 
-def single_file(job_id: str, contents: Sequence[Content]) -> Content:
-    """The one file of weights in the folder. Raises NotFound."""
+def zip_name(job_id: str, scale: float | None) -> str:
+    """What the folder as a zip is called: it says whose weights these are, and at which λ where it is not the job's."""
+    return f"{_whose(job_id, scale)}-unlearned.zip"
+
+
+def single_file(job_id: str, contents: Sequence[Content], scale: float | None = None) -> Content:
+    """The one file of weights in the folder, under a name that tells it from others. Raises NotFound."""
     weights = [content for content in contents if content.path.endswith(_WEIGHTS_FILE)]
     if len(weights) != 1:
         raise NotFound(f"the weights of job {job_id!r} are {len(weights)} files: ask for ?format=zip")
-    return weights[0]
+    [found] = weights
+    return replace(found, saved_as=f"{_whose(job_id, scale)}-{found.path.rpartition('/')[2]}")
+
+
+def _whose(job_id: str, scale: float | None) -> str:
+    return job_id if scale is None else f"{job_id}-at-{scale:g}"
 
 
 def _scaled(store: Store, files: Mapping[str, Artifact], content: Content, scale: float) -> Content:

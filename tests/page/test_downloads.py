@@ -21,6 +21,24 @@ def test_the_weights_at_a_scale_are_those_that_the_api_gives(api: Api, job: str,
     assert api.client.get(f"/jobs/{job}/weights{query}").content == expected
 
 
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("", "{job}-{file}"),
+        ("?scale=0.6", "{job}-at-0.6-{file}"),
+        ("?format=zip", "{job}-unlearned.zip"),
+        ("?format=zip&scale=1.05", "{job}-at-1.05-unlearned.zip"),
+    ],
+)
+def test_a_downloads_name_says_whose_it_is_and_at_which_scale(api: Api, job: str, query: str, name: str) -> None:
+    file = "open_clip_model.safetensors"
+    expected = f'attachment; filename="{name.format(job=job, file=file)}"'
+    assert api.get(f"/v1/jobs/{job}/weights{query}").headers["content-disposition"] == expected
+    api.client.cookies.clear()
+    enter(api.client, key_of(api))
+    assert api.client.get(f"/jobs/{job}/weights{query}").headers["content-disposition"] == expected
+
+
 def test_the_folder_comes_as_a_zip(api: Api, job: str) -> None:
     api.client.cookies.clear()
     enter(api.client, key_of(api))
