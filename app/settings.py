@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         20 * 2**30, gt=0, description="Largest sum of what the API keeps of archives that it cannot read in place."
     )
     max_match_files: int = Field(100, ge=1, le=1000, description="Most pictures that one request looks for.")
-    max_match_bytes: int = Field(512 * 2**20, gt=0, description="Largest body of such a request.")
+    max_match_bytes: int = Field(512 * 2**20, gt=0, description="Largest body of a request that looks for pictures.")
     hash_seconds: int = Field(
         3600, ge=1, description="CPU seconds that hashing the pictures of one data set may take, once."
     )

@@ -83,6 +83,7 @@ def test_a_step_that_a_stopping_worker_gave_back_is_no_problem(sqlite_database: 
         ("conclude.started", {"index": 0, "attempt": 1}, "conclude began"),
         ("point.trained", {"index": 3, "loss": 0.25}, "point 3 is trained, loss 0.25"),
         ("points.folded", {"indices": [1, 2]}, "2 points became part of the merge"),
+        ("points.folded", {"indices": [1]}, "1 point became part of the merge"),
         ("job.failed", {"problem": {"detail": "no disk"}}, "failed: no disk"),
         ("some.new_kind", {}, "some new kind"),
     ],
