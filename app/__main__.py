@@ -1,5 +1,6 @@
 """``python -m app …``: serve, up, keys, migrate. Settings are ``NEGMERGE_…`` variables (``app.settings``)."""
 
+import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,7 @@ def serve() -> None:
         host=settings.host,
         port=settings.port,
         server_header=False,
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,  # else whoever is on this machine could name any address
         timeout_graceful_shutdown=3,
     )
 

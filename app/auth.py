@@ -55,9 +55,10 @@ def create_key(
     tenant: str = DEFAULT_TENANT,
     scopes: Collection[Scope] = (Scope.READ, Scope.WRITE),
     expires_at: datetime | None = None,
+    key_id: str | None = None,
 ) -> tuple[tables.ApiKey, str]:
-    """A new key's row, and the key itself, which is never to be seen again."""
-    key_id, secret = ids.new_id("key"), secrets.token_hex(32)
+    """A new key's row, and the key itself, which is never to be seen again. key_id: one that nobody has; else made."""
+    key_id, secret = key_id or ids.new_id("key"), secrets.token_hex(32)
     row = tables.ApiKey(
         id=key_id,
         tenant=tenant,

@@ -21,7 +21,7 @@ from app.dispatch import Dispatcher
 from app.guide import serving
 from app.intake.cutting import Cutter
 from app.intake.registration import DatasetIn, ModelIn, Registrar
-from app.page import views
+from app.page import unknown, views
 from app.page.throttle import Throttle
 from app.pictures.archives import Archives
 from app.pictures.copies import Copies
@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     problems.install(app)
+    unknown.install(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(CountRequests)
     app.include_router(system.router)

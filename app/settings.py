@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     max_match_files: int = Field(
         100, ge=1, le=1000, description="Most pictures that one request looks for; those in archives count."
     )
-    max_match_bytes: int = Field(512 * 2**20, gt=0, description="Largest body of such a request.")
+    max_match_bytes: int = Field(512 * 2**20, gt=0, description="Largest body of a request that looks for pictures.")
     hash_seconds: int = Field(
         3600,
         ge=1,

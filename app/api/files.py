@@ -116,7 +116,8 @@ def file_response(request: Request, content: Content) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
     if request.method == "HEAD":
         return Response(headers=headers, media_type=content.media_type)
-    headers["Content-Disposition"] = f'attachment; filename="{content.path.rpartition("/")[2]}"'
+    name = content.path.rpartition("/")[2]
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return StreamingResponse(content.stream(start, end), 206 if part else 200, headers, content.media_type)
 
 

@@ -1,5 +1,6 @@
 """What keeps the service running, for keys with the scope ``admin``: keys, workers, the store, limits."""
 
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +17,10 @@ from app.auth import Scope
 from app.errors import NotFound
 from app.page import words
 from app.page.guard import OwnForm, SignedIn, Visitor
+from app.page.questions import of_revocation
 from app.page.rendering import render
 from app.page.routing import PageRoute
-from app.record import db
+from app.record import db, ids
 from app.record.progress import ALIVE_SECONDS
 from app.record.tables import ApiKey, Worker
 from app.settings import Settings
@@ -29,6 +31,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MAX_DAYS = 3650
 """Of a key that is made here and has an end."""
+_ID = re.compile(r"key_[0-9a-f]{26}")
 _SIZES = (
     "max_upload_bytes",
     "max_archive_bytes",
@@ -79,7 +82,11 @@ def show_admin(request: Request, visitor: Administrator, services: OpenServices)
 
 @router.post("/admin/keys")
 def make_key(request: Request, visitor: Administrator, services: OpenServices, form: OwnForm) -> Response:
-    """Make a key of the visitor's tenant, and show it in this answer and never again."""
+    """Make a key of the visitor's tenant, and show it in this answer and never again.
+
+    The form holds the key's id, so that one that is sent twice, as by loading the answer again, makes one key.
+    """
+    once = form.get("once", "")
     name, scopes = form.get("name", "").strip(), [scope for scope in Scope if f"scope.{scope.value}" in form]
     wrong: dict[str, str] = {}
     if not (0 < len(name) <= 200 and is_seen(name)):
@@ -88,22 +95,31 @@ def make_key(request: Request, visitor: Administrator, services: OpenServices, f
         wrong["scopes"] = "choose what the key may do"
     if (days := _days(form.get("days", ""))) is None:
         wrong["days"] = f"give a whole number of days from 1 to {MAX_DAYS}, or leave it empty for a key without an end"
+    if not _ID.fullmatch(once):
+        wrong["name"] = "this form is not the page's own: load the page again"
     if wrong:
         return _page(request, visitor, services, form=form, wrong=wrong, status=422)
     with services.database.write() as session:
+        if session.get(ApiKey, once) is not None:
+            return _page(request, visitor, services, again=True)
         end = db.now(session) + timedelta(days=days) if days else None
-        _, key = auth.create_key(session, name, visitor.tenant, scopes, end)
+        _, key = auth.create_key(session, name, visitor.tenant, scopes, end, key_id=once)
     return _page(request, visitor, services, made=key)
+
+
+@router.get("/admin/keys/{id}/revoke")
+def ask_to_revoke(request: Request, visitor: Administrator, services: OpenServices, key_id: EntryId) -> Response:
+    """The question before it, as a page. Raises NotFound."""
+    with services.database.read() as session:
+        question = of_revocation(_own(session, visitor, key_id), key_id == visitor.principal.key_id)
+    return render(request, "confirm.html.jinja", visitor, question=question)
 
 
 @router.post("/admin/keys/{id}/revoke")
 def revoke_key(visitor: Administrator, services: OpenServices, key_id: EntryId, _form: OwnForm) -> Response:
     """Let a key of the visitor's tenant in no more. Raises NotFound."""
     with services.database.write() as session:
-        row = session.get(ApiKey, key_id)
-        if row is None or row.tenant != visitor.tenant:
-            raise NotFound(f"there is no API key {key_id!r}")
-        auth.revoke_key(session, key_id)
+        auth.revoke_key(session, _own(session, visitor, key_id).id)
     return RedirectResponse("/admin", 303)
 
 
@@ -119,6 +135,13 @@ def limits(settings: Settings) -> list[Limit]:
     ]
 
 
+def _own(session: Session, visitor: Visitor, key_id: str) -> ApiKey:
+    row = session.get(ApiKey, key_id)
+    if row is None or row.tenant != visitor.tenant:
+        raise NotFound(f"there is no API key {key_id!r}")
+    return row
+
+
 def _said(name: str, value: float) -> str:
     return words.size(int(value)) if name in _SIZES else f"{value:,}".removesuffix(".0").replace(",", "\u202f")
 
@@ -129,6 +152,7 @@ def _page(
     services: Services,
     *,
     made: str = "",
+    again: bool = False,
     form: dict[str, str] | None = None,
     wrong: dict[str, str] | None = None,
     status: int = 200,
@@ -145,6 +169,9 @@ def _page(
         keys=keys,
         now=now,
         made=made,
+        again=again,
+        once=ids.new_id("key"),
+        questions={row.id: of_revocation(row, row.id == visitor.principal.key_id) for row in keys},
         form=form or {},
         wrong=wrong or {},
         scopes=_SCOPES,

@@ -21,11 +21,13 @@ from app.record.tables import Job
 from negmerge.spec.figures import FigureRecord
 from negmerge.spec.result import ResultDocument
 from negmerge.spec.side_by_side import differences, harmless
-from negmerge.spec.words import percent
+from negmerge.spec.words import RULES, percent
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 FEWEST, MOST = 2, 5
+_LOWER_IS_BETTER = ("lowest_forget", "fixed")
+"""The rules that aim at no forget accuracy but the lowest."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,17 @@ class Column:
         """What tells it from the others: its ticket, else its id."""
         return str(self.job.meta.get("ticket") or self.job.id)
 
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec as it was stored, with the rule for λ that was in force: one that was left out is none there."""
+        search = {**(self.job.spec.get("scale_search") or {}), "rule": self.result.rule}
+        return {**self.job.spec, "scale_search": search}
+
+    @property
+    def wants_the_lowest(self) -> bool:
+        """Whether less recognised is better. Of forgotten samples it is not: what is unseen is recognised too."""
+        return self.result.splits.forget_part == "test" and self.result.rule in _LOWER_IS_BETTER
+
 
 @dataclass(frozen=True)
 class Row:
@@ -49,6 +62,11 @@ class Row:
     label: str
     cells: list[str]
     best: list[int]
+
+    @property
+    def parts(self) -> list[str]:
+        """The label in parts between which a line may break."""
+        return self.label.split(".")
 
 
 Chosen = Annotated[list[str] | None, Query(alias="job", max_length=50)]
@@ -64,7 +82,7 @@ def show_comparison(request: Request, visitor: SignedIn, services: OpenServices,
         "compare.html.jinja",
         visitor,
         columns=columns,
-        differences=differing([column.job.spec for column in columns]),
+        differences=differing([column.spec for column in columns]),
         figures=figures(columns),
         address=f"/compare.csv?{address}",
     )
@@ -77,7 +95,7 @@ def get_table(visitor: SignedIn, services: OpenServices, chosen: Chosen = None) 
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["", *(harmless(column.job.id) for column in columns)])
-    rows = [*differing([column.job.spec for column in columns]), *figures(columns)]
+    rows = [*differing([column.spec for column in columns]), *figures(columns)]
     table.writerows([[harmless(row.label), *map(harmless, row.cells)] for row in rows])
     headers = {"Content-Disposition": 'attachment; filename="comparison.csv"'}
     return Response(text.getvalue().encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=headers)
@@ -92,9 +110,9 @@ def differing(specs: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def figures(columns: Sequence[Column]) -> list[Row]:
-    """What became of each job, aligned. Forgetting is better where less is recognised, all else where more is right.
+    """What became of each job, aligned.
 
-    Jobs that forget or keep other samples are not ranked.
+    Jobs that forget or keep other samples are not ranked; by what they forgot, only those that aim at the lowest.
     """
     outcomes = [column.status.label if column.status else "–" for column in columns]
     rows = [
@@ -106,8 +124,10 @@ def figures(columns: Sequence[Column]) -> list[Row]:
     alike = all(
         column.job.spec[side] == columns[0].job.spec[side] for column in columns for side in ("forget", "retain")
     )
+    lowest = all(column.wants_the_lowest for column in columns)
     rows += [
-        _ranked("forget accuracy", [one.forget for one in scored], min, alike),
+        _ranked("forget accuracy", [one.forget for one in scored], min, alike and lowest),
+        Row("forget accuracy aimed at", [_aim(column) for column in columns], []),
         _ranked("retain accuracy", [one.retain for one in scored], max, alike),
     ]
     rows.append(Row("consensus", [percent(column.result.consensus.share) for column in columns], []))
@@ -143,6 +163,14 @@ def _ranked(label: str, found: Sequence[FigureRecord | None], best: Any, alike: 
         for figure in found
     ]
     return Row(label, cells, [i for i, figure in enumerate(found) if figure is not None and figure.accuracy == winner])
+
+
+def _aim(column: Column) -> str:
+    """What the forget accuracy should come near to, by the rule in force."""
+    result, reference = column.result, column.result.reference
+    if reference is not None:
+        return f"{percent(reference.accuracy)}: {RULES[result.rule]}"
+    return f"{percent(result.spec.scale_search.target)}: the target" if result.rule == "target" else RULES[result.rule]
 
 
 def _seconds(job: Job) -> float | None:

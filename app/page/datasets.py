@@ -16,6 +16,7 @@ from app.intake.registration import DatasetIn
 from app.page import catalogue
 from app.page.catalogue import leads, uses
 from app.page.guard import Form, Posting, SignedIn, Writer
+from app.page.questions import of_deletion
 from app.page.rendering import render
 from app.page.routing import PageRoute
 from app.record import catalog
@@ -62,8 +63,26 @@ def show_dataset(request: Request, visitor: SignedIn, services: OpenServices, da
         used = uses(session, visitor.tenant, row.id)
     sees = visitor.principal.may(Scope.IMAGES)
     held = _held(services, row) if row.key is not None else {"samples": [], "parts": {}}
-    told = {"uses": used, "sees": sees, "leads": leads, "note": rows.dataset(row).note}
-    return render(request, "dataset.html.jinja", visitor, row=row, **told, **held)
+    return render(
+        request,
+        "dataset.html.jinja",
+        visitor,
+        row=row,
+        question=of_deletion(row),
+        uses=used,
+        sees=sees,
+        leads=leads,
+        note=rows.dataset(row).note,
+        **held,
+    )
+
+
+@router.get("/datasets/{id}/delete")
+def ask_to_delete_dataset(request: Request, visitor: Writer, services: OpenServices, dataset_id: EntryId) -> Response:
+    """The question before it, as a page."""
+    with services.database.read() as session:
+        row = catalog.get(session, Dataset, visitor.tenant, dataset_id)
+    return render(request, "confirm.html.jinja", visitor, question=of_deletion(row))
 
 
 @router.post("/datasets/{id}/delete")

@@ -45,5 +45,5 @@ def get_weights(
         files = {file.path: file for file in session.scalars(select(Artifact).where(Artifact.job_id == job_id))}
     folder = weights.folder(services.store, files, scale)
     if form == "zip":
-        return zip_response(folder, paths.UNLEARNED, f"{job_id}-unlearned.zip")
-    return file_response(request, weights.single_file(job_id, folder))
+        return zip_response(folder, paths.UNLEARNED, weights.zip_name(job_id, scale))
+    return file_response(request, weights.single_file(job_id, folder, scale))

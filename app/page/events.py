@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.page.status import cause
 from app.record.tables import Event, Job
+from negmerge.spec.words import plural
 
 SHOWN = 200
 """The newest so many are shown."""
@@ -51,7 +52,8 @@ def said(kind: str, data: dict[str, Any]) -> str:
         case "point.diverged":
             return f"point {index} diverged and is left out: {cause(data.get('cause'))}"
         case "points.folded":
-            return f"{len(data['indices'])} points became part of the merge"
+            count = len(data["indices"])
+            return f"{plural(count, 'point')} became part of the merge"
         case "job.failed":
             return f"failed: {cause(data.get('problem'))}"
     if kind in _OF_JOB:

@@ -3,15 +3,15 @@
 from typing import Annotated, Literal, NamedTuple
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import ValidationError
 
 from app.api.deps import EntryId, OpenServices, Services
 from app.auth import Scope
 from app.errors import NotFound
 from app.page.guard import SignedIn, Visitor
+from app.page.pictures import picture
 from app.page.routing import PageRoute
-from app.pictures.thumbnails import MEDIA_TYPE
 from app.record import catalog, jobs
 from app.record.tables import Artifact, Dataset, Job
 from negmerge.spec.examples import Example, Examples
@@ -21,7 +21,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 FILE = "examples.json"
 _MAX_BYTES = 2**20
-_SECONDS = 300
 
 
 class Picture(NamedTuple):
@@ -63,6 +62,7 @@ def examples_of(services: Services, job_id: str) -> Examples | None:
 
 @router.get("/jobs/{id}/pictures/{side}/{place}")
 async def get_picture(
+    request: Request,
     visitor: SignedIn,
     services: OpenServices,
     job_id: EntryId,
@@ -71,11 +71,13 @@ async def get_picture(
 ) -> Response:
     """How one of the samples looks, small. Needs the scope ``images``."""
     visitor.principal.require(Scope.IMAGES)
-    made = await to_thread.run_sync(_picture, services, visitor, job_id, side, place, limiter=services.looking)
-    return Response(made, media_type=MEDIA_TYPE, headers={"Cache-Control": f"private, max-age={_SECONDS}"})
+    asked = (request, services, visitor, job_id, side, place)
+    return await to_thread.run_sync(_picture, *asked, limiter=services.looking)
 
 
-def _picture(services: Services, visitor: Visitor, job_id: str, side: SideName, place: int) -> bytes:
+def _picture(
+    request: Request, services: Services, visitor: Visitor, job_id: str, side: SideName, place: int
+) -> Response:
     with services.database.read() as session:
         job = jobs.get(session, visitor.tenant, job_id)
         dataset = job.spec[side].get("dataset")
@@ -84,4 +86,4 @@ def _picture(services: Services, visitor: Visitor, job_id: str, side: SideName, 
     shown = [] if examples is None else getattr(examples, side)
     if row is None or place >= len(shown):
         raise NotFound(f"job {job_id!r} has no such picture")
-    return services.thumbnails.of(row, services.thumbnails.find(row, shown[place].id))
+    return picture(request, services, row, services.thumbnails.find(row, shown[place].id))

@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -31,7 +32,7 @@ _LIVE_SECONDS, _IDLE_SECONDS = 2, 15
 
 FILTERS = {
     "": "any",
-    "unlearned": "forgotten",
+    "unlearned": "unlearned",
     "below_target": "below target",
     "nothing_unlearned": "nothing unlearned",
     "waiting": "waiting",
@@ -108,6 +109,12 @@ def show_jobs(
         here=_address({**searched, "cursor": cursor}),
         seconds=_IDLE_SECONDS if all(line.is_over for line in lines) else _LIVE_SECONDS,
     )
+
+
+@router.get("/jobs")
+def lead_to_jobs() -> Response:
+    """Where the address of a job that was shortened leads."""
+    return RedirectResponse("/", 303)
 
 
 def _lines(session: Session, rows: list[Job], names: dict[str, str]) -> list[Line]:

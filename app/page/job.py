@@ -7,11 +7,12 @@ from sqlalchemy.orm import Session
 from app.api.deps import EntryId, OpenServices
 from app.page import result
 from app.page.events import told
-from app.page.guard import Form, SignedIn, Visitor
+from app.page.guard import Form, SignedIn, Visitor, Writer
 from app.page.parts import parts
+from app.page.questions import of_cancel
 from app.page.rendering import render
 from app.page.routing import PageRoute
-from app.page.running import last_problem, running, seconds, state_of
+from app.page.running import last_problem, running, seconds, told_state
 from app.page.status import points, retry, seconds_left, status
 from app.record import db, jobs
 from app.record.progress import progress, queue_positions
@@ -48,10 +49,18 @@ def show_points(request: Request, visitor: SignedIn, services: OpenServices, job
     given = [point.hyper_parameters or {} for point in found]
     apart = varied(given)
     lines = [
-        (point, state_of(point), described(point.hyper_parameters or {}, apart), seconds(point)) for point in found
+        (point, told_state(point), described(point.hyper_parameters or {}, apart), seconds(point)) for point in found
     ]
     constant = described(given[0], shared(given)) if given else ""
     return render(request, "points.html.jinja", visitor, job=job, lines=lines, constant=constant)
+
+
+@router.get("/jobs/{id}/cancel")
+def ask_to_cancel(request: Request, visitor: Writer, services: OpenServices, job_id: EntryId) -> Response:
+    """The question before it, as a page."""
+    with services.database.read() as session:
+        job = jobs.get(session, visitor.tenant, job_id)
+    return render(request, "confirm.html.jinja", visitor, question=of_cancel(job))
 
 
 @router.post("/jobs/{id}/cancel")
@@ -78,6 +87,7 @@ def _running(request: Request, visitor: Visitor, session: Session, job: Job) -> 
         retries=[retry(step, now) for step in known.waiting],
         view=running(session, job),
         happened=told(session, job),
+        question=of_cancel(job),
     )
 
 

@@ -13,6 +13,7 @@ from app.intake.registration import ModelIn
 from app.page import catalogue
 from app.page.catalogue import leads, uses
 from app.page.guard import Form, Posting, SignedIn, Writer
+from app.page.questions import of_deletion
 from app.page.rendering import render
 from app.page.routing import PageRoute
 from app.record import catalog
@@ -53,7 +54,15 @@ def show_model(request: Request, visitor: SignedIn, services: OpenServices, mode
     with services.database.read() as session:
         row = catalog.get(session, Model, visitor.tenant, model_id)
         used = uses(session, visitor.tenant, row.id)
-    return render(request, "model.html.jinja", visitor, row=row, uses=used, leads=leads)
+    return render(request, "model.html.jinja", visitor, row=row, question=of_deletion(row), uses=used, leads=leads)
+
+
+@router.get("/models/{id}/delete")
+def ask_to_delete_model(request: Request, visitor: Writer, services: OpenServices, model_id: EntryId) -> Response:
+    """The question before it, as a page."""
+    with services.database.read() as session:
+        row = catalog.get(session, Model, visitor.tenant, model_id)
+    return render(request, "confirm.html.jinja", visitor, question=of_deletion(row))
 
 
 @router.post("/models/{id}/delete")

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.page import words
 from app.record.tables import ApiKey, Dataset, Job, Model
+from negmerge.spec import auto
 
 
 class Part(NamedTuple):
@@ -17,7 +18,10 @@ class Part(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Everything that a job names. what: what is to be forgotten, in words."""
+    """Everything that a job names. what: what is to be forgotten, in words.
+
+    sweep_why: why the service chose these points, where it was to choose them.
+    """
 
     what: str
     forget: Part
@@ -25,6 +29,7 @@ class Parts(NamedTuple):
     base_model: Part
     asked_by: Part
     require: dict[str, float]
+    sweep_why: str | None
 
 
 def parts(session: Session, job: Job) -> Parts:
@@ -42,7 +47,14 @@ def parts(session: Session, job: Job) -> Parts:
         base_model=_named(session, Model, job.tenant, weights),
         asked_by=Part(key.name if key else job.created_by, job.created_by),
         require={name: limit for name, limit in (spec.get("require") or {}).items() if limit is not None},
+        sweep_why=_sweep_why(spec),
     )
+
+
+def _sweep_why(spec: dict[str, Any]) -> str | None:
+    sweep = spec["sweep"]
+    chosen = auto.chosen(sweep, spec["base_model"]["family"] == "timm") if sweep.get("auto") else None
+    return None if chosen is None else chosen.why
 
 
 def _data(session: Session, job: Job, ref: dict[str, Any]) -> Part:

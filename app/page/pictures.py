@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.deps import EntryId, OpenServices, Services
+from app.api.headers import header, names
 from app.auth import Scope
 from app.errors import NotFound, UnsupportedMedia
 from app.intake import uploads
@@ -17,10 +18,9 @@ from app.page.routing import PageRoute
 from app.pictures.thumbnails import MEDIA_TYPE
 from app.record import catalog
 from app.record.tables import Dataset
+from negmerge.data.listing import Listed
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-
-_SECONDS = 300
 
 
 def looking(visitor: SignedIn) -> Visitor:
@@ -39,20 +39,27 @@ def asking(request: Request, visitor: Looking, _first: FromHere) -> Visitor:
 
 @router.get("/datasets/{id}/classes/{place}/picture")
 async def get_class_picture(
-    visitor: Looking, services: OpenServices, dataset_id: EntryId, place: Annotated[int, Path(ge=0, lt=10**6)]
+    request: Request,
+    visitor: Looking,
+    services: OpenServices,
+    dataset_id: EntryId,
+    place: Annotated[int, Path(ge=0, lt=10**6)],
 ) -> Response:
     """The first sample of a class. place: the class's number in the order of the data set."""
-    made = await to_thread.run_sync(_of_class, services, visitor, dataset_id, place, limiter=services.looking)
-    return _picture(made)
+    return await to_thread.run_sync(_of_class, request, services, visitor, dataset_id, place, limiter=services.looking)
 
 
 @router.get("/datasets/{id}/samples/{sample:path}/picture")
 async def get_sample_picture(
-    visitor: Looking, services: OpenServices, dataset_id: EntryId, sample_id: Annotated[str, Path(alias="sample")]
+    request: Request,
+    visitor: Looking,
+    services: OpenServices,
+    dataset_id: EntryId,
+    sample_id: Annotated[str, Path(alias="sample")],
 ) -> Response:
     """One sample, by its id."""
-    made = await to_thread.run_sync(_of_sample, services, visitor, dataset_id, sample_id, limiter=services.looking)
-    return _picture(made)
+    asked = (request, services, visitor, dataset_id, sample_id)
+    return await to_thread.run_sync(_of_sample, *asked, limiter=services.looking)
 
 
 @router.post("/datasets/{id}/match")
@@ -71,24 +78,29 @@ async def match_pictures(
     return render(request, "matches.html.jinja", visitor, dataset=row, matches=found.matches)
 
 
-def _of_class(services: Services, visitor: Visitor, dataset_id: str, place: int) -> bytes:
+def picture(request: Request, services: Services, row: Dataset, sample: Listed) -> Response:
+    """How a sample looks, small. A browser may keep it, and asks each time whether its visitor may see it still."""
+    etag = services.thumbnails.etag(row, sample)
+    headers = {"ETag": f"W/{etag}", "Cache-Control": "private, no-cache"}
+    if names(header(request.headers, "if-none-match"), etag, weak=True):
+        return Response(status_code=304, headers=headers)
+    return Response(services.thumbnails.of(row, sample), headers=headers, media_type=MEDIA_TYPE)
+
+
+def _of_class(request: Request, services: Services, visitor: Visitor, dataset_id: str, place: int) -> Response:
     row = _row(services, visitor, dataset_id)
     name = next((name for number, name in enumerate(row.classes or {}) if number == place), None)
     found = [] if name is None else services.archives.listing(row).page(-1, 1, [name])[0]
     if not found:
         raise NotFound(f"the data set {row.id} has no such class, or no sample of it")
-    return services.thumbnails.of(row, found[0])
+    return picture(request, services, row, found[0])
 
 
-def _of_sample(services: Services, visitor: Visitor, dataset_id: str, sample_id: str) -> bytes:
+def _of_sample(request: Request, services: Services, visitor: Visitor, dataset_id: str, sample_id: str) -> Response:
     row = _row(services, visitor, dataset_id)
-    return services.thumbnails.of(row, services.thumbnails.find(row, sample_id))
+    return picture(request, services, row, services.thumbnails.find(row, sample_id))
 
 
 def _row(services: Services, visitor: Visitor, dataset_id: str) -> Dataset:
     with services.database.read() as session:
         return catalog.get(session, Dataset, visitor.tenant, dataset_id)
-
-
-def _picture(made: bytes) -> Response:
-    return Response(made, media_type=MEDIA_TYPE, headers={"Cache-Control": f"private, max-age={_SECONDS}"})

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from app.guide import serving
 from app.page import words
 from app.page.assets import asset
 from app.page.guard import Visitor
@@ -28,6 +29,7 @@ def render(
             token_field=_token_field(visitor),
             entries=entries(visitor),
             path=request.url.path,
+            guide=serving.PLACE if serving.is_built() else None,
             **context,
         )
     )

@@ -19,6 +19,7 @@ from app.store.objects import Store
 from negmerge.spec import words
 from negmerge.spec.consensus import Layer
 from negmerge.spec.figures import FigureRecord, Part, SideName
+from negmerge.spec.methods import label
 from negmerge.spec.result import ResultDocument
 
 MAX_RESULT_BYTES = 64 * 2**20
@@ -27,12 +28,27 @@ MAX_RESULT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class ClassLine:
-    """A class's accuracy before and after, on the data that the report measures it on."""
+    """A class's accuracy before and after, on the data that the report measures it on.
+
+    told: which of its samples they are, where that is not plain.
+    """
 
     name: str
     forgotten: bool
+    told: str
     before: FigureRecord | None
     after: FigureRecord | None
+
+
+@dataclass(frozen=True)
+class MethodLine:
+    """The base model, a merge or a rival at its own λ: what it scores on what is reported."""
+
+    label: str
+    own: bool
+    scale: float | None
+    forget: FigureRecord | None
+    retain: FigureRecord | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class View:
     """What the result's view draws."""
 
     sentence: str
+    methods: list[MethodLine]
     curves: Lines
     classes: list[ClassLine]
     layers: dict[str, Layer]
@@ -90,6 +107,7 @@ def _document(store: Store, file: Artifact | None) -> ResultDocument | None:
 def _view(document: ResultDocument) -> View:
     return View(
         sentence=words.sentence(document),
+        methods=_methods(document),
         curves=curves(document),
         classes=_classes(document),
         layers=document.consensus.by_layer(),
@@ -97,8 +115,19 @@ def _view(document: ResultDocument) -> View:
     )
 
 
+def _methods(document: ResultDocument) -> list[MethodLine]:
+    """The base model first, then the job's own method, then what it was compared with; only what was measured."""
+    names = dict.fromkeys(("base", document.method, *document.methods))
+    found = [(name, document.methods[name]) for name in names]
+    lines = [
+        MethodLine(label(name), name == document.method, row.scale, *row.reported(document.splits))
+        for name, row in found
+    ]
+    return [line for line in lines if line.forget is not None or line.retain is not None]
+
+
 def _classes(document: ResultDocument) -> list[ClassLine]:
-    """Forgotten classes first, then those that lost most."""
+    """Forgotten classes first, or those of forgotten samples; then those that lost most."""
     part = document.splits.forget_part
     before, after = document.methods["base"], document.methods[document.method]
     lines = []
@@ -106,8 +135,21 @@ def _classes(document: ResultDocument) -> list[ClassLine]:
     for side, measured in sides:
         old, new = before.figure(measured, side), after.figure(measured, side)
         for name, figure in ((old and old.per_class) or {}).items():
-            lines.append(ClassLine(name, side == "forget", figure, ((new and new.per_class) or {}).get(name)))
+            told = _told(document, side, name, figure)
+            lines.append(ClassLine(name, side == "forget", told, figure, ((new and new.per_class) or {}).get(name)))
     return sorted(lines, key=lambda line: (not line.forgotten, _change(line), line.name))
+
+
+def _told(document: ResultDocument, side: SideName, name: str, figure: FigureRecord) -> str:
+    """Which samples of a class a line is about: where single samples were to go, the class itself was not."""
+    select = document.spec.forget.select
+    if select is None or select.by_class:
+        return "to be forgotten" if side == "forget" else ""
+    if side == "retain":
+        gone = document.methods["base"].figure(document.splits.forget_part, "forget")
+        return "what stays of it" if gone and name in (gone.per_class or {}) else ""
+    kind = "listed" if select.ids is not None else "randomly chosen"
+    return f"{words.plural(figure.count, f'{kind} sample')} of it, to be forgotten"
 
 
 def _change(line: ClassLine) -> float:

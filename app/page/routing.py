@@ -68,9 +68,15 @@ class PageRoute(APIRoute):
 def error_page(request: Request, error: ServiceError) -> Response:
     """An error in words, with its status."""
     visitor = getattr(request.state, "visitor", None)
-    response = render(request, "error.html.jinja", visitor, error.status, error=error)
+    response = render(request, "error.html.jinja", visitor, error.status, error=error, back=_back(request))
     response.headers.update({name: value for name, value in error.headers.items() if name != "WWW-Authenticate"})
     return response
+
+
+def _back(request: Request) -> str | None:
+    """The view of this site that led to an error, where a browser says so; not the address of the error itself."""
+    back = _view(request, "referer")
+    return None if back in ("/", _path(request.url)) else back
 
 
 def _sign_in_first(request: Request) -> Response:

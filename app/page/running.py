@@ -118,6 +118,11 @@ def state_of(point: Step) -> str:
     return "running" if point.outcome is None else "trained"
 
 
+def told_state(point: Step) -> str:
+    """The same in words."""
+    return _CELLS[state_of(point)][0]
+
+
 def _cell(point: Step, apart: Sequence[str]) -> Cell:
     state = state_of(point)
     progress = point.progress or {}

@@ -21,7 +21,7 @@ class Status(NamedTuple):
 
 
 OUTCOMES = {
-    "unlearned": Status("good", "check", "Forgotten"),
+    "unlearned": Status("good", "check", "Unlearned"),
     "below_target": Status("fair", "below", "Below target"),
     "nothing_unlearned": Status("quiet", "nothing", "Nothing unlearned"),
 }

@@ -69,6 +69,12 @@ def lines(text: str) -> Markup:
     return Markup("\n").join(visible(line) for line in text.split("\n"))
 
 
+def coded(text: str) -> Markup:
+    """A text of ours with what stands in backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
 def _given(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _given(inner) for name, inner in value.items() if inner is not None}
@@ -84,6 +90,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "forgets": forgets,
     "capital": capital,
     "lines": lines,
+    "coded": coded,
     "lines_of_json": lines_of_json,
 }
 """By the name that templates use."""

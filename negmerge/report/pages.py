@@ -42,6 +42,7 @@ def _render(template: str, document: ResultDocument, **more: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": words.percent, "with_interval": words.with_interval, "plain": sweep_words.plain}
+    environment.filters |= {"became": sweep_words.became}
     environment.filters |= {"markdown": escape.markdown, "code": escape.code, "called": words.called, "moment": moment}
     environment.filters |= {"visible": visible}
     points = summary.given(document)

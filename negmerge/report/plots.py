@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter
 
 from negmerge.merging.methods import METHODS, NegMerge, TaskArithmetic
 from negmerge.naming import visible
-from negmerge.report.summary import label
 from negmerge.spec.figures import Measured
+from negmerge.spec.methods import label
 from negmerge.spec.result import MethodRow, ResultDocument
 from negmerge.spec.words import percent, searched_on
 

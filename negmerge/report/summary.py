@@ -11,26 +11,10 @@ from typing import Any
 from negmerge.merging.methods import METHODS, TaskArithmetic
 from negmerge.spec.figures import FigureRecord, Measured, Part, SideName, Spread
 from negmerge.spec.intervals import spread
+from negmerge.spec.methods import label
 from negmerge.spec.result import PointRow, ResultDocument, TableRow
 from negmerge.spec.sweep_words import described, varied
 from negmerge.spec.words import percent, with_interval
-
-_OTHERS = {
-    "base": "base model",
-    "retrain": "retrained",
-    "fine_tune": "fine-tuned on retain",
-    "gradient_ascent": "gradient ascent",
-    "random_label": "random label",
-    "l1_sparse": "ℓ1-sparse",
-    "influence": "influence unlearning",
-    "boundary_shrink": "boundary shrink",
-    "salun": "SalUn",
-}
-
-
-def label(method: str) -> str:
-    """What a table calls a merge method, a rival or the base model; its name where nothing else is known."""
-    return METHODS[method].label if method in METHODS else _OTHERS.get(method, method)
 
 
 def colour(method: str) -> str | None:

@@ -11,6 +11,19 @@ FILE = Path(__file__).with_name("methods.json")
 
 _KNOWN: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
 
+_OTHERS = {
+    "base": "base model",
+    "retrain": "retrained",
+    "fine_tune": "fine-tuned on retain",
+    "gradient_ascent": "gradient ascent",
+    "random_label": "random label",
+    "l1_sparse": "ℓ1-sparse",
+    "influence": "influence unlearning",
+    "boundary_shrink": "boundary shrink",
+    "salun": "SalUn",
+}
+"""What tables call that which is no merge."""
+
 METHOD_NAMES = tuple(_KNOWN)
 """The names of all merge methods, the default first."""
 
@@ -42,8 +55,8 @@ def options_added_with(method: str) -> list[str]:
 
 
 def label(method: str) -> str:
-    """What a table calls the method."""
-    return str(_KNOWN[method]["label"])
+    """What a table calls a merge method, a rival or the base model; its name where nothing else is known."""
+    return str(_KNOWN[method]["label"]) if method in _KNOWN else _OTHERS.get(method, method)
 
 
 def colour(method: str) -> str:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from negmerge.naming import visible
+
 Path = tuple[str, ...]
 
 
@@ -23,8 +25,9 @@ def differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
 
 
 def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: behind an apostrophe (OWASP, CSV injection)."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """A cell that no spreadsheet takes for a formula, behind an apostrophe (OWASP, CSV injection), and none obeys."""
+    text = visible(text)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _fields(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
@@ -32,4 +35,13 @@ def _fields(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         for name, inner in value.items():
             yield from _fields(inner, (*path, name))
     elif value is not None:
-        yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield path, _said(value)
+
+
+def _said(value: Any) -> str:
+    """A value as text: a list of texts or numbers with commas between them, as people write it; all else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
+        return ", ".join(map(_said, value))
+    return json.dumps(value, ensure_ascii=False)

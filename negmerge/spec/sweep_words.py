@@ -29,6 +29,13 @@ def described(point: HyperParameters, names: Iterable[str]) -> str:
 
 def plain(value: Any) -> str:
     """A hyper-parameter's value for a table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return "/".join(str(part) for part in value.values())
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def became(state: str) -> str:
+    """What became of a point that is over: ``folded`` or ``diverged``, as people read it."""
+    return {"folded": "merged", "diverged": "diverged, left out"}.get(state, state)

@@ -137,7 +137,7 @@ def chosen(document: ResultDocument) -> str:
         fixed = f"λ is {document.scale:g}, as the spec fixes it"
         return f"{fixed}; {ranked} was ranked on {on}" if document.singles() else fixed
     what = f"λ, and {ranked}, were" if document.singles() else "λ was"
-    return f"{what} chosen on {on}; the rule was {document.rule}: {RULES[document.rule]}"
+    return f"{what} chosen on {on}, by {RULES[document.rule]}"
 
 
 def sentence(document: ResultDocument) -> str:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import torch
 
+from app.page.throttle import TRIES
 from app.record import steps
 from app.record.db import Database
 from app.record.leases import Arithmetic
@@ -151,6 +152,15 @@ def test_it_warns_of_jobs_that_only_workers_with_other_threads_can_take(up: Up, 
     _, mine, other = waiting
     assert f"{other} waits for workers with 99 threads" in up.printed
     assert mine not in up.printed
+
+
+def test_nobody_signs_in_by_guessing_under_other_addresses(up: Up) -> None:
+    statuses = []
+    for number in range(TRIES + 1):
+        here = {"Sec-Fetch-Site": "same-origin", "X-Forwarded-For": f"198.51.100.{number}"}
+        data = {"key": "nm_0_" + "0" * 64}
+        statuses.append(httpx.post(f"{up.url}/sign-in", data=data, headers=here).status_code)
+    assert statuses == [401] * TRIES + [429]
 
 
 def test_a_job_goes_from_upload_to_weights(up: Up, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ import json, sys
 import torch
 from negmerge.merging.files import merge_files
 from negmerge.merging.partial import Partial
-from negmerge.report.summary import label
+from negmerge.spec.methods import label
 from negmerge.spec.job import Merge, parse
 from pathlib import Path
 

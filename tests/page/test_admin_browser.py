@@ -96,5 +96,7 @@ def test_nothing_serious_is_wrong_with_the_view_on_a_phone(site: Site, chromium:
     with browsers.watched(chromium, site.origin, viewport=PHONE, color_scheme=scheme) as phone:
         sign_in(phone, site.key(scopes=ADMIN))
         phone.open("/admin")
+        ends = phone.page.locator("td[data-label=Ends]").first
+        assert ends.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Ends" ": "'
         assert phone.seriously_wrong() == []
         assert phone.overflow() == 0

@@ -21,6 +21,23 @@ def test_the_weights_at_a_scale_are_those_that_the_api_gives(api: Api, job: str,
     assert api.client.get(f"/jobs/{job}/weights{query}").content == expected
 
 
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("", "open_clip_model.safetensors"),
+        ("?scale=0.6", "open_clip_model-scale-0.6.safetensors"),
+        ("?format=zip", "{job}-unlearned.zip"),
+        ("?format=zip&scale=1.05", "{job}-unlearned-scale-1.05.zip"),
+    ],
+)
+def test_a_downloads_name_says_at_which_other_scale_it_is(api: Api, job: str, query: str, name: str) -> None:
+    expected = f'attachment; filename="{name.format(job=job)}"'
+    assert api.get(f"/v1/jobs/{job}/weights{query}").headers["content-disposition"] == expected
+    api.client.cookies.clear()
+    enter(api.client, key_of(api))
+    assert api.client.get(f"/jobs/{job}/weights{query}").headers["content-disposition"] == expected
+
+
 def test_the_folder_comes_as_a_zip(api: Api, job: str) -> None:
     api.client.cookies.clear()
     enter(api.client, key_of(api))

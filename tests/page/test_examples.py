@@ -50,7 +50,26 @@ def test_who_may_see_images_gets_the_samples_picture(api: Api, job: str) -> None
     answer = entered(api, IMAGES).get(f"/jobs/{job}/pictures/forget/0")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
     assert answer.content[8:12] == b"WEBP"
-    assert answer.headers["cache-control"].startswith("private")
+
+
+def test_a_browser_asks_each_time_whether_its_visitor_may_still_see_a_picture(api: Api, job: str) -> None:
+    address = f"/jobs/{job}/pictures/forget/0"
+    answer = entered(api, IMAGES).get(address)
+    assert answer.headers["cache-control"] == "private, no-cache"
+    kept = {"If-None-Match": answer.headers["etag"]}
+    assert api.client.get(address, headers=kept).status_code == 304
+    assert entered(api, READ).get(address, headers=kept).status_code == 403
+    api.client.cookies.clear()
+    assert api.client.get(address, headers=kept, follow_redirects=False).status_code == 303
+
+
+@pytest.mark.parametrize("of", ["classes", "samples"])
+def test_pictures_of_a_data_set_are_asked_for_each_time_too(api: Api, of: str) -> None:
+    dataset = api.dataset()
+    first = api.get(f"/v1/datasets/{dataset}/samples").json()["data"][0]["id"]
+    place = "classes/0" if of == "classes" else f"samples/{first}"
+    answer = entered(api, IMAGES).get(f"/datasets/{dataset}/{place}/picture")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-cache")
 
 
 def test_who_may_not_is_refused_and_told_what_the_model_says_all_the_same(api: Api, job: str) -> None:

@@ -39,7 +39,7 @@ def told(row: Job, place: int | None = None, **changes: Any) -> Status:
 
 @pytest.mark.parametrize(
     ("outcome", "label"),
-    [("unlearned", "Forgotten"), ("below_target", "Below target"), ("nothing_unlearned", "Nothing unlearned")],
+    [("unlearned", "Unlearned"), ("below_target", "Below target"), ("nothing_unlearned", "Nothing unlearned")],
 )
 def test_a_job_that_ran_to_its_end_is_called_by_its_outcome_and_says_why(outcome: str, label: str) -> None:
     found = told(job(JobState.SUCCEEDED, outcome=outcome, outcome_reason="Because."))

@@ -83,6 +83,7 @@ def test_a_step_that_a_stopping_worker_gave_back_is_no_problem(sqlite_database: 
         ("conclude.started", {"index": 0, "attempt": 1}, "conclude began"),
         ("point.trained", {"index": 3, "loss": 0.25}, "point 3 is trained, loss 0.25"),
         ("points.folded", {"indices": [1, 2]}, "2 points became part of the merge"),
+        ("points.folded", {"indices": [1]}, "1 point became part of the merge"),
         ("job.failed", {"problem": {"detail": "no disk"}}, "failed: no disk"),
         ("some.new_kind", {}, "some new kind"),
     ],
@@ -115,6 +116,23 @@ def test_curves_lie_between_no_scale_and_the_last_of_any_method() -> None:
     half, high, low = charts.WIDTH / 2, "0.0", f"{charts.HEIGHT / 2:.1f}"
     assert drawn.lines[0].forget == f"0.0,{high} {half:.1f},{low}"
     assert drawn.scales == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("last", "scales"),
+    [
+        (1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (1.05, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (2.0, [0, 0.5, 1.0, 1.5, 2.0]),
+        (0.003, [0, 0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003]),
+        (1000.0, [0, 200, 400, 600, 800, 1000]),
+    ],
+)
+def test_the_axis_has_few_round_scales_in_their_places(last: float, scales: list[float]) -> None:
+    methods = {"base": MethodRow(), "negmerge": MethodRow(scale=last, curve=curve((0.0, 4, 4), (last, 2, 4)))}
+    ticks = charts.curves(results.document(methods=methods)).ticks
+    assert [scale for scale, _ in ticks] == pytest.approx(scales)
+    assert [x for _, x in ticks] == pytest.approx([charts.WIDTH * scale / last for scale in scales], abs=0.01)
 
 
 def test_a_bar_is_the_share_of_elements_that_so_many_runs_move_one_way() -> None:

@@ -1,5 +1,6 @@
 """A job's views in a real browser: watched while it runs, cancelled, and read when it has a result."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,9 @@ def test_the_slider_moves_every_method_and_the_download(page: Watched, finished:
     """By the arrow keys: from the chosen 0.5 to 1, where the other method was tried too, and back."""
     page.open(f"/jobs/{finished}")
     rows = page.page.locator("#at-scale tbody tr")
-    expect(rows).to_have_text(["NegMerge25.0 %95.0 %0.5", "uniform mean––1"])
+    expect(rows).to_have_text(["NegMerge 25.0 %95.0 %0.5", "uniform mean not measured here––1"])
     page.page.get_by_role("slider").press("ArrowRight")
-    expect(rows).to_have_text(["NegMerge0.0 %50.0 %0.5", "uniform mean10.0 %90.0 %1"])
+    expect(rows).to_have_text(["NegMerge 0.0 %50.0 %0.5", "uniform mean 10.0 %90.0 %1"])
     expect(page.page.get_by_text("Download the weights at λ = 1")).to_be_visible()
     page.page.get_by_role("slider").press("ArrowLeft")
     expect(page.page.locator("#scale-now")).to_have_text("0.5")
@@ -86,6 +87,22 @@ def test_the_result_is_said_in_a_sentence_first(page: Watched, finished: str) ->
     expect(page.page.locator("main p").filter(has_text=said)).to_be_visible()
 
 
+def test_a_time_says_in_which_zone_it_is(page: Watched, running: str) -> None:
+    page.open(f"/jobs/{running}")
+    expect(page.page.locator(".facts time")).to_have_text(re.compile(r"\d\d:\d\d UTC$"))
+
+
+def test_where_colours_are_forced_the_current_place_and_progress_are_seen_without_them(
+    site: Site, chromium: Browser, running: str
+) -> None:
+    with browsers.watched(chromium, site.origin, forced_colors="active") as forced:
+        sign_in(forced, site.key())
+        forced.open(f"/jobs/{running}")
+        expect(forced.page.locator("nav [aria-current]")).to_have_css("text-decoration-line", "underline")
+        expect(forced.page.locator(".stages .now strong")).to_have_css("text-decoration-line", "underline")
+        expect(forced.page.locator("progress")).to_have_css("border-top-style", "solid")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["finished", "running"])
 @pytest.mark.parametrize("below", ["", "/points"])
@@ -97,5 +114,6 @@ def test_nothing_serious_is_wrong_with_a_jobs_views_on_a_phone(
         phone.open(f"/jobs/{finished if which == 'finished' else running}{below}")
         for summary in phone.page.locator("summary").all():
             summary.click()
+        assert phone.misplaced() == []
         assert phone.seriously_wrong() == []
         assert phone.overflow() == 0

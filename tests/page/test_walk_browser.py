@@ -94,7 +94,7 @@ def test_a_class_is_forgotten_by_keyboard_cancelled_begun_again_compared_and_dow
     page.get_by_role("link", name="New request").press("Enter")
     job = ask_by_keys(page, "4", "DSR-8")
     assert job != cancelled
-    expect(page.get_by_text("test images")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("test images").first).to_be_visible(timeout=PATIENCE)
     result, digests = site.api.get(f"/v1/jobs/{job}/result").json(), {}
     for name, file in (("Weights", "unlearned"), ("Report", "report.html")):
         with page.expect_download() as begun:

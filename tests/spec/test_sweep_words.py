@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.spec.sweep_words import described, plain, shared, varied
+from negmerge.spec.sweep_words import became, described, plain, shared, varied
 
 POINTS = [{"epochs": epochs, "batch_size": 8, "seed": None} for epochs in (1, 2)]
 
@@ -30,7 +30,11 @@ def test_every_name_that_is_given_is_varied_or_shared(points: list[dict[str, int
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(3e-5, "3e-05"), (0.1, "0.1"), (5, "5"), ({"magnitude": 3, "operations": 2}, "3/2"), (True, "True")],
+    [(3e-5, "3e-05"), (0.1, "0.1"), (5, "5"), ({"magnitude": 3, "operations": 2}, "3/2"), (True, "yes"), (False, "no")],
 )
 def test_a_value_is_told_plainly(value: object, told: str) -> None:
     assert plain(value) == told
+
+
+def test_what_became_of_a_point_is_told_as_people_read_it() -> None:
+    assert [became(state) for state in ("folded", "diverged", "new")] == ["merged", "diverged, left out", "new"]

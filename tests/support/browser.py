@@ -24,6 +24,17 @@ ARGUMENTS = [
 ]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
+_MISPLACED = """[...document.querySelectorAll("svg")].flatMap(svg => {
+  const whole = svg.getBoundingClientRect();
+  const texts = [...svg.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
+  const inside = box => box.left >= whole.left && box.right <= whole.right
+    && box.top >= whole.top && box.bottom <= whole.bottom;
+  const apart = (one, other) => one.right <= other.left || other.right <= one.left
+    || one.bottom <= other.top || other.bottom <= one.top;
+  const crossed = (box, place) => texts.some(([, other], index) => index !== place && !apart(box, other));
+  return texts.filter(([, box], place) => !inside(box) || crossed(box, place)).map(([told]) => told);
+})"""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -74,6 +85,11 @@ class Watched:
         """By how many pixels the view is wider than the window."""
         wider: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return wider
+
+    def misplaced(self) -> list[str]:
+        """Texts of drawings that stand outside of their drawing, where they are cut, or on another text."""
+        found: list[str] = self.page.evaluate(_MISPLACED)
+        return found
 
     def forgive(self, status: int) -> None:
         """The one complaint that an answer of this status is, which the test asked for."""

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from negmerge.spec.figures import CountRecord, FigureRecord, Sides
-from negmerge.spec.result import CurveRow, MethodRow
+from negmerge.spec.result import CurveRow, MethodRow, ResultDocument
 from tests.support import results
 from tests.support.api_client import Api
 
@@ -41,19 +41,42 @@ def methods(forget: int = 1) -> dict[str, MethodRow]:
     }
 
 
+def of_samples(right: int) -> ResultDocument:
+    """A result of 20 forgotten samples of class seven, so many of which are still right; 19 of 20 unseen ones were."""
+
+    def measured(forget: int, one: int, seven: int) -> dict[str, Any]:
+        return {"train": Sides(forget=by_class(seven=forget)), "test": Sides(retain=by_class(one=one, seven=seven))}
+
+    tried = curve((0.0, 20, 20), (0.5, right, 19))
+    counts = {"train": 20, "validation": 0, "test": 0}
+    return results.document(
+        spec=results.SPEC | {"forget": {"uri": "digits.zip", "select": {"ids": [f"seven/{n}.png" for n in range(20)]}}},
+        methods={
+            "base": MethodRow(**measured(20, 20, 20)),
+            "negmerge": MethodRow(scale=0.5, curve=tried, **measured(right, 19, 14)),
+        },
+        rule="match_unseen",
+        reference=counted(19),
+        scale=0.5,
+        splits={"forget": counts, "retain": {"train": 20, "validation": 20, "test": 40}},
+        table_parts={"forget": "train", "retain": "test"},
+    )
+
+
 def finished_of(api: Api, class_name: str) -> str:
     """A job that forgot another class."""
     files = {"result.json": json.dumps(results.document(methods=methods(), scale=0.5).as_json()).encode()}
     return api.finished_job(files, forget={"dataset": "ds_1", "select": {"classes": [class_name]}})
 
 
-def finished(api: Api, **changes: Any) -> str:
+def finished(api: Api, metadata: dict[str, str] | None = None, **changes: Any) -> str:
     """A job that succeeded, with its result and weights in the store."""
-    given: dict[str, Any] = {"methods": methods(), "scale": 0.5} | changes
+    consensus = {"share": 0.625, "tensors": {"visual.proj": 0.625}, "needed": 4, "counts": [0, 0, 2, 4, 10]}
+    given: dict[str, Any] = {"methods": methods(), "scale": 0.5, "consensus": consensus} | changes
     document = results.document(**given)
     files = {
         "result.json": json.dumps(document.as_json()).encode(),
         "report.html": b"<!doctype html>",
         "unlearned/model.safetensors": WEIGHTS,
     }
-    return api.finished_job(files)
+    return api.finished_job(files, metadata=metadata or {})

@@ -1,8 +1,10 @@
 // What all views share: times in the reader's own zone, questions before what cannot be undone, and what an error says.
 
-const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const local = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+});
 
-/** Write each time below a node in the reader's zone; UTC stays to be read when the pointer rests on it. */
+/** Write each time below a node in the reader's zone, which it names; UTC, as reports have it, stays as its title. */
 export function localise(node) {
   for (const time of node.querySelectorAll("time[datetime]")) {
     if (!time.title) {
@@ -18,10 +20,12 @@ export function reason(text) {
   return said ? said.textContent : "the service did not answer as it should: try again";
 }
 
-/** A button that opens the dialog that it names; the dialog's own buttons close it or send its form. */
+/** A button that leads to a question opens it in the dialog that it names, whose buttons close it or send its form. */
 function openDialog(event) {
   const opener = event.target.closest("[data-dialog]");
-  if (opener) document.getElementById(opener.dataset.dialog).showModal();
+  if (!opener) return;
+  event.preventDefault();
+  document.getElementById(opener.dataset.dialog).showModal();
 }
 
 /** Say above a view why it could not be renewed, or no more: it stays as it was. */

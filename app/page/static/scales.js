@@ -7,15 +7,16 @@ if (section) {
   const slider = section.querySelector("#scale");
   const chosen = section.dataset.chosen;
   const rows = [...section.querySelectorAll("#all-scales tbody tr")];
-  const own = rows[0]?.dataset.method;
-  const scales = rows.filter((row) => row.dataset.method === own).map((row) => row.dataset.scale);
-  const last = Math.max(...rows.map((row) => Number(row.dataset.scale)));
+  const scales = [...new Set(rows.map((row) => row.dataset.scale))].sort((one, other) => one - other);
+  const last = Number(scales.at(-1));
   const cells = new Map(rows.map((row) => [`${row.dataset.method} ${row.dataset.scale}`, row.cells]));
+  const ends = new Map(rows.map((row) => [row.dataset.method, Number(row.dataset.scale)])); // rows of a method ascend
 
   const show = () => {
     const scale = scales[slider.value];
     const label = String(Number(scale));
     section.querySelector("#scale-now").textContent = label;
+    section.querySelector("#scale-told").textContent = label;
     slider.setAttribute("aria-valuetext", `λ = ${label}`);
     const mark = section.querySelector("#scale-mark");
     const x = (600 * Number(scale)) / (last || 1);
@@ -25,12 +26,17 @@ if (section) {
       const found = cells.get(`${row.dataset.method} ${scale}`);
       row.querySelector("[data-side=forget]").textContent = found ? found[2].textContent : "–";
       row.querySelector("[data-side=retain]").textContent = found ? found[3].textContent : "–";
+      const told = row.querySelector("[data-unmeasured]");
+      const end = ends.get(row.dataset.method);
+      const beyond = Number(scale) > end ? `not measured beyond λ = ${end}` : "not measured here";
+      told.textContent = found ? "" : beyond;
     }
     const link = section.querySelector("#weights-at");
     link.href = scale === chosen ? section.dataset.weights : `${section.dataset.weights}?scale=${scale}`;
     link.querySelector("span").textContent = `Download the weights at λ = ${label}`;
   };
 
+  slider.closest(".slider").hidden = false;
   slider.addEventListener("input", show);
   show();
 }
