@@ -69,8 +69,12 @@ def chosen_classes(form: Mapping[str, str]) -> list[str]:
 
 
 def listed_ids(form: Mapping[str, str]) -> list[str]:
-    """The samples that are listed, a line each, and those that are ticked."""
-    return list(dict.fromkeys([*_lines(form, "ids"), *_ticked(form, "sample")]))
+    """The samples that are listed, a line each, and those that are ticked: without scripts nothing lists them.
+
+    Ticks count only where they can be seen, which is while single samples are chosen.
+    """
+    ticked = _ticked(form, "sample") if form.get("how") == "samples" else []
+    return list(dict.fromkeys([*_lines(form, "ids"), *ticked]))
 
 
 def _ticked(form: Mapping[str, str], name: str) -> list[str]:

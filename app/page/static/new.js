@@ -4,18 +4,27 @@ import { reason } from "./page.js";
 
 const form = document.getElementById("request");
 
-/** The list of ids follows what is ticked, so that other pages of samples can be looked at. */
-function list(ticks) {
-  const ids = document.getElementById("ids");
-  const lines = new Set(ids.value.split("\n").map((line) => line.trim()).filter(Boolean));
-  for (const tick of ticks) tick.checked ? lines.add(tick.value) : lines.delete(tick.value);
-  ids.value = [...lines].join("\n");
+/** The samples that must go: the lines of the list, which alone says what is asked for. */
+function listed() {
+  const text = document.getElementById("ids")?.value ?? "";
+  return new Set(text.split("\n").map((line) => line.trim()).filter(Boolean));
 }
 
-/** Ticks what the list has already, of samples that are shown anew. */
-function tick(node) {
-  const lines = new Set(document.getElementById("ids")?.value.split("\n"));
-  for (const box of node.querySelectorAll("input.listed")) box.checked ||= lines.has(box.value);
+/** Writes into the list what was ticked, also on other pages of samples, and takes out what was unticked. */
+function list(ticks) {
+  const lines = listed();
+  for (const tick of ticks) tick.checked ? lines.add(tick.value) : lines.delete(tick.value);
+  document.getElementById("ids").value = [...lines].join("\n");
+  follow();
+}
+
+/** Ticks what the list has, wherever it is shown, and nothing else. Without a name no box is sent beside the list. */
+function follow() {
+  const lines = listed();
+  for (const box of form.querySelectorAll("input.listed")) {
+    box.checked = lines.has(box.value);
+    box.removeAttribute("name");
+  }
 }
 
 /** Draws each dropped picture beside what was found; one that the browser cannot read stays blank. */
@@ -48,9 +57,10 @@ async function find(files) {
     const answer = await fetch(finder.dataset.to, { method: "POST", body, headers: { "X-Form-Token": token } });
     const text = await answer.text();
     if (!answer.ok) throw new Error(reason(text));
+    if (!matches.isConnected) return; // another data set was chosen meanwhile
     matches.innerHTML = text;
     list(matches.querySelectorAll("input.listed:checked"));
-    finding.textContent = "Confirm what must go: only what is ticked is forgotten.";
+    finding.textContent = "Confirm what must go: what the list names is forgotten, and nothing else.";
     await draw(matches, files);
     form.dispatchEvent(new Event("change"));
   } catch (error) {
@@ -63,6 +73,9 @@ form.addEventListener("change", (event) => {
   if (event.target.matches?.("input.listed")) list([event.target]);
   if (event.target.id === "pictures") find([...event.target.files]);
 }, true);
+form.addEventListener("input", (event) => {
+  if (event.target.id === "ids") follow();
+});
 for (const kind of ["dragover", "drop"]) {
   form.addEventListener(kind, (event) => {
     if (!event.target.closest("#drop")) return;
@@ -76,7 +89,8 @@ document.addEventListener("htmx:before:swap", () => {
   wasInPicker = Boolean(document.activeElement.closest("#picker"));
 });
 document.addEventListener("htmx:after:swap", () => {
-  tick(form);
+  follow();
   // the first and the last page of samples lack the button that led there
   if (wasInPicker && document.activeElement === document.body) document.getElementById("of")?.focus();
 });
+follow();
