@@ -25,8 +25,8 @@ from app.record import catalog
 from app.record.tables import Dataset, Model
 from negmerge.data.listing import Listed
 from negmerge.errors import FieldError
+from negmerge.spec import presets
 from negmerge.spec.job_resources import DryRun
-from negmerge.spec.presets import PRESETS
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -183,7 +183,7 @@ def _page(
         sees=visitor.principal.may(Scope.IMAGES),
         hows=asking.HOW,
         axes=asking.AXES,
-        presets=PRESETS,
+        presets=presets.by_kind(),
         answer=answer,
         ways=shown_as.WAYS,
     )
