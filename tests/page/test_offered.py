@@ -9,9 +9,14 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from app.page import lists
+from app.page.rendering import environment
 from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support import records
 from tests.support.api_client import Api, png, weights, zipped
+
+TEXT_FIELD = re.compile(
+    r'<(?:input(?![^>]*type="(?:radio|range|checkbox)")[^>]* value="|textarea[^>]*>)\{\{ (?P<held>.*?) \}\}'
+)
 
 
 @dataclass(frozen=True)
@@ -139,3 +144,44 @@ def test_pictures_without_classes_say_what_they_are_good_for(form: TestClient, k
     assert "Forget some of it" not in about
     assert "Look for pictures in it" in about
     assert "has no classes, and a job needs them" in form.get(f"/new?dataset={kept.flat}").text
+
+
+@pytest.mark.parametrize("template", environment().list_templates())
+def test_what_a_field_holds_is_written_as_it_is_and_not_as_it_is_shown(template: str) -> None:
+    """What is shown has its line breaks and unseen characters escaped; a field that held that would send it."""
+    loader = environment().loader
+    assert loader is not None
+    held = [match["held"] for match in TEXT_FIELD.finditer(loader.get_source(environment(), template)[0])]
+    assert [expression for expression in held if not expression.endswith("| e")] == []
+
+
+def test_a_form_that_a_script_sends_after_the_session_is_told_so_and_stays(form: TestClient) -> None:
+    form.cookies.clear()
+    for header in ("HX-Request", "X-Form-Token"):
+        answer = form.post("/new", data={}, headers=HERE | {header: "true"}, follow_redirects=False)
+        assert (answer.status_code, "hx-redirect" in answer.headers) == (401, False)
+        assert "your session has ended: sign in again in another tab" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("view", "place"),
+    [
+        ("http://testserver/jobs/job_1?a=b", "%2Fjobs%2Fjob_1%3Fa%3Db"),
+        ("http://evil.example/jobs", "%2F"),
+        ("http://[", "%2F"),
+        ("", "%2F"),
+    ],
+)
+def test_after_the_session_one_comes_back_to_the_view_from_which_something_was_sent(
+    form: TestClient, view: str, place: str
+) -> None:
+    form.cookies.clear()
+    sent = form.post("/jobs/job_1/cancel", headers=HERE | {"Referer": view}, follow_redirects=False)
+    assert sent.headers["location"] == f"/sign-in?next={place}&ended=true"
+    renewed = form.get("/", headers=HERE | {"HX-Request": "true", "HX-Current-URL": view})
+    assert renewed.headers["hx-redirect"] == f"/sign-in?next={place}&ended=true"
+
+
+def test_the_sign_in_says_that_a_session_ended(form: TestClient) -> None:
+    assert "Your session has ended" in form.get("/sign-in?ended=true").text
+    assert "Your session has ended" not in form.get("/sign-in").text
