@@ -29,6 +29,21 @@ HOW = {
 }
 """What can be forgotten."""
 
+LABELS = {
+    "dataset": "Data set",
+    "classes": "Classes that must go",
+    "ids": "Samples that must go",
+    "model": "Model that is to forget",
+    "retain": "What must stay",
+    "forget_max": "Right on what is forgotten",
+    "retain_min": "Right on what is kept",
+    "sweep": "Sweep",
+    "preset": "Preset",
+    **AXES,
+    "metadata": "Other notes",
+}
+"""How the form calls its fields where it says what is wrong with them; one that has no place is called nothing."""
+
 _WHOLE = frozenset({"epochs", "batch_size"})
 _PLACES = (
     ("/forget/select/classes", "classes"),

@@ -216,8 +216,33 @@ def test_the_form_works_without_scripts(site: Site, chromium: Browser, archive: 
 
 def test_the_keyboard_alone_begins_a_job(site: Site, asker: Page) -> None:
     asker.get_by_label("two 10 samples").press("Space")
-    asker.get_by_label("Ticket").press("Enter")
+    asker.get_by_role("button", name="Begin the job").press("Enter")
     asker.wait_for_url("**/jobs/job_*")
+
+
+def test_enter_in_a_field_has_the_form_judged_and_what_is_wrong_is_told_beside_the_field(asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    kept = asker.get_by_label("Right on what is kept")
+    kept.fill("most")
+    kept.press("Enter")
+    expect(kept).to_have_accessible_description("Give a number of percent, such as 5")
+    expect(kept).to_have_attribute("aria-invalid", "true")
+    kept.fill("95")
+    expect(kept).not_to_have_attribute("aria-invalid", "true")
+    expect(asker.locator("#wrong-retain_min")).to_be_hidden()
+    assert asker.url.endswith("/new")
+
+
+def test_a_form_outlives_its_session(site: Site, visitor: Watched, asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    asker.get_by_label("Ticket").fill("patience")
+    asker.context.clear_cookies()
+    asker.get_by_role("button", name="Begin the job").click()
+    expect(asker.get_by_text("in another tab")).to_be_visible()
+    here = {"Sec-Fetch-Site": "same-origin"}
+    asker.request.post(f"{site.origin}/sign-in", form={"key": site.key()}, headers=here, max_redirects=0)
+    assert begun(site, asker).meta == {"ticket": "patience"}
+    visitor.complaints = [told for told in visitor.complaints if "status of 401" not in told]  # of judging meanwhile
 
 
 def test_a_key_that_may_only_read_has_no_form(site: Site, visitor: Watched) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from app.page import lists
+from app.page import asking, lists
 from app.page.rendering import environment
 from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support import records
@@ -73,6 +73,10 @@ def selected(answer: Response, name: str) -> str:
 def send(form: TestClient, fields: dict[str, str], **headers: str) -> Response:
     given = {"token": token_of(form), "once": "0" * 32, "sweep": "own", "epochs": "1, 2"} | fields
     return form.post("/new", data=given, headers=HERE | headers)
+
+
+def told(answer: Response) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<.*?>", "", answer.text))
 
 
 @pytest.mark.usefixtures("newest_only")
@@ -144,6 +148,24 @@ def test_pictures_without_classes_say_what_they_are_good_for(form: TestClient, k
     assert "Forget some of it" not in about
     assert "Look for pictures in it" in about
     assert "has no classes, and a job needs them" in form.get(f"/new?dataset={kept.flat}").text
+
+
+def test_enter_in_a_field_presses_what_only_judges(form: TestClient) -> None:
+    """A browser takes the form's first button for it."""
+    [asked] = re.findall(r'<form id="request".*?</form>', form.get("/new").text, re.DOTALL)
+    [first, *_] = re.findall(r"<button[^>]*>", re.sub(r'<button type="button".*?>', "", asked))
+    assert 'value="check"' in first
+
+
+def test_what_is_wrong_names_its_field_wherever_it_is_told(form: TestClient) -> None:
+    answer = send(form, {"forget_max": "x", "retain_min": "y", "epochs": "z"}, **{"HX-Request": "true"})
+    for name in ("forget_max", "retain_min", "epochs"):
+        assert f"{asking.LABELS[name]}: Give" in told(answer)
+
+
+def test_every_place_of_the_form_has_a_name(form: TestClient) -> None:
+    notes = set(re.findall(r'id="wrong-(\w+)"', form.get("/new").text))
+    assert notes == set(asking.LABELS)
 
 
 @pytest.mark.parametrize("template", environment().list_templates())

@@ -1,6 +1,7 @@
-// The form of a new request: ticked samples go into the list, and dropped pictures are looked for in the data set.
+// The form of a new request: ticked samples go into the list, dropped pictures are looked for in the data set, what is
+// wrong is told beside its field, and nothing is lost when the session ends meanwhile.
 
-import { reason } from "./page.js";
+import { reason, tell } from "./page.js";
 
 const form = document.getElementById("request");
 
@@ -62,13 +63,55 @@ async function find(files) {
     list(matches.querySelectorAll("input.listed:checked"));
     finding.textContent = "Confirm what must go: what the list names is forgotten, and nothing else.";
     await draw(matches, files);
-    form.dispatchEvent(new Event("change"));
+    judge();
   } catch (error) {
     matches.replaceChildren();
     finding.textContent = `They could not be looked for: ${error.message}`;
   }
 }
 
+/** Says beside each field what the card says of it. What is still empty is no mistake, until somebody presses the button. */
+function mark() {
+  for (const note of form.querySelectorAll(".wrong")) {
+    const name = note.id.slice("wrong-".length);
+    const field = document.getElementById(name);
+    const told = document.querySelector(`#takes [data-field="${name}"]`)?.textContent ?? "";
+    note.hidden = !told || (note.hidden && !field?.value);
+    note.textContent = told;
+    if (told && !note.hidden) field?.setAttribute("aria-invalid", "true");
+    else field?.removeAttribute("aria-invalid");
+  }
+}
+
+/** Has the form judged where it stands. */
+function judge() {
+  form.dispatchEvent(new Event("change"));
+}
+
+/** Whether somebody is signed in who may begin a job; the form then carries the token of that session. */
+async function renewed() {
+  const answer = await fetch("/new", { redirect: "manual" }).catch(() => null);
+  if (!answer?.ok) return false;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const token = page.querySelector('meta[name="form-token"]').content;
+  document.querySelector('meta[name="form-token"]').content = token;
+  for (const field of document.querySelectorAll('input[name="token"]')) field.value = token;
+  return true;
+}
+
+let isReady = false;
+/** Begins the job once it is known that the form is not sent into nothing; Enter in a field only has it judged. */
+async function send(event) {
+  if (isReady) return;
+  event.preventDefault();
+  if (event.submitter?.value !== "begin") return judge();
+  isReady = await renewed();
+  if (isReady) form.requestSubmit(event.submitter);
+  else tell("It was not sent: nobody is signed in who may, or the service cannot be reached. Sign in again in another tab, and press the button once more; what is filled in stays.");
+  isReady = false;
+}
+
+form.addEventListener("submit", send);
 form.addEventListener("change", (event) => {
   if (event.target.matches?.("input.listed")) list([event.target]);
   if (event.target.id === "pictures") find([...event.target.files]);
@@ -90,7 +133,16 @@ document.addEventListener("htmx:before:swap", () => {
 });
 document.addEventListener("htmx:after:swap", () => {
   follow();
+  mark();
   // the first and the last page of samples lack the button that led there
   if (wasInPicker && document.activeElement === document.body) document.getElementById("of")?.focus();
+});
+
+let hasEnded = false;
+document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
+  hasEnded = [401, 403].includes(ctx.response.status);
+});
+window.addEventListener("focus", async () => {
+  if (hasEnded && (await renewed())) judge();
 });
 follow();
