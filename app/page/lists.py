@@ -32,9 +32,8 @@ def _entries(
     own = select(kind).where(kind.tenant == tenant).order_by(kind.id.desc())
     fits = or_(kind.name.icontains(_plain(search), autoescape=True), kind.id == _plain(search))
     found = list(session.scalars(own.where(where, fits).limit(MOST)))
-    if any(row.id == chosen for row in found):
-        return found
-    return [*found, *session.scalars(own.where(kind.id == _plain(chosen)))]
+    one = session.scalar(own.where(kind.id == _plain(chosen)))
+    return found if one is None or one in found else [*found, one]
 
 
 def has_older(session: Session, kind: type[Entry], tenant: str) -> bool:
@@ -46,9 +45,9 @@ def has_older(session: Session, kind: type[Entry], tenant: str) -> bool:
 def dataset_names(session: Session, tenant: str, named: Collection[str]) -> dict[str, str]:
     """The tenant's newest data sets and those named, by id."""
     own = select(Dataset.id, Dataset.name).where(Dataset.tenant == tenant)
-    newest = dict(session.execute(own.order_by(Dataset.id.desc()).limit(MOST)).tuples().all())
-    missing = {_plain(entry_id) for entry_id in named} - set(newest)
-    return newest | dict(session.execute(own.where(Dataset.id.in_(missing))).tuples().all())
+    newest = session.execute(own.order_by(Dataset.id.desc()).limit(MOST)).all()
+    older = session.execute(own.where(Dataset.id.in_([_plain(entry_id) for entry_id in named]))).all()
+    return {row.id: row.name for row in (*newest, *older)}
 
 
 def _plain(text: str) -> str:

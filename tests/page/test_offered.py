@@ -119,9 +119,10 @@ def test_what_is_gone_is_still_what_the_form_asks_for(form: TestClient, name: st
 
 
 def test_another_tenants_data_sets_are_not_found(form: TestClient, api: Api) -> None:
-    theirs = api.post("/v1/datasets", files={"file": ("theirs.zip", zipped({"a/0.png": png(0)}))}, headers=api.key("b"))
-    dataset = theirs.json()["id"]
-    answer = form.get(f"/new?find_dataset=theirs&dataset={dataset}")
+    files = {"file": ("theirs.zip", zipped({f"{name}/{n}.png": png(n) for name in ("a", "b") for n in range(3)}))}
+    theirs = api.post("/v1/datasets", files=files, headers=api.key("rival"))
+    assert theirs.status_code == 201, theirs.text
+    answer = form.get(f"/new?find_dataset=theirs&dataset={theirs.json()['id']}")
     assert "theirs.zip" not in answer.text
 
 
