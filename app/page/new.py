@@ -101,7 +101,7 @@ def send_new(request: Request, visitor: Writer, services: OpenServices, form: Lo
     except InvalidSpec as error:
         answer.wrong = asking.places(error.errors or [FieldError("", error.detail)])
     if request.headers.get("hx-request") == "true":
-        told = {"answer": answer, "form": form, "ways": shown_as.WAYS, "labels": asking.LABELS}
+        told: dict[str, Any] = {"answer": answer, "form": form, "ways": shown_as.WAYS, "labels": asking.LABELS}
         return render(request, "cost.html.jinja", visitor, **told)
     begins = form.get("do") == "begin"
     return _page(request, visitor, services, form, answer, 422 if begins and answer.wrong else 200)
