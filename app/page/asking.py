@@ -29,6 +29,21 @@ HOW = {
 }
 """What can be forgotten."""
 
+LABELS = {
+    "dataset": "Data set",
+    "classes": "Classes that must go",
+    "ids": "Samples that must go",
+    "model": "Model that is to forget",
+    "retain": "What must stay",
+    "forget_max": "Right on what is forgotten",
+    "retain_min": "Right on what is kept",
+    "sweep": "Sweep",
+    "preset": "Preset",
+    **AXES,
+    "metadata": "Other notes",
+}
+"""How the form calls its fields where it says what is wrong with them; one that has no place is called nothing."""
+
 _WHOLE = frozenset({"epochs", "batch_size"})
 _PLACES = (
     ("/forget/select/classes", "classes"),
@@ -69,8 +84,12 @@ def chosen_classes(form: Mapping[str, str]) -> list[str]:
 
 
 def listed_ids(form: Mapping[str, str]) -> list[str]:
-    """The samples that are listed, a line each, and those that are ticked."""
-    return list(dict.fromkeys([*_lines(form, "ids"), *_ticked(form, "sample")]))
+    """The samples that are listed, a line each, and those that are ticked: without scripts nothing lists them.
+
+    Ticks count only where they can be seen, which is while single samples are chosen.
+    """
+    ticked = _ticked(form, "sample") if form.get("how") == "samples" else []
+    return list(dict.fromkeys([*_lines(form, "ids"), *ticked]))
 
 
 def _ticked(form: Mapping[str, str], name: str) -> list[str]:

@@ -6,11 +6,10 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.deps import OpenServices, cursor_of
-from app.page import words
+from app.page import lists, words
 from app.page.guard import SignedIn
 from app.page.rendering import render
 from app.page.routing import PageRoute
@@ -18,7 +17,7 @@ from app.page.status import Status, seconds_left, status
 from app.record import db, jobs
 from app.record.progress import living_workers, progress, queue_positions
 from app.record.states import TERMINAL, JobState
-from app.record.tables import Dataset, Job
+from app.record.tables import Job
 from negmerge.spec.job_resources import Progress
 from negmerge.spec.result import OutcomeName
 
@@ -89,7 +88,8 @@ def show_jobs(
             search=search.strip().replace("\0", ""),
             dataset=dataset,
         )
-        names = _dataset_names(session, visitor.tenant)
+        named = [dataset, *(words.source_of(row.spec["forget"]) for row in page.jobs)]
+        names = lists.dataset_names(session, visitor.tenant, named)
         lines = _lines(session, page.jobs, names)
         workers = sum(alike.number for alike in living_workers(session))
     searched = {"q": search, "state": chosen, "dataset": dataset}
@@ -102,7 +102,7 @@ def show_jobs(
         searched=searched,
         is_searched=any(searched.values()),
         filters=FILTERS,
-        datasets=names,
+        datasets=({dataset: dataset} if dataset else {}) | names,  # one that is gone is still searched for
         workers=workers,
         older=_address(older) if page.next_cursor else None,
         newest=_address(searched) if cursor else None,
@@ -129,12 +129,6 @@ def _lines(session: Session, rows: list[Job], names: dict[str, str]) -> list[Lin
         )
         for row in rows
     ]
-
-
-def _dataset_names(session: Session, tenant: str) -> dict[str, str]:
-    """The tenant's newest data sets by id, to choose from."""
-    newest = select(Dataset.id, Dataset.name).where(Dataset.tenant == tenant).order_by(Dataset.id.desc()).limit(200)
-    return {row.id: row.name for row in session.execute(newest)}
 
 
 def _address(query: dict[str, str]) -> str:

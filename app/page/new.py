@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.api import documents, submissions
@@ -24,8 +25,8 @@ from app.record import catalog
 from app.record.tables import Dataset, Model
 from negmerge.data.listing import Listed
 from negmerge.errors import FieldError
+from negmerge.spec import presets
 from negmerge.spec.job_resources import DryRun
-from negmerge.spec.presets import PRESETS
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -52,17 +53,36 @@ class Named(NamedTuple):
     others: list[str]
 
 
+class Offered(NamedTuple):
+    """What a form chooses from. older: of which of the three there is more than is offered without a search."""
+
+    datasets: Sequence[Dataset]
+    retains: Sequence[Dataset]
+    models: Sequence[Model]
+    older: frozenset[str]
+
+
+class Given(BaseModel):
+    """What an address fills in: the two data sets and the model, and what older ones are searched for by."""
+
+    dataset: str = Field("", max_length=40)
+    retain: str = Field("", max_length=40)
+    model: str = Field("", max_length=40)
+    find_dataset: str = Field("", max_length=200)
+    find_retain: str = Field("", max_length=200)
+    find_model: str = Field("", max_length=200)
+
+
 @router.get("/new")
 def show_new(
     request: Request,
     visitor: Writer,
     services: OpenServices,
-    dataset: Annotated[str, Query(max_length=40)] = "",
-    model: Annotated[str, Query(max_length=40)] = "",
+    given: Annotated[Given, Query()],
 ) -> Response:
-    """An empty form, or one of this data set and model."""
-    given = {name: value for name, value in {"dataset": dataset, "model": model}.items() if value}
-    return _page(request, visitor, services, asking.blank() | given, Answer())
+    """An empty form, or one of these data sets and this model."""
+    filled = {name: value for name, value in given.model_dump().items() if value}
+    return _page(request, visitor, services, asking.blank() | filled, Answer())
 
 
 @router.post("/new")
@@ -81,7 +101,8 @@ def send_new(request: Request, visitor: Writer, services: OpenServices, form: Lo
     except InvalidSpec as error:
         answer.wrong = asking.places(error.errors or [FieldError("", error.detail)])
     if request.headers.get("hx-request") == "true":
-        return render(request, "cost.html.jinja", visitor, answer=answer, form=form, ways=shown_as.WAYS)
+        told: dict[str, Any] = {"answer": answer, "form": form, "ways": shown_as.WAYS, "labels": asking.LABELS}
+        return render(request, "cost.html.jinja", visitor, **told)
     begins = form.get("do") == "begin"
     return _page(request, visitor, services, form, answer, 422 if begins and answer.wrong else 200)
 
@@ -139,12 +160,12 @@ def _page(
     request: Request, visitor: Visitor, services: Services, form: dict[str, str], answer: Answer, status: int = 200
 ) -> Response:
     with services.database.read() as session:
-        datasets, models = lists.datasets(session, visitor.tenant), lists.models(session, visitor.tenant)
-        chosen = _chosen(session, visitor, form.get("dataset") or (datasets[0].id if datasets else ""))
-    if chosen is not None:
-        form.setdefault("dataset", chosen.id)
-    if len(models) == 1:
-        form.setdefault("model", models[0].id)
+        offered = _offered(session, visitor.tenant, form)
+    if offered.datasets:
+        form.setdefault("dataset", offered.datasets[0].id)
+    if len(offered.models) == 1 and "model" not in offered.older:
+        form.setdefault("model", offered.models[0].id)
+    chosen = next((row for row in offered.datasets if row.id == form.get("dataset")), None)
     shown = {} if chosen is None or chosen.key is None else _picker(services, visitor, chosen, "", -1)
     classes = list((chosen.classes or {}).items()) if chosen is not None else []
     return render(
@@ -153,8 +174,7 @@ def _page(
         visitor,
         status,
         form=form,
-        datasets=datasets,
-        models=models,
+        offered=offered,
         chosen=chosen,
         classes=classes[:MAX_TILES],
         more_classes=len(classes[MAX_TILES:]),
@@ -164,9 +184,10 @@ def _page(
         sees=visitor.principal.may(Scope.IMAGES),
         hows=asking.HOW,
         axes=asking.AXES,
-        presets=PRESETS,
+        presets=presets.by_kind(),
         answer=answer,
         ways=shown_as.WAYS,
+        labels=asking.LABELS,
     )
 
 
@@ -174,11 +195,17 @@ def _named(chosen: list[str], tiles: Mapping[str, int]) -> Named:
     return Named(frozenset(chosen), [name for name in chosen if name not in tiles])
 
 
-def _chosen(session: Session, visitor: Visitor, dataset_id: str) -> Dataset | None:
-    try:
-        return catalog.get(session, Dataset, visitor.tenant, dataset_id) if dataset_id else None
-    except NotFound:
-        return None
+def _offered(session: Session, tenant: str, form: Mapping[str, str]) -> Offered:
+    found = {name: form.get(f"find_{name}", "") for name in ("dataset", "retain", "model")}
+    older = {"dataset", "retain"} if lists.has_older(session, Dataset, tenant) else set()
+    if lists.has_older(session, Model, tenant):
+        older.add("model")
+    return Offered(
+        datasets=lists.datasets(session, tenant, found["dataset"], form.get("dataset", "")),
+        retains=lists.datasets(session, tenant, found["retain"], form.get("retain", "")),
+        models=lists.models(session, tenant, found["model"], form.get("model", "")),
+        older=frozenset(older),
+    )
 
 
 def _picker(services: Services, visitor: Visitor, row: Dataset, class_name: str, after: int) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -34,6 +35,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 """On every answer: nothing is loaded from elsewhere, nothing runs but files of ours, nobody frames the page."""
+
+ENDED = "your session has ended: sign in again in another tab, and go on here; what is filled in stays"
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -83,13 +86,28 @@ def _sign_in_first(request: Request) -> Response:
     """To the sign-in page, and from there back.
 
     A link on another site comes without the cookie, which is sent from this site alone. So such a visitor is first sent
-    here once more, from here.
+    here once more, from here. A script that sends a form is only told, so that what was filled in stays.
     """
-    place = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    if request.headers.get("hx-request") == "true":
-        return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
-    if request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        return render(request, "again.html.jinja", place=place)
-    if request.method not in ("GET", "HEAD"):
-        place = "/"
-    return RedirectResponse(f"/sign-in?next={quote(place, safe='')}", 303)
+    looks, renews = request.method in ("GET", "HEAD"), request.headers.get("hx-request") == "true"
+    if not looks and (renews or "x-form-token" in request.headers):
+        return error_page(request, errors.Unauthorized(ENDED))
+    if looks and not renews and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return render(request, "again.html.jinja", place=_path(request.url))
+    if looks and not renews:
+        return RedirectResponse(f"/sign-in?{urlencode({'next': _path(request.url)})}", 303)
+    place = _view(request, "hx-current-url" if renews else "referer")
+    to = f"/sign-in?{urlencode({'next': place, 'ended': 'true'})}"
+    return Response(status_code=401, headers={"HX-Redirect": to}) if renews else RedirectResponse(to, 303)
+
+
+def _view(request: Request, header: str) -> str:
+    """The view of ours from which a script or a form sends, by a header that tells it; else the first one."""
+    try:
+        url = urlsplit(request.headers.get(header, ""))
+    except ValueError:
+        return "/"
+    return _path(url) if url.netloc and url.netloc == request.headers.get("host") else "/"
+
+
+def _path(url: URL | SplitResult) -> str:
+    return url.path + (f"?{url.query}" if url.query else "")

@@ -22,9 +22,9 @@ _PLACE = re.compile(r"/(?![/\\])[^\x00-\x20\\\x7f]{0,2000}")
 
 
 @router.get("/sign-in")
-def show_sign_in(request: Request, place: Annotated[str, Query(alias="next")] = "/") -> Response:
-    """Where a key is asked for."""
-    return _page(request, place)
+def show_sign_in(request: Request, place: Annotated[str, Query(alias="next")] = "/", ended: bool = False) -> Response:
+    """Where a key is asked for. ended: of somebody who was signed in until now."""
+    return _page(request, place, ended=ended)
 
 
 @router.post("/sign-in")
@@ -68,8 +68,8 @@ def _may_look(principal: Principal) -> None:
         raise Forbidden("the key has no scope 'read', without which there is nothing to see: ask for one that has")
 
 
-def _page(request: Request, place: str, wrong: str = "", status: int = 200) -> Response:
-    return render(request, "sign_in.html.jinja", status=status, place=_place(place), wrong=wrong)
+def _page(request: Request, place: str, wrong: str = "", status: int = 200, *, ended: bool = False) -> Response:
+    return render(request, "sign_in.html.jinja", status=status, place=_place(place), wrong=wrong, ended=ended)
 
 
 def _place(text: str) -> str:

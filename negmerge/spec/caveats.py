@@ -2,8 +2,10 @@
 
 from negmerge.naming import visible
 from negmerge.spec.job import JobSpec
+from negmerge.spec.presets import is_for_classifier
 from negmerge.spec.result import Duplicates, ResultDocument
 from negmerge.spec.sweep import count, of_repeat
+from negmerge.spec.words import RULES, percent
 
 ONE_POINT = (
     "The pool is a single point: there are no signs to agree on, and the merge is that one fine-tuned model. "
@@ -17,7 +19,7 @@ TOLERABLE = 0.1
 
 def of_spec(spec: JobSpec) -> list[str]:
     """What can be said before any work."""
-    return [ONE_POINT] if count(spec.sweep) == 1 else _equal_points(spec)
+    return [*([ONE_POINT] if count(spec.sweep) == 1 else _equal_points(spec)), *_preset(spec), *_gate(spec)]
 
 
 def of_result(document: ResultDocument) -> list[str]:
@@ -54,6 +56,32 @@ def of_result(document: ResultDocument) -> list[str]:
                 where = f" in repeat {number} of {repeats}" if repeats > 1 else ""
                 found.append(f"{method} has no figures{where}: {figures}")
     return found
+
+
+def _preset(spec: JobSpec) -> list[str]:
+    """A preset that was made for the other kind of model."""
+    name, classifier = spec.sweep.preset, spec.base_model.is_classifier
+    if name is None or is_for_classifier(name) == classifier:
+        return []
+    made, given = ("a CLIP", "a classifier") if classifier else ("a classifier", "a CLIP")
+    return [f"The preset {name} was made for {made}, and the model is {given}: its rates and epochs hardly suit it."]
+
+
+def _gate(spec: JobSpec) -> list[str]:
+    """A gate below the forget accuracy that the rule for λ aims at."""
+    limit, rule = spec.require.forget_max if spec.require else None, spec.scale_rule
+    aims = f"λ is chosen for {RULES[rule]} ({rule})"
+    gate = "" if limit is None else f"require.forget_max, {percent(limit)}"
+    if limit is None or limit == 1:
+        return []
+    if rule == "match_unseen":
+        return [
+            f"{aims}, which is often near to that on what is kept and not to zero: the gate {gate}, may be below it. "
+            "Leave the gate away, or give scale_search the rule target with the figure that is wanted."
+        ]
+    if rule == "target" and spec.scale_search.target is not None and spec.scale_search.target > limit:
+        return [f"{aims} of {percent(spec.scale_search.target)}, which is above the gate {gate}."]
+    return []
 
 
 def _equal_points(spec: JobSpec) -> list[str]:

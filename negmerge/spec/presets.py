@@ -77,3 +77,22 @@ PRESETS: dict[str, Preset] = {
 }
 """``clip-cars``, …: the published pools of 30. ``clip-finetune-cars``, …: the published fine-tuning, one point without
 augmentation, which is plain task arithmetic. ``classifier-27``: our own."""
+
+
+def is_for_classifier(name: str) -> bool:
+    """Whether a preset was made for a classifier; the others were for a CLIP."""
+    return not name.startswith("clip-")
+
+
+def by_kind() -> dict[str, list[str]]:
+    """The presets' names by what they are for, in words."""
+    kinds: dict[str, list[str]] = {}
+    for name, preset in PRESETS.items():
+        if is_for_classifier(name):
+            kind = "For a classifier, our own"
+        elif "randaugment" in preset:
+            kind = "For a CLIP, the published pool of the data set"
+        else:
+            kind = "For a CLIP, the published fine-tuning of the data set: one point"
+        kinds.setdefault(kind, []).append(name)
+    return kinds

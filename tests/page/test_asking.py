@@ -47,8 +47,13 @@ def test_a_form_is_the_spec_that_somebody_would_write() -> None:
 
 
 def test_listed_and_ticked_samples_are_each_asked_for_once() -> None:
-    given = {"how": "samples", "ids": "a.png\r\n\r\n b.png", "sample.7": "b.png", "sample.m0-1": "c.png"}
+    given = {"how": "samples", "ids": "a.png\r\n\r\n b.png", "sample.7": "b.png", "sample.8": "c.png"}
     assert made(**given)["forget"]["select"] == {"ids": ["a.png", "b.png", "c.png"]}
+
+
+def test_samples_that_were_ticked_where_they_can_no_longer_be_seen_are_not_asked_for() -> None:
+    given = {"how": "pictures", "ids": "a.png", "sample.7": "b.png"}
+    assert made(**given)["forget"]["select"] == {"ids": ["a.png"]}
 
 
 def test_a_whole_data_set_goes_against_a_control_set() -> None:

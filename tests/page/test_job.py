@@ -237,7 +237,7 @@ def test_a_view_that_renews_itself_is_loaded_anew_once_the_job_is_over(client: T
 def test_a_session_that_ended_sends_a_view_that_renews_itself_to_the_sign_in(client: TestClient) -> None:
     client.cookies.clear()
     answer = client.get("/", headers={"HX-Request": "true"}, follow_redirects=False)
-    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in?next=%2F&ended=true")
 
 
 def test_a_failed_job_says_why_in_words(client: TestClient, api: Api) -> None:

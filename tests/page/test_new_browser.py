@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from app.auth import Scope
 from app.record import jobs
@@ -69,6 +70,39 @@ def test_ticked_samples_stay_in_the_list_while_others_are_looked_at(asker: Page)
     expect(asker.get_by_label("Samples that must go")).to_have_value(f"one/000.png\n{later.get_attribute('value')}")
     asker.get_by_role("button", name="First samples").click()
     expect(asker.get_by_label("one/000.png")).to_be_checked()
+
+
+def asked_for(page: Page) -> list[str]:
+    """All samples that the form sends, by whatever field."""
+    sent = "[...new FormData(document.getElementById('request'))].filter(([name]) => /^(ids|sample)/.test(name))"
+    values: list[list[str]] = page.evaluate(sent)
+    return [line for _, value in values for line in value.splitlines()]
+
+
+def test_boxes_follow_the_list_and_nothing_is_asked_for_beside_it(asker: Page) -> None:
+    asker.get_by_label("Single samples").check()
+    for sample in ("one/000.png", "one/001.png"):
+        asker.get_by_label(sample).check()
+    asker.get_by_label("Samples that must go").fill("one/001.png \ntwo/003.png")
+    expect(asker.get_by_label("one/000.png")).not_to_be_checked()
+    expect(asker.get_by_label("one/001.png")).to_be_checked()
+    asker.get_by_label("one/002.png").check()
+    assert asked_for(asker) == ["one/001.png", "two/003.png", "one/002.png"]
+
+
+def test_one_sample_that_was_found_for_two_pictures_is_unticked_in_both_rows(asker: Page, archive: Path) -> None:
+    asker.get_by_label("A person’s pictures").check()
+    with zipfile.ZipFile(archive) as opened:
+        picture = opened.read("two/003.png")
+    mine: list[FilePayload] = [
+        {"name": name, "mimeType": "image/png", "buffer": picture} for name in ("a.png", "b.png")
+    ]
+    asker.get_by_label("Drop the person’s pictures here").set_input_files(mine)
+    found = asker.locator("#matches").get_by_label("two/003.png")
+    expect(found.nth(1)).to_be_checked(timeout=30_000)
+    found.nth(1).uncheck()
+    expect(found.nth(0)).not_to_be_checked()
+    assert asked_for(asker) == []
 
 
 def test_the_keyboard_turns_pages_of_samples_and_keeps_its_place(asker: Page) -> None:
@@ -182,8 +216,33 @@ def test_the_form_works_without_scripts(site: Site, chromium: Browser, archive: 
 
 def test_the_keyboard_alone_begins_a_job(site: Site, asker: Page) -> None:
     asker.get_by_label("two 10 samples").press("Space")
-    asker.get_by_label("Ticket").press("Enter")
+    asker.get_by_role("button", name="Begin the job").press("Enter")
     asker.wait_for_url("**/jobs/job_*")
+
+
+def test_enter_in_a_field_has_the_form_judged_and_what_is_wrong_is_told_beside_the_field(asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    kept = asker.get_by_label("Right on what is kept")
+    kept.fill("most")
+    kept.press("Enter")
+    expect(kept).to_have_accessible_description("Give a number of percent, such as 5")
+    expect(kept).to_have_attribute("aria-invalid", "true")
+    kept.fill("95")
+    expect(kept).not_to_have_attribute("aria-invalid", "true")
+    expect(asker.locator("#wrong-retain_min")).to_be_hidden()
+    assert asker.url.endswith("/new")
+
+
+def test_a_form_outlives_its_session(site: Site, visitor: Watched, asker: Page) -> None:
+    asker.get_by_label("zero 10 samples").check()
+    asker.get_by_label("Ticket").fill("patience")
+    asker.context.clear_cookies()
+    asker.get_by_role("button", name="Begin the job").click()
+    expect(asker.get_by_text("in another tab")).to_be_visible()
+    here = {"Sec-Fetch-Site": "same-origin"}
+    asker.request.post(f"{site.origin}/sign-in", form={"key": site.key()}, headers=here, max_redirects=0)
+    assert begun(site, asker).meta == {"ticket": "patience"}
+    visitor.complaints = [told for told in visitor.complaints if "status of 401" not in told]  # of judging meanwhile
 
 
 def test_a_key_that_may_only_read_has_no_form(site: Site, visitor: Watched) -> None:

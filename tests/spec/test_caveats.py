@@ -47,6 +47,42 @@ def test_points_with_seeds_of_their_own_are_not_the_same() -> None:
     assert caveats.of_spec(parse(results.SPEC | {"sweep": {"grid": grid}})) == []
 
 
+@pytest.mark.parametrize(
+    ("family", "preset", "warned"),
+    [
+        ("open_clip", "clip-cars", 0),
+        ("open_clip", "classifier-27", 1),
+        ("timm", "clip-cars", 1),
+        ("timm", "classifier-27", 0),
+    ],
+)
+def test_a_preset_that_was_made_for_the_other_kind_of_model_is_warned_of(family: str, preset: str, warned: int) -> None:
+    model = {"family": family, "weights": "mdl_1"}
+    found = caveats.of_spec(parse(results.SPEC | {"base_model": model, "sweep": {"preset": preset}}))
+    assert len([text for text in found if f"The preset {preset} was made for" in text]) == warned
+
+
+@pytest.mark.parametrize(
+    ("select", "search", "limit", "warned"),
+    [
+        ({"classes": ["seven"]}, {}, 0.05, 0),
+        ({"ids": ["a"]}, {}, 0.05, 1),
+        ({"ids": ["a"]}, {}, None, 0),
+        ({"ids": ["a"]}, {}, 1.0, 0),
+        ({"ids": ["a"]}, {"rule": "lowest_forget"}, 0.05, 0),
+        ({"ids": ["a"]}, {"rule": "target", "target": 0.05}, 0.05, 0),
+        ({"classes": ["seven"]}, {"rule": "target", "target": 0.06}, 0.05, 1),
+    ],
+)
+def test_a_gate_below_what_the_scale_is_chosen_for_is_warned_of(
+    select: dict[str, list[str]], search: dict[str, object], limit: float | None, warned: int
+) -> None:
+    require = {} if limit is None else {"require": {"forget_max": limit}}
+    given = {"forget": {"dataset": "ds_1", "select": select}, "scale_search": search}
+    found = caveats.of_spec(parse(results.SPEC | given | require))
+    assert len([text for text in found if "the gate require.forget_max" in text]) == warned
+
+
 @pytest.mark.parametrize(("lost", "warned"), [(0.1, 0), (0.11, 1)])
 def test_a_change_that_rounding_took_is_said_aloud(lost: float, warned: int) -> None:
     found = caveats.of_result(document(rounded_away=lost))

@@ -29,7 +29,7 @@ function openDialog(event) {
 }
 
 /** Say above a view why it could not be renewed, or no more: it stays as it was. */
-function tell(text) {
+export function tell(text) {
   const trouble = document.getElementById("trouble");
   trouble.hidden = !text;
   trouble.textContent = text;
