@@ -22,7 +22,10 @@ HELM = Path(sys.executable).with_name("helm")
 NEEDED = {"existingSecret": "negmerge", "storeUrl": "s3://negmerge?endpoint=http://s3.example&region=us-east-1"}
 EVERYTHING = NEEDED | {
     "keda": {"enabled": True, "maxReplicas": 4},
-    "api": {"ingress": {"enabled": True, "host": "unlearn.example", "tlsSecret": "tls", "className": "nginx"}},
+    "api": {
+        "trustedProxies": "10.0.0.0/8",
+        "ingress": {"enabled": True, "host": "unlearn.example", "tlsSecret": "tls", "className": "nginx"},
+    },
     "settings": {"NEGMERGE_ALLOWED_HOSTS": '["data.example"]'},
     "secretEnvironment": {"GOOGLE_SERVICE_ACCOUNT_KEY": {"name": "google", "key": "json"}},
     "worker": {"nodeSelector": {"gpu": "h100"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]},
@@ -126,6 +129,7 @@ def test_every_variable_is_a_setting_and_every_secret_comes_from_the_secret(tmp_
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "FORWARDED_ALLOW_IPS",
     }
     for spec in pods(rendered(EVERYTHING, tmp_path)).values():
         variables = {one["name"]: one for one in spec["containers"][0]["env"]}
@@ -159,6 +163,12 @@ def test_a_credential_of_another_store_comes_from_its_secret(tmp_path: Path) -> 
         variables = pods(rendered(EVERYTHING, tmp_path))[name]["containers"][0]["env"]
         [found] = [one for one in variables if one["name"] == "GOOGLE_SERVICE_ACCOUNT_KEY"]
         assert found["valueFrom"]["secretKeyRef"] == {"name": "google", "key": "json"}
+
+
+@pytest.mark.parametrize(("values", "believed"), [(NEEDED, []), (EVERYTHING, ["10.0.0.0/8"])], ids=["none", "one"])
+def test_a_proxy_is_believed_where_it_is_named(values: dict[str, Any], believed: list[str], tmp_path: Path) -> None:
+    variables = pods(rendered(values, tmp_path))["api"]["containers"][0]["env"]
+    assert [one["value"] for one in variables if one["name"] == "FORWARDED_ALLOW_IPS"] == believed
 
 
 def test_a_worker_on_cuda_asks_for_one_gpu_and_one_on_the_cpu_for_none(tmp_path: Path) -> None:
