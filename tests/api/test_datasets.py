@@ -91,7 +91,7 @@ def test_the_file_name_is_the_name_where_none_is_given(api: Api) -> None:
     [
         (digits_zip()[:-100], ""),
         (b"hello, world", ""),
-        (zipped({"one/a.png": png(1), "one/b.png": png(2)}), "one class"),
+        (zipped({"train/one/a.png": png(1), "val/one/b.png": png(2)}), "one class"),
         (zipped({"one/a.png": b"not an image", "two/b.png": png(1)}), "one/a.png"),
         (zipped({"../one/a.png": png(1), "two/b.png": png(1)}), ".."),
         (zipped({"one/a.png": png(1), "two/b.png": b"\0" * 30_000_000}, zipfile.ZIP_DEFLATED), "200 times"),
