@@ -168,7 +168,7 @@ def _ranked(label: str, found: Sequence[FigureRecord | None], best: Any, alike: 
 def _aim(column: Column) -> str:
     """What the forget accuracy should come near to, by the rule in force."""
     result, reference = column.result, column.result.reference
-    if reference is not None:
+    if reference is not None and result.rule not in _LOWER_IS_BETTER:
         return f"{percent(reference.accuracy)}: {RULES[result.rule]}"
     return f"{percent(result.spec.scale_search.target)}: the target" if result.rule == "target" else RULES[result.rule]
 

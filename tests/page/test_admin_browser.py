@@ -97,6 +97,6 @@ def test_nothing_serious_is_wrong_with_the_view_on_a_phone(site: Site, chromium:
         sign_in(phone, site.key(scopes=ADMIN))
         phone.open("/admin")
         ends = phone.page.locator("td[data-label=Ends]").first
-        assert ends.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Ends" ": "'
+        assert ends.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Ends: "'
         assert phone.seriously_wrong() == []
         assert phone.overflow() == 0
