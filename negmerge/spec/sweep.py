@@ -262,8 +262,8 @@ class Sweep(Spec):
                 raise field_error("points", _no_default(name, classifier), str(number), name)
         if self.points is None or not classifier:
             return self
-        given = [{name: getattr(point, name) for name in point.model_fields_set} for point in self.points]
-        return self.model_copy(update={"points": [completed(each, classifier=True) for each in given]})
+        named = [{name: getattr(point, name) for name in point.model_fields_set} for point in self.points]
+        return self.model_copy(update={"points": [completed(each, classifier=True) for each in named]})
 
 
 _LATER = {"optimizer": "adamw", "crop_flip": False}

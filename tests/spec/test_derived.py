@@ -57,7 +57,7 @@ def test_what_may_be_named_is_told_with_the_types_of_a_whole_spec_and_without_de
 
 
 def test_what_it_holds_is_what_was_named() -> None:
-    asked = {"from_job": FIRST, "compare": [], "scale_search": {"rule": "fixed", "scale": 0.5}}
+    asked: dict[str, Any] = {"from_job": FIRST, "compare": [], "scale_search": {"rule": "fixed", "scale": 0.5}}
     spec = DerivedJobSpec.model_validate(asked)
     assert spec.model_dump(mode="json", exclude_unset=True) == asked
     assert derived(**asked) == derived(**spec.model_dump(mode="json", exclude_unset=True))
