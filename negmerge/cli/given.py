@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from negmerge.errors import CheckpointError, DataError, PublishError
+from negmerge.errors import CheckpointError, DataError, ExtraError
 from negmerge.formats import strict_json
 from negmerge.naming import visible
 from negmerge.spec.fields import plain_number
@@ -52,11 +52,10 @@ def seen(path: Path) -> str:
 
 
 def need(extra: str, *modules: str) -> None:
-    """Raise PublishError with the command that installs an extra, where one of its modules is not installed."""
-    if any(find_spec(module) is None for module in modules):
-        raise PublishError(
-            f"this command needs the extra {extra!r}, which is not installed: pip install 'negmerge[{extra}]'"
-        )
+    """Raise ExtraError, with the line that installs an extra, where one of its modules is not installed."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise ExtraError(extra, module)
 
 
 def check_new(out: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -41,13 +42,24 @@ def link(names: set[str], folder: Path) -> Path:
 
 def run_in(site: str, script: str, folder: Path) -> str:
     """Run a script in a fresh interpreter that finds packages in ``site`` alone; what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", script],
+    done = _run(site, ["-c", script], folder, {})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_module(site: str, words: Sequence[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m …`` in such an interpreter, with variables of its own."""
+    return _run(site, ["-m", *words], folder, environment)
+
+
+def _run(
+    site: str, arguments: Sequence[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-S", *arguments],
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": site},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": site} | environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
