@@ -3,11 +3,14 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from tests.support.deployment import ROOT
 
 
 def normalised(name: str) -> str:
@@ -15,9 +18,18 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def closure(requirements: list[str]) -> set[str]:
+def requirements(*extras: str) -> list[str]:
+    """What pyproject.toml asks for: the base, and these extras as they are written there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines: list[str] = [*project["dependencies"]]
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    return lines
+
+
+def closure(lines: list[str]) -> set[str]:
     """The names of all distributions that are installed here for these requirements, and for theirs in turn."""
-    todo = [(Requirement(line), "") for line in requirements]
+    todo = [(Requirement(line), "") for line in lines]
     done: set[tuple[str, str]] = set()
     while todo:
         requirement, wanted = todo.pop()
