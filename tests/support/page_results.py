@@ -69,9 +69,7 @@ def finished_of(api: Api, class_name: str) -> str:
     return api.finished_job(files, forget={"dataset": "ds_1", "select": {"classes": [class_name]}})
 
 
-def finished(
-    api: Api, metadata: dict[str, str] | None = None, of_transformers: bool = False, **changes: Any
-) -> str:
+def finished(api: Api, metadata: dict[str, str] | None = None, of_transformers: bool = False, **changes: Any) -> str:
     """A job that succeeded, with its result and weights in the store.
 
     of_transformers: whether its model came in such a folder.
