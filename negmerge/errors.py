@@ -10,6 +10,7 @@ NegmergeError                  anything below; its message says what to do
 │   └── TensorError            one tensor is missing, extra, misshapen or not finite; ``tensor`` names it
 ├── MergeError                 the merge itself is impossible (no task vector, partials that overlap)
 │   └── DivergedError          a point's weights or loss are not finite, or a |τ| is 8 or more
+├── ExtraError                 a command's extra is not installed
 ├── PublishError               a model or a result cannot be handed on: to a hub, a registry, another format
 └── Interrupted                on_step asked to stop; not a failure, and never counted as one
 """
@@ -79,6 +80,16 @@ class MergeError(NegmergeError):
 
 class DivergedError(MergeError):
     """A point's weights or loss are not finite, or a |τ| is 8 or more."""
+
+
+class ExtraError(NegmergeError):
+    """A command needs an extra that is not installed, or not whole."""
+
+    def __init__(self, extra: str, missing: str | None) -> None:
+        super().__init__(
+            f"this command needs the extra {extra!r}, of which {missing or 'a module'} is not installed: "
+            f"pip install 'negmerge[{extra}]'"
+        )
 
 
 class PublishError(NegmergeError):

@@ -6,7 +6,7 @@ import io
 import pytest
 import structlog
 
-from app.__main__ import Unfailing, _say
+from app.commands import Unfailing, _say
 
 
 class Full(io.StringIO):

@@ -14,7 +14,6 @@ from app.api.headers import header
 from app.api.problems import documented
 from app.errors import NotFound
 from app.record import jobs, tables
-from negmerge.errors import FieldError
 from negmerge.spec import paths
 from negmerge.spec.job import MAX_SCALE
 from negmerge.spec.resources import Artifact, Page
@@ -77,16 +76,17 @@ def get_job_weights(
 ) -> Response:
     """The unlearned weights: the safetensors file, or a zip of a folder.
 
-    With `scale`, θ₀ − λ·τ* of the job's first repeat at that λ, made while it is sent: the bits of `negmerge apply`.
+    With `scale`, θ₀ − λ·τ* of the job's first repeat at that λ, made while it is sent: the bits of `negmerge apply`, in
+    the layout of transformers too.
     """
-    if scale is not None and form == "transformers":
-        told = "another scale is made of the library's own folder alone: ask for ?format=zip with it"
-        raise errors.Invalid(told, [FieldError("#query/scale", told)])
     with services.database.read() as session:
         jobs.check_succeeded(jobs.get(session, caller.tenant, job_id))
         files = {file.path: file for file in session.scalars(_files_of(job_id))}
     theirs = form == "transformers"
-    folder = weights.theirs(services.store, files, job_id) if theirs else weights.folder(services.store, files, scale)
+    if theirs:
+        folder = weights.theirs(services.store, files, job_id, scale)
+    else:
+        folder = weights.folder(services.store, files, scale)
     if form != "file":
         if header(request.headers, "if-match") not in (None, "*"):
             raise errors.PreconditionFailed("a zip has no ETag: ask for it without If-Match, or for the file")

@@ -37,12 +37,15 @@ def get_weights(
     services: OpenServices,
     job_id: EntryId,
     scale: Annotated[float | None, Query(ge=0, le=MAX_SCALE, allow_inf_nan=False)] = None,
-    form: Annotated[Literal["file", "zip"], Query(alias="format")] = "file",
+    form: Annotated[Literal["file", "zip", "transformers"], Query(alias="format")] = "file",
 ) -> Response:
     """The unlearned weights, as the job chose the scale or at another one; or the folder that they are loaded from."""
     with services.database.read() as session:
         jobs.get(session, visitor.tenant, job_id)
         files = {file.path: file for file in session.scalars(select(Artifact).where(Artifact.job_id == job_id))}
+    if form == "transformers":
+        folder = weights.theirs(services.store, files, job_id, scale)
+        return zip_response(folder, paths.UNLEARNED_THEIRS, weights.zip_name(job_id, scale))
     folder = weights.folder(services.store, files, scale)
     if form == "zip":
         return zip_response(folder, paths.UNLEARNED, weights.zip_name(job_id, scale))

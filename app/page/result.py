@@ -16,7 +16,7 @@ from app.page.rendering import render
 from app.page.status import OUTCOMES
 from app.record.tables import Artifact, Job
 from app.store.objects import Store
-from negmerge.spec import words
+from negmerge.spec import paths, words
 from negmerge.spec.consensus import Layer
 from negmerge.spec.figures import FigureRecord, Part, SideName
 from negmerge.spec.methods import label
@@ -83,6 +83,7 @@ def show(
         view=view,
         pictures=pictures(job, examples_of(services, job.id), visitor),
         files=list(files.values()),
+        for_transformers=any(path.startswith(paths.UNLEARNED_THEIRS) for path in files),
         happened=happened,
         words=words,
     )

@@ -7,7 +7,7 @@ from app.record.tables import ApiKey, Dataset, Job, Model
 from negmerge.spec.job import parse
 from negmerge.spec.references import DatasetRef
 from negmerge.spec.result import Asked, Named
-from negmerge.spec.sources import ModelSource, RegisteredDataset, RegisteredModel, called
+from negmerge.spec.sources import ModelSource, RegisteredDataset, RegisteredModel, called, on_hub, stored_source
 
 
 def asked(session: Session, job: Job) -> Asked:
@@ -21,6 +21,7 @@ def asked(session: Session, job: Job) -> Asked:
         base_model=_model(session, spec.base_model.source),
         forget=_dataset(session, spec.forget),
         retain=_dataset(session, spec.retain),
+        hub=_hub(session, spec.base_model.source),
     )
 
 
@@ -36,3 +37,11 @@ def _model(session: Session, source: ModelSource) -> Named:
         return Named(name=called(source))
     row = session.get(Model, source.id)
     return Named(id=source.id, name=row.name if row is not None else source.id)
+
+
+def _hub(session: Session, source: ModelSource) -> str | None:
+    """Where the base model came from on a hub, if it did: by the spec, or by the registered model that it names."""
+    if not isinstance(source, RegisteredModel):
+        return on_hub(source)
+    row = session.get(Model, source.id)
+    return None if row is None or row.uri is None else on_hub(stored_source(row.uri))

@@ -1,18 +1,21 @@
 """A job's weights at another scale, made of its stored files while they are sent: in bounded memory, and without torch.
 
-θ₀ − λ·τ*, laid out as the job's own weights file: what takes part from ``merged/base.safetensors`` and
-``merged/task_vector.safetensors``, all else as the weights file has it.
+θ₀ − λ·τ*, laid out as the job's own weights file, or as the one for transformers: what takes part from
+``merged/base.safetensors`` and ``merged/task_vector.safetensors``, all else as the weights file has it.
 """
 
 import hashlib
 import io
-from collections.abc import Iterator
-from typing import BinaryIO, cast
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, BinaryIO, cast
 
 from app.errors import InternalError
 from app.record.tables import Artifact
 from app.store.objects import Store
 from negmerge.formats.headers import ITEM_BYTES, Header, TensorInfo, read_header
+from negmerge.formats.hugging_face.config import kind_of
+from negmerge.formats.hugging_face.pairs import Span, spans
 
 PIECE = 2**20
 """Elements that are worked on at once."""
@@ -23,50 +26,100 @@ _SKIPPED = 2**20
 class ScaledWeights:
     """The weights file at a scale; ``size`` is the stored file's. Its bytes may be asked for in any ranges."""
 
-    def __init__(self, store: Store, weights: Artifact, base: Artifact, merged: Artifact, scale: float) -> None:
-        """Reads the three headers. Raises ObjectMissing and StoreUnavailable."""
+    def __init__(
+        self,
+        store: Store,
+        weights: Artifact,
+        base: Artifact,
+        merged: Artifact,
+        scale: float,
+        theirs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Reads the three headers. theirs: the config of transformers whose names and arrangement ``weights`` has.
+
+        Raises ObjectMissing and StoreUnavailable.
+        """
         self.size = weights.bytes
         told = "\n".join([weights.sha256, base.sha256, merged.sha256, repr(scale + 0.0)])  # −0.0 is 0.0
         self.tag = hashlib.sha256(told.encode()).hexdigest()
         self._store, self._scale = store, scale
         self._weights, self._base, self._merged = (_Placed(store, file) for file in (weights, base, merged))
         for name, info in self._merged.header.tensors.items():
-            self._check(name, info)
+            place = self._base.header.tensors.get(name)
+            _check(name, place is not None and place.shape == info.shape and info.dtype == "F32")
+        sizes = {name: prod(info.shape) for name, info in self._merged.header.tensors.items()}
+        self._spans = _own(sizes) if theirs is None else _arranged(sizes, theirs)
+        for name, found in self._spans.items():
+            self._check_spans(name, found)
 
-    def _check(self, name: str, info: TensorInfo) -> None:
-        """Raise InternalError unless a tensor of τ* lies in the three files alike."""
+    def _check_spans(self, name: str, found: list[Span]) -> None:
+        """Raise InternalError unless a tensor of the weights file has the types and elements of its spans."""
         from negmerge.formats.scaling import FLOATS  # here, since it loads numpy, which no other request needs
 
-        places = [placed.header.tensors.get(name) for placed in (self._weights, self._base)]
-        alike = all(place and place.shape == info.shape and place.dtype in FLOATS for place in places)
-        if not alike or len({place.dtype for place in places if place}) > 1 or info.dtype != "F32":
-            raise InternalError(f"the tensor {name!r} is not the same in the files of one job")
+        place = self._weights.header.tensors.get(name)
+        types = {self._base.header.tensors[span.ours].dtype for span in found}
+        alike = place is not None and types == {place.dtype} and place.dtype in FLOATS
+        _check(name, alike and place is not None and prod(place.shape) == sum(span.count for span in found))
 
     def stream(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes [start, end), in pieces.
 
         Raises TensorError where a tensor leaves its type's range (a float16 beyond 57,000 can), and as ``Store``.
         """
-        from negmerge.formats.scaling import scaled
-
         weights, base, merged = (placed.forward(self._store) for placed in (self._weights, self._base, self._merged))
         first = self._weights.header.data_start
         if start < first:
             yield weights.read(start, min(first, end))
         for name, info in self._weights.header.tensors.items():
-            position, until = max(start, info.start), min(end, info.end)
+            until = min(end, info.end)
+            if max(start, info.start) >= until:
+                continue
             item = ITEM_BYTES[info.dtype]
-            while position < until:
-                number = (position - info.start) // item
-                piece = slice(number, min(number + PIECE, (info.end - info.start) // item))
-                place = info.start + piece.start * item
-                if name in self._merged.header.tensors:
-                    theta_0, tau = self._base.read(base, name, piece), self._merged.read(merged, name, piece)
-                    data = scaled(name, info.dtype, theta_0, tau, self._scale)
-                else:
-                    data = self._weights.read(weights, name, piece)
-                yield data[position - place : until - place]
-                position = place + len(data)
+            for span in self._spans.get(name) or [Span(0, "", 0, (info.end - info.start) // item)]:
+                place = info.start + span.start * item
+                position, last = max(start, place), min(until, place + span.count * item)
+                while position < last:
+                    number = 0 if span.transposed else (position - place) // item
+                    piece = slice(number, span.count if span.transposed else min(number + PIECE, span.count))
+                    data = self._piece(name, info, span, piece, (weights, base, merged))
+                    begin = place + piece.start * item
+                    yield data[position - begin : last - begin]
+                    position = begin + len(data)
+
+    def _piece(
+        self, name: str, info: TensorInfo, span: Span, piece: slice, readers: tuple["_Forward", "_Forward", "_Forward"]
+    ) -> bytes:
+        """Elements of a span, scaled where they take part."""
+        weights, base, merged = readers
+        if not span.ours:
+            return self._weights.read(weights, name, piece)
+        from negmerge.formats.scaling import scaled, transposed
+
+        ours = slice(span.ours_start + piece.start, span.ours_start + piece.stop)
+        theta_0, tau = self._base.read(base, span.ours, ours), self._merged.read(merged, span.ours, ours)
+        data = scaled(span.ours, info.dtype, theta_0, tau, self._scale)
+        return transposed(info.dtype, data, rows=info.shape[1]) if span.transposed else data
+
+
+def _own(sizes: Mapping[str, int]) -> dict[str, list[Span]]:
+    """Each tensor as it is."""
+    return {name: [Span(0, name, 0, size)] for name, size in sizes.items()}
+
+
+def _arranged(sizes: Mapping[str, int], config: Mapping[str, Any]) -> dict[str, list[Span]]:
+    """Where the tensors of transformers that take part have their elements. Raises InternalError."""
+    found: dict[str, list[Span]] = {}
+    for pair in kind_of(config).pairs(config):
+        moving = [name in sizes for name in pair.ours]
+        _check(pair.theirs[0], all(moving) or not any(moving))
+        if all(moving):
+            found |= spans(pair, sizes)
+    return found
+
+
+def _check(name: str, alike: bool) -> None:
+    if not alike:
+        raise InternalError(f"the tensor {name!r} is not the same in the files of one job")
 
 
 class _Placed:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from negmerge.checkpoints.files import DTYPES, load_tensors
+from negmerge.checkpoints.files import DTYPES, load_tensors, placement
 from negmerge.checkpoints.kinds import is_safetensors, recognised
 from negmerge.checkpoints.nests import at, found, places
 from negmerge.checkpoints.unpickling import Inert, unpickled
@@ -29,10 +29,15 @@ def read_state(file: Path, key: str | None = None) -> dict[str, Tensor]:
     if file.is_dir() or is_safetensors(file):
         if key is not None:
             raise CheckpointError(f"{file} is safetensors, which has no keys: leave --key out")
-        return load_tensors(file)
+        return _untied(load_tensors(file), placement(file).metadata)
     document = unpickled(file)
     document = found(document, file) if key is None else at(document, key, file)
     return _tensors(document, file)
+
+
+def _untied(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
+    """With those that safetensors' ``save_model`` leaves out, since they are one with another that it names."""
+    return tensors | {name: tensors[kept] for name, kept in metadata.items() if kept in tensors and name not in tensors}
 
 
 def _tensors(document: Any, file: Path) -> dict[str, Tensor]:

@@ -42,7 +42,8 @@ def export(
     with opened(folder) as model:
         done = onnx_file.export(model, onnx, head, opset)
     typer.echo(
-        f"{done.width} {done.output} an image; onnxruntime's are {done.difference:.1e} of the largest from torch's"
+        f"{done.width} {done.output} an image; onnxruntime's are {done.difference:.1e} of the largest from torch's, "
+        f"of at most {onnx_file.TOLERANCE:.0e}"
     )
     typer.echo(f"{done.digest}  {seen(onnx)}")
 

@@ -1,6 +1,7 @@
 """What several commands are given: files, folders, options. Judged before torch is loaded."""
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -8,13 +9,16 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from negmerge.errors import CheckpointError, DataError, PublishError
+from negmerge.errors import CheckpointError, DataError, ExtraError
 from negmerge.formats import strict_json
 from negmerge.naming import visible
 from negmerge.spec.fields import plain_number
 from negmerge.spec.job import MAX_SCALE
 
 T = TypeVar("T")
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""How a URI begins that was taken for a path, which has lost one of its slashes."""
 
 
 def _scale(text: str) -> float:
@@ -52,11 +56,10 @@ def seen(path: Path) -> str:
 
 
 def need(extra: str, *modules: str) -> None:
-    """Raise PublishError with the command that installs an extra, where one of its modules is not installed."""
-    if any(find_spec(module) is None for module in modules):
-        raise PublishError(
-            f"this command needs the extra {extra!r}, which is not installed: pip install 'negmerge[{extra}]'"
-        )
+    """Raise ExtraError, with the line that installs an extra, where one of its modules is not installed."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise ExtraError(extra, module)
 
 
 def check_new(out: Path) -> None:
@@ -66,6 +69,11 @@ def check_new(out: Path) -> None:
 
 
 def check_parent(out: Path) -> None:
+    if _URI.match(str(out)):
+        raise CheckpointError(
+            f"{seen(out)} is no path on this machine, and commands write nowhere else: write to a folder and copy it "
+            "from there; a job of a service goes to a bucket by `deliver` in its spec"
+        )
     if not out.parent.is_dir():
         raise CheckpointError(f"there is no folder {seen(out.parent)}: make it first, or choose another --out")
     if not os.access(out.parent, os.W_OK):

@@ -22,6 +22,8 @@ def push(
 ) -> None:
     """Push a model with its card to a hub of Hugging Face's; the same files again change nothing.
 
+    A job's model goes in the layout that it came in: of transformers, of open_clip or of timm.
+
     The token is HF_TOKEN, or what `hf auth login` kept; another hub is named by HF_ENDPOINT.
     """
     if card is not None and not card.is_file():
@@ -30,7 +32,7 @@ def push(
     from negmerge.publishing import hub
     from negmerge.publishing.folders import opened
 
-    with opened(folder) as model:
+    with opened(folder, as_it_came=True) as model:
         told = card or model.card
         if told is None:
             typer.echo("warning: there is no MODEL_CARD.md, so the model goes without one: give it by --card", err=True)

@@ -39,6 +39,11 @@ def scaled(name: str, dtype: str, base: bytes, merged: bytes, scale: float) -> b
     return theta.tobytes()
 
 
+def transposed(dtype: str, matrix: bytes, rows: int) -> bytes:
+    """A matrix with its columns as rows. rows: how many it has itself; dtype: one of ``FLOATS``."""
+    return np.frombuffer(matrix, FLOATS[dtype]).reshape(rows, -1).T.tobytes()
+
+
 def apply_float32(base: Array, merged: Array, scale: float, out: Array) -> None:
     """θ₀ − λ·τ* into ``out``; all float32 and of one shape. A multiplication and then a subtraction, never fused."""
     with np.errstate(all="ignore"):  # what leaves the range is for the caller to find

@@ -16,7 +16,7 @@ from negmerge.errors import ModelError
 from negmerge.formats.timm_config import CIFAR_RESNETS, CIFAR_STEM, PREPROCESS
 from negmerge.models import classifiers
 from negmerge.models.building import skeleton
-from negmerge.models.fitting import HEADS
+from negmerge.models.fitting import HEADS, check_named
 
 _STEM = "conv1.weight"
 _SMALL = 32
@@ -78,6 +78,7 @@ def _of_timm(architecture: str, state: Mapping[str, Tensor], classes: int | None
     config: dict[str, Any] = {"architecture": architecture, "num_classes": _USUAL}
     shape = skeleton(lambda: classifiers.build(config))
     expected = shape.state_dict()
+    check_named(state, expected)
     told = []
     if classes is None:
         config["num_classes"] = _outputs(state, expected)

@@ -18,7 +18,7 @@ from negmerge.formats.hugging_face.config import is_of_transformers
 from negmerge.models import loading as models
 from negmerge.models.built_in import config_for
 from negmerge.models.clip_states import fitted_clip
-from negmerge.models.fitting import check_nearest, fitted, prefix_of, under
+from negmerge.models.fitting import check_named, check_nearest, fitted, prefix_of, under
 from negmerge.models.network import Network, check_fit
 from negmerge.models.zero_shot import fetched_tokenizer
 
@@ -91,6 +91,7 @@ def _converted(config: dict[str, Any], state: dict[str, Tensor], folder: Path, b
     if family_of(config) is OPEN_CLIP:
         state, moved = fitted_clip(state, expected)
         done += moved
+    check_named(state, expected)
     _check_prefix(state, expected)
     check_nearest(state, expected)
     return _written(models.of_tensors(config, state, folder=beside), folder, tuple(done))

@@ -59,6 +59,17 @@ def check_nearest(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
         raise TensorError(missing, f"{told}. Where they are the same, bring all under the architecture's names first")
 
 
+def check_named(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise TensorError where all tensors are called by places in sequences, which says nothing of what they are."""
+    first = next(iter(state), "")
+    if first and all(name[0].isdecimal() for name in state) and not any(name[0].isdecimal() for name in expected):
+        raise TensorError(
+            first,
+            "is called by its place in a sequence, as fastai's learners and nn.Sequential call all of theirs, and "
+            "fastai's heads are no architecture's: train the architecture itself, or save its weights under its names",
+        )
+
+
 def under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with the prefix, without it. It ends where a part of a name does."""
     prefix = f"{prefix.removesuffix('.')}."

@@ -22,7 +22,7 @@ from negmerge.pipeline.unfinished import Unfinished
 from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import Asked, Named, PointRow, ResultDocument
-from negmerge.spec.sources import called
+from negmerge.spec.sources import called, on_hub
 from negmerge.spec.sweep import Point
 
 
@@ -69,7 +69,7 @@ def stages(spec: JobSpec) -> int:
 def _asked(spec: JobSpec, begun: datetime) -> Asked:
     parts = {"base_model": spec.base_model, "forget": spec.forget, "retain": spec.retain}
     named = {part: Named(name=called(reference.source)) for part, reference in parts.items()}
-    return Asked(at=begun, concluded_at=datetime.now(UTC), **named)
+    return Asked(at=begun, concluded_at=datetime.now(UTC), hub=on_hub(spec.base_model.source), **named)
 
 
 def _tuned(

@@ -53,8 +53,8 @@ def track(
     _check_name("experiment", experiment, MAX_EXPERIMENT)
     if register is not None:
         _check_name("registered model", register, MAX_REGISTERED, "/:")
-    client = MlflowClient(tracking_uri)
     try:
+        client = MlflowClient(tracking_uri)
         place = _experiment(client, experiment)
         result = file_digest(folder / "result.json")
         run = _found(client, place, result)
@@ -62,6 +62,12 @@ def track(
         if run is None:
             run = _logged(client, place, model, model.result, folder, result)
         version = None if register is None else _version(client, run, register, model.result)
+    except ImportError as error:  # artifacts that lie in a cloud go there with its own client
+        missing = error.name or "a package"
+        raise PublishError(
+            f"MLflow needs {missing} for where this server or experiment keeps its files: pip install {missing}, or "
+            "have the server take the files itself (mlflow server --serve-artifacts)"
+        ) from error
     except (MlflowException, OSError) as error:
         raise PublishError(f"MLflow did not take the result: {' '.join(str(error).split())[:300]}") from error
     return Tracked(run, version, new)

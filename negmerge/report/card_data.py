@@ -24,9 +24,13 @@ LICENCES = {"apache-2.0", "apple-amlr", "apple-ascl", "bsd-3-clause", "cc-by-4.0
 """Those of timm's registry that the hub has in its own list; any other is ``other`` there, with a name."""
 
 
-def front_matter(document: ResultDocument) -> str:
-    """The lines of dashes and the YAML between them, with a line's end behind the last."""
-    text = yaml.dump(_data(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
+def front_matter(document: ResultDocument, of_transformers: bool = False) -> str:
+    """The lines of dashes and the YAML between them, with a line's end behind the last.
+
+    of_transformers: whether the model came in a folder of transformers, and goes out in one.
+    """
+    library = "transformers" if of_transformers else document.spec.base_model.family
+    text = yaml.dump(_data(document, library), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
     return f"---\n{text}---\n"
 
 
@@ -55,16 +59,16 @@ _Dumper.add_representer(
 )
 
 
-def _data(document: ResultDocument) -> dict[str, Any]:
+def _data(document: ResultDocument, library: str) -> dict[str, Any]:
     base_model = document.spec.base_model
-    licence, repository = licence_of(base_model), _repository_of(base_model)
+    licence, repository = licence_of(base_model), _repository_of(document)
     data: dict[str, Any] = {}
     if licence is not None:
         data |= {"license": licence} if licence in LICENCES else {"license": "other", "license_name": _Foreign(licence)}
     if repository is not None:
         data["base_model"] = _Foreign(repository)
-    data |= {"library_name": base_model.family, "pipeline_tag": TASKS[base_model.family]}
-    data["tags"] = ["machine-unlearning", "negmerge", base_model.family]
+    data |= {"library_name": library, "pipeline_tag": TASKS[base_model.family]}
+    data["tags"] = ["machine-unlearning", "negmerge", library]
     if results := _results(document):
         became = "nothing unlearned" if document.outcome == "nothing_unlearned" else "after unlearning"
         name = f"{visible(document.asked.base_model.name)}, {became}"
@@ -72,8 +76,11 @@ def _data(document: ResultDocument) -> dict[str, Any]:
     return data
 
 
-def _repository_of(base_model: BaseModelSpec) -> str | None:
-    """The repository of the base model on the hub, where a registry names one: whoever reads the card can go there."""
+def _repository_of(document: ResultDocument) -> str | None:
+    """The repository of the base model on the hub, where it came from one or a registry names one."""
+    if document.asked.hub is not None:
+        return document.asked.hub.partition("@")[0]
+    base_model = document.spec.base_model
     if base_model.family == "timm":
         published = _published(base_model)
         return None if published is None else published.hf_hub_id

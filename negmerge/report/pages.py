@@ -21,10 +21,14 @@ def html(document: ResultDocument) -> str:
     return _render("report.html.jinja", document, pictures=pictures, comparison=summary.comparison(document))
 
 
-def model_card(document: ResultDocument) -> str:
-    """The model card that travels with the weights: YAML that a hub reads, then Markdown."""
-    body = _render("model_card.md.jinja", document, licence=card_data.licence_of(document.spec.base_model))
-    return f"{card_data.front_matter(document)}\n{body}"
+def model_card(document: ResultDocument, of_transformers: bool = False) -> str:
+    """The model card that travels with the weights: YAML that a hub reads, then Markdown.
+
+    of_transformers: whether the model came in a folder of transformers, and goes out in one.
+    """
+    licence = card_data.licence_of(document.spec.base_model)
+    body = _render("model_card.md.jinja", document, licence=licence, of_transformers=of_transformers)
+    return f"{card_data.front_matter(document, of_transformers)}\n{body}"
 
 
 def moment(at: datetime) -> str:

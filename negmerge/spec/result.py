@@ -171,6 +171,7 @@ class Asked(Record):
     base_model: Named
     forget: Named
     retain: Named
+    hub: str | None = Field(None, description="Where the base model came from on a hub: `owner/name@commit`.")
 
 
 class Duplicate(Record):

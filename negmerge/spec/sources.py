@@ -112,6 +112,11 @@ def called(source: ModelSource | DatasetSource) -> str:
             return last_part(place)
 
 
+def on_hub(source: ModelSource) -> str | None:
+    """Where it lies on a hub, ``owner/name@commit``; None where it comes from elsewhere."""
+    return source.reference.removeprefix(SCHEME) if isinstance(source, HubModel) else None
+
+
 def last_part(path: str) -> str:
     """The last part of a path or a URI, without what may hold a secret: query, fragment, credentials."""
     return path.split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2]

@@ -1,17 +1,27 @@
 """Folders of transformers over HTTP: what is taken, under which family, and what is refused before a job asks."""
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.numpy import load, save
 
+import negmerge
 from app.record.tables import Model
 from app.settings import Settings
+from negmerge.checkpoints.files import save_tensors
+from negmerge.merging import vectors
+from negmerge.models.convert import convert_back
+from negmerge.models.loading import load_model
+from tests.page.test_guard import enter, key_of
 from tests.support import transformers_folders as theirs
-from tests.support.api_client import Api, assert_problem, pointers, serving, zipped
+from tests.support.api_client import Api, assert_problem, serving, zipped
 
 pytestmark = pytest.mark.slow
 
@@ -156,7 +166,72 @@ def test_a_job_whose_model_came_otherwise_has_no_folder_of_transformers(api: Api
     assert "ask for ?format=zip" in problem["detail"]
 
 
-def test_another_scale_is_made_of_the_librarys_folder_alone(api: Api) -> None:
-    job = api.finished_job({"unlearned/model.safetensors": b"x"})
-    problem = assert_problem(api.get(f"/v1/jobs/{job}/weights?format=transformers&scale=0.5"), 422, "invalid-request")
-    assert pointers(problem) == ["#query/scale"]
+@dataclass(frozen=True)
+class Unlearned:
+    """A job of a model of transformers, and on this machine the folder that it came in, its θ₀ and τ*."""
+
+    job: str
+    came: Path
+    ours: Path
+    tau: Path
+
+    def applied(self, scale: float, room: Path) -> dict[str, bytes]:
+        """What the command line makes of them at a scale: apply, and then the way back into their layout."""
+        negmerge.apply(self.ours, self.tau, room / "applied", scale=scale)
+        convert_back(room / "applied", self.came, room / "back")
+        return files_of(room / "back")
+
+
+@pytest.fixture(scope="module", params=["clip", "vit"])
+def unlearned(request: pytest.FixtureRequest, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Unlearned:
+    """A CLIP in float32, of which only the image tower moved, and a ViT in bfloat16."""
+    room = tmp_path_factory.mktemp("unlearned")
+    original: Any = theirs.clip() if request.param == "clip" else theirs.vit()
+    if request.param == "vit":
+        original.to(torch.bfloat16)
+    model = load_model(theirs.save(original, room / "came"))
+    assert model.theirs is not None
+    generator = torch.Generator().manual_seed(2)
+    tau = {name: 0.1 * torch.randn(tensor.shape, generator=generator) for name, tensor in model.base.items()}
+    weights = vectors.unlearned(model.original, tau, 0.35)
+    model.save(model.original, room / "ours")
+    save_tensors(tau, room / "tau.safetensors")
+    model.save(weights, room / "job" / "unlearned")
+    model.theirs.save(weights, room / "job" / "unlearned-hf")
+    save_tensors({name: model.original[name] for name in tau}, room / "job" / "merged" / "base.safetensors")
+    save_tensors(tau, room / "job" / "merged" / "task_vector.safetensors")
+    paths = sorted(path for path in (room / "job").rglob("*") if path.is_file())
+    job = api.finished_job({path.relative_to(room / "job").as_posix(): path.read_bytes() for path in paths})
+    return Unlearned(job, room / "came", room / "ours", room / "tau.safetensors")
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.35, 1.5])
+def test_at_any_scale_transformers_gets_the_bits_of_apply_and_of_the_way_back(
+    api: Api, unlearned: Unlearned, tmp_path: Path, scale: float
+) -> None:
+    answer = api.get(f"/v1/jobs/{unlearned.job}/weights?format=transformers&scale={scale}")
+    assert unpacked(answer.content) == unlearned.applied(scale, tmp_path)
+
+
+def test_at_the_jobs_own_scale_it_is_the_folder_that_the_job_left(api: Api, unlearned: Unlearned) -> None:
+    place = f"/v1/jobs/{unlearned.job}/weights?format=transformers"
+    assert unpacked(api.get(f"{place}&scale=0.35").content) == unpacked(api.get(place).content)
+
+
+def test_the_page_gives_the_same_folder_at_a_scale(api: Api, unlearned: Unlearned) -> None:
+    place = f"/jobs/{unlearned.job}/weights?format=transformers&scale=1.5"
+    expected = api.get(f"/v1{place}").content
+    api.client.cookies.clear()
+    enter(api.client, key_of(api))
+    assert unpacked(api.client.get(place).content) == unpacked(expected)
+
+
+def test_another_tenants_folder_is_not_there_at_any_scale(api: Api, unlearned: Unlearned) -> None:
+    place = f"/v1/jobs/{unlearned.job}/weights?format=transformers&scale=1.5"
+    assert_problem(api.get(place, headers=api.key("other")), 404, "not-found")
+
+
+def unpacked(content: bytes) -> dict[str, bytes]:
+    """A zip's files by their last names."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist()}

@@ -22,7 +22,7 @@ from torch.nn import functional
 from negmerge.checkpoints.files import file_digest
 from negmerge.models.loading import load_model
 from negmerge.publishing import onnx_file
-from tests.support import pico, pico_timm, results
+from tests.support import pico, pico_timm, results, transformers_folders
 from tests.support.command_line import Command, Done, assert_refused
 
 pytestmark = pytest.mark.slow
@@ -123,6 +123,15 @@ def test_a_classifier_gives_the_logits_that_timm_gives(export: Export, tmp_path:
         expected = model(digits())
     assert_alike(written.answers(digits()), expected)
     assert_alike(written.answers(digits()[:1]), expected[:1])
+
+
+def test_a_folder_of_transformers_gives_the_logits_that_transformers_gives(export: Export, tmp_path: Path) -> None:
+    model = transformers_folders.vit()
+    written = export(transformers_folders.save(model, tmp_path / "vit"))
+    assert written.done.stdout.splitlines()[0].endswith("from torch's, of at most 1e-04")
+    pixels = torch.rand((3, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        assert_alike(written.answers(pixels), model(pixel_values=pixels).logits)
 
 
 def test_the_metadata_say_how_an_image_is_prepared_and_whose_weights_these_are(export: Export, tmp_path: Path) -> None:

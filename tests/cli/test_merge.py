@@ -39,6 +39,12 @@ def test_merge_that_fails_exits_with_two_names_the_tensor_and_leaves_the_output_
     ]
 
 
+def test_a_place_in_a_bucket_is_no_place_for_a_file_of_a_command(negmerge: Command, models: Path) -> None:
+    given = ["--base", models / "base.safetensors", "--tuned", models / "a.safetensors"]
+    refused = negmerge("merge", *given, "--out", "s3://bucket/out.safetensors")
+    assert_refused(refused, "is no path on this machine", "write to a folder and copy it")
+
+
 def merge_command(models: Path, *options: object) -> list[object]:
     files = [models / f"{name}.safetensors" for name in ("a", "b")]
     return [

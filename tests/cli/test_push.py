@@ -13,11 +13,14 @@ import open_clip
 import pytest
 import timm
 import torch
-from huggingface_hub import snapshot_download
-from safetensors.torch import load_file
+from huggingface_hub import ModelCard, snapshot_download
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageClassification
 
+from negmerge.models.loading import load_model
 from negmerge.report import pages
 from tests.support import pico, pico_timm, publishing_hub, results
+from tests.support import transformers_folders as theirs
 from tests.support.command_line import Command, assert_refused
 from tests.support.publishing_hub import Hub
 
@@ -74,6 +77,75 @@ def test_timm_loads_what_was_pushed_to_the_bit(negmerge: Command, hub: Hub, tmp_
     loaded = timm.create_model("hf-hub:me/resnet", pretrained=True).state_dict()
     pushed = load_file(folder / "model.safetensors")
     assert all(torch.equal(loaded[name], tensor) for name, tensor in pushed.items())
+
+
+@pytest.fixture
+def job_of_transformers(tmp_path: Path) -> Path:
+    """A job's folder whose model came in a folder of transformers."""
+    folder = tmp_path / "job-hf"
+    model = load_model(theirs.save(theirs.vit(), tmp_path / "came"))
+    assert model.theirs is not None
+    weights = {name: tensor * 0.5 for name, tensor in model.original.items()}
+    model.theirs.save(weights, folder / "unlearned-hf")
+    document = results.measured().as_json()
+    document["digests"]["unlearned"] = model.save(weights, folder / "unlearned")
+    (folder / "result.json").write_text(json.dumps(document))
+    (folder / "MODEL_CARD.md").write_text(pages.model_card(results.measured(), of_transformers=True))
+    return folder
+
+
+def test_a_model_that_came_in_a_folder_of_transformers_goes_in_one_and_loads_from_the_hub(
+    negmerge: Command, hub: Hub, job_of_transformers: Path
+) -> None:
+    done = negmerge("push", job_of_transformers, "me/vit")
+    assert done.returncode == 0, done.stderr
+    assert files(hub, "me/vit").keys() == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    }
+    loaded = AutoModelForImageClassification.from_pretrained("me/vit").state_dict()
+    pushed = AutoModelForImageClassification.from_pretrained(job_of_transformers / "unlearned-hf").state_dict()
+    assert loaded.keys() == pushed.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in pushed.items())
+    assert theirs.processor_of("me/vit").size["height"] == 16
+    card = ModelCard.load("me/vit")
+    card.validate()
+    assert card.data.to_dict()["library_name"] == "transformers"
+
+
+def test_a_folder_of_transformers_with_other_weights_than_were_measured_is_refused(
+    negmerge: Command, hub: Hub, job_of_transformers: Path
+) -> None:
+    file = job_of_transformers / "unlearned-hf" / "model.safetensors"
+    tensors = load_file(file)
+    save_file(tensors | {"classifier.bias": tensors["classifier.bias"] + 1}, file)
+    assert_refused(negmerge("push", job_of_transformers, "me/vit"), "other weights than unlearned/, at 'head.bias'")
+    assert hub.asked == []
+
+
+def test_any_folder_of_transformers_is_pushed_as_it_is_in_its_shards(
+    negmerge: Command, hub: Hub, tmp_path: Path
+) -> None:
+    folder = theirs.save(theirs.vit(), tmp_path / "vit", max_shard_size="20KB")
+    (folder / "training_args.bin").write_bytes(b"who asked for it")
+    done = negmerge("push", folder, "me/shards")
+    assert done.returncode == 0, done.stderr
+    expected = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "training_args.bin"}
+    assert files(hub, "me/shards") == expected
+    assert "model.safetensors.index.json" in expected
+
+
+def test_the_zip_of_a_folder_of_transformers_is_pushed_whole(
+    negmerge: Command, hub: Hub, job_of_transformers: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "job_1-unlearned.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in (job_of_transformers / "unlearned-hf").iterdir():
+            archive.write(file, file.name)
+    assert negmerge("push", packed, "me/zipped").returncode == 0
+    assert "preprocessor_config.json" in files(hub, "me/zipped")
 
 
 def test_the_zip_of_a_folder_is_pushed_with_a_card_from_elsewhere(

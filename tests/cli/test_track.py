@@ -215,3 +215,17 @@ def test_a_server_that_is_not_there_is_told(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert_refused(negmerge("track", job), "MLflow did not take the result", "127.0.0.1")
+
+
+def test_a_uri_that_mlflow_does_not_know_is_told(
+    negmerge: Command, client: MlflowClient, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "ftp://example.org")
+    assert_refused(negmerge("track", job), "MLflow did not take the result")
+
+
+def test_artifacts_in_a_cloud_whose_client_is_not_installed_are_told(
+    track: Track, client: MlflowClient, job: Path, request: pytest.FixtureRequest
+) -> None:
+    client.create_experiment(request.node.name, artifact_location="s3://bucket/runs")
+    assert_refused(track(job), "MLflow needs boto3", "pip install boto3")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make check-extras`: environments from nothing, for the base alone, for the API's image and for the worker's.
+# `make check-extras`: environments from nothing, for the base alone, with each extra of a command, for the API's image and the worker's.
 # tests/deployment shows the same with links to what is installed already, in seconds and without an index.
 set -euo pipefail
 uv=$1
@@ -23,21 +23,32 @@ lacks() { # NAME PATTERN
 
 environment base --constraints requirements/dev.lock .
 lacks base 'alembic|celery|fastapi|mlflow|onnx|psycopg|redis|sqlalchemy|uvicorn'
-"$room/base/bin/python" - "$room" <<'PYTHON'
-import sys
-import torch
-from safetensors.torch import save_file
+(cd "$room" && base/bin/python "$OLDPWD/tests/deployment/small_job.py")
+negmerge() { # NAME ARGUMENTS: the command line of an environment, beside the small job
+  (cd "$room" && "$room/$1/bin/negmerge" "${@:2}")
+}
+negmerge base merge --base base.safetensors --tuned a.safetensors b.safetensors --out out.safetensors
+negmerge base inspect out.safetensors
+negmerge base convert checkpoint.pth --architecture resnet18 --out model
+negmerge base run job.json --out job || [ $? = 4 ] # a model that knows nothing has nothing to forget
+refused() { # WORDS COMMAND…: it fails, and says so
+  local said
+  ! said=$("${@:2}" 2>&1) && grep --fixed-strings "$1" <<< "$said"
+}
+refused 'nobody is logged in to the hub' negmerge base push job me/model
 
-for name, values in {"base": [1.0, 1.0], "a": [1.5, 0.5], "b": [1.5, 1.5]}.items():
-    save_file({"w": torch.tensor(values)}, f"{sys.argv[1]}/{name}.safetensors")
-PYTHON
-"$room/base/bin/negmerge" merge --base "$room/base.safetensors" \
-  --tuned "$room/a.safetensors" "$room/b.safetensors" --out "$room/out.safetensors"
-"$room/base/bin/negmerge" inspect "$room/out.safetensors"
+environment onnx --constraints requirements/dev.lock '.[onnx]'
+lacks onnx 'alembic|celery|fastapi|mlflow|psycopg|redis|sqlalchemy|uvicorn'
+negmerge onnx export job --onnx model.onnx
 
-environment commands --constraints requirements/dev.lock '.[onnx,mlflow]'
-lacks commands 'alembic|celery|flask|psycopg|redis|sqlalchemy'
-"$room/commands/bin/python" -c 'import mlflow, onnx, onnxruntime, onnxscript'
+environment mlflow --constraints requirements/dev.lock '.[mlflow]'
+lacks mlflow 'alembic|celery|flask|onnx|psycopg|redis|sqlalchemy'
+MLFLOW_ALLOW_FILE_STORE=true MLFLOW_TRACKING_URI=file://$room/runs negmerge mlflow track job --register small
+
+refused "pip install 'negmerge[onnx]'" negmerge base export job --onnx other.onnx
+refused "pip install 'negmerge[mlflow]'" negmerge base track job
+refused "pip install 'negmerge[service]'" "$room/base/bin/python" -m app up
+refused "pip install 'negmerge[worker]'" "$room/base/bin/python" -m worker
 
 "$uv" build --quiet --wheel --require-hashes --build-constraints requirements/dev.lock --out-dir "$room/wheels"
 for image in api=api worker=runtime; do

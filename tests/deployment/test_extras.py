@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.deployment import ROOT
-from tests.support.sites import closure, link, normalised, run_in
+from tests.support.sites import closure, link, normalised, run_in, run_module
 
 pytestmark = pytest.mark.slow
 
@@ -74,28 +74,33 @@ def test_merging_two_files_loads_no_part_of_the_service_where_it_is_installed(mo
     assert merging_two_files(f"{ROOT}:{everything}", models).isdisjoint(OF_THE_SERVICE | {"app", "worker"})
 
 
-NEEDING = """
-import contextlib, io, sys
-from negmerge.cli.main import main
-sys.argv = {!r}
-said = io.StringIO()
-with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
-    main()
-print(said.getvalue(), end="")
-"""
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where an interpreter finds our own code and the packages of the base, and no others."""
+    return f"{ROOT}:{link(closure(BASE), tmp_path_factory.mktemp('base'))}"
 
 
 @pytest.mark.parametrize(
-    ("extra", "command"), [("onnx", ["export", ".", "--onnx", "out.onnx"]), ("mlflow", ["track", "."])]
+    ("extra", "command"),
+    [
+        ("onnx", ["negmerge", "export", ".", "--onnx", "out.onnx"]),
+        ("mlflow", ["negmerge", "track", "."]),
+        ("service", ["app", "up"]),
+        ("worker", ["worker"]),
+    ],
 )
 def test_a_command_without_its_extra_says_in_one_line_what_to_install(
-    extra: str, command: list[str], tmp_path: Path
+    extra: str, command: list[str], base: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "site").mkdir()
-    site = f"{ROOT}:{link(closure(BASE), tmp_path / 'site')}"
-    said = run_in(site, NEEDING.format(["negmerge", *command]), tmp_path)
-    assert f"pip install 'negmerge[{extra}]'" in said
-    assert said.count("\n") == 1
+    done = run_module(base, command, tmp_path)
+    assert done.returncode in (1, 2)
+    assert f"pip install 'negmerge[{extra}]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_api_alone_asks_for_its_extra_where_only_a_workers_is(tmp_path: Path) -> None:
+    done = run_module(f"{ROOT}:{link(closure(WORKER), tmp_path)}", ["app", "serve"], tmp_path)
+    assert "the extra 'service', of which uvicorn is not installed" in done.stderr
 
 
 def imported(package: str) -> set[str]:

@@ -213,7 +213,7 @@ def test_an_image_has_what_each_of_its_modules_imports(
 
 def test_the_apis_image_migrates_a_record_and_makes_the_api(sites: dict[str, str], tmp_path: Path) -> None:
     script = """
-from app.__main__ import migrate
+from app.commands import migrate
 from app.main import create_app
 from app.settings import Settings
 

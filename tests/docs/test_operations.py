@@ -7,8 +7,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from app.__main__ import cli
 from app.api.telemetry import Telemetry
+from app.commands import cli
 from app.record.db import Database
 from app.settings import Settings
 from tests.support.deployment import ROOT, services

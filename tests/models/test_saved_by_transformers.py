@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_sample_images
 from torch import Tensor
 from transformers import AutoModelForImageClassification, PreTrainedModel
 
@@ -90,6 +93,19 @@ def test_the_answers_are_transformers_own(saved: Saved) -> None:
     ours, expected = answers(saved.model, saved.original)
     assert distance(ours, expected) <= 1e-5
     assert distance(expected, expected.mean()) > 1e-3
+
+
+def test_pixels_are_those_of_transformers_own_processor(saved: Saved) -> None:
+    """Of its processor that resizes with Pillow, as everything here does; an even number of pixels is cut off."""
+    processor = theirs.processor_of(saved.folder, backend="pil")
+    for picture in load_sample_images().images:
+        image = Image.fromarray(picture[:400, :500])
+        expected = processor(image, return_tensors="pt")["pixel_values"]
+        for step in saved.model.preprocess.steps:
+            image = step(image)
+        found = saved.model.pixels(torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0))
+        assert found.shape == expected.shape
+        assert float((found - expected).abs().max()) <= 1e-5
 
 
 def test_there_and_back_every_tensor_has_its_bits(saved: Saved, tmp_path: Path) -> None:

@@ -74,6 +74,15 @@ def test_the_slider_moves_every_method_and_the_download(page: Watched, finished:
     expect(page.page.locator("#scale-now")).to_have_text("0.5")
 
 
+def test_the_slider_moves_the_folder_for_transformers_too(site: Site, page: Watched) -> None:
+    job = page_results.finished(site.api, of_transformers=True)
+    page.open(f"/jobs/{job}")
+    link = page.page.get_by_role("link", name="The same for transformers")
+    expect(link).to_have_attribute("href", f"/jobs/{job}/weights?format=transformers")
+    page.page.get_by_role("slider").press("ArrowRight")
+    expect(link).to_have_attribute("href", f"/jobs/{job}/weights?format=transformers&scale=1.0")
+
+
 def test_the_weights_are_downloaded_as_they_are(page: Watched, finished: str) -> None:
     page.open(f"/jobs/{finished}")
     with page.page.expect_download() as begun:

@@ -18,11 +18,11 @@ from app.errors import (
 )
 from app.record import jobs
 from app.record.asked import asked
-from app.record.db import Database
+from app.record.db import Database, now
 from app.record.lifecycle import lock, transition
 from app.record.objects import keep
 from app.record.states import JobState, StepKind
-from app.record.tables import Artifact, Event, JobMetadata, Partial, Step, StoredObject
+from app.record.tables import Artifact, Event, JobMetadata, Model, Partial, Step, StoredObject
 from negmerge.spec.job import parse
 from negmerge.spec.result import Named
 from tests.support.records import (
@@ -142,6 +142,16 @@ def test_who_asked_is_told_by_the_names_of_key_and_parts(database: Database) -> 
     assert told.by == Named(id=key.id, name="compliance")
     assert (told.forget, told.retain) == (Named(id="ds_1", name="ds_1"), Named(name="control.zip"))
     assert told.at == job.created_at
+
+
+def test_a_base_model_of_a_hub_is_told_by_its_commit_registered_or_not(database: Database) -> None:
+    commit = f"acme/net@{'a' * 40}"
+    with database.write() as session:
+        rows = {"id": "mdl_1", "tenant": "acme", "name": "net", "family": "timm", "uri": f"hf-hub:{commit}"}
+        session.add(Model(**rows, created_at=now(session)))
+        for weights, expected in (("mdl_1", commit), (f"hf-hub:{commit}", commit), ("mdl_2", None)):
+            spec = make_spec(base_model={"family": "timm", "weights": weights})
+            assert asked(session, jobs.create(session, "acme", "key_1", spec, "default").job).hub == expected
 
 
 def test_a_cursor_that_is_not_ours_is_malformed(database: Database) -> None:

@@ -137,6 +137,20 @@ def test_published_weights_are_named_by_their_repository(
     assert data(document)["base_model"] == repository
 
 
+def test_a_base_model_of_a_hub_is_named_by_its_repository_whatever_the_service_calls_it() -> None:
+    document = of_base(results.measured(), family="timm", weights="mdl_1")
+    asked = document.asked.model_copy(update={"hub": f"google/vit-base-patch16-224@{'a' * 40}"})
+    assert data(document.model_copy(update={"asked": asked}))["base_model"] == "google/vit-base-patch16-224"
+
+
+def test_a_model_of_transformers_says_which_library_loads_it() -> None:
+    card = pages.model_card(results.measured(), of_transformers=True)
+    read = yaml.safe_load(head(card))
+    assert (read["library_name"], read["tags"][-1]) == ("transformers", "transformers")
+    assert "`from_pretrained` of transformers loads" in card
+    assert "`from_pretrained`" not in pages.model_card(results.measured())
+
+
 @pytest.mark.parametrize(
     "base_model",
     [

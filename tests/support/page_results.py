@@ -69,8 +69,11 @@ def finished_of(api: Api, class_name: str) -> str:
     return api.finished_job(files, forget={"dataset": "ds_1", "select": {"classes": [class_name]}})
 
 
-def finished(api: Api, metadata: dict[str, str] | None = None, **changes: Any) -> str:
-    """A job that succeeded, with its result and weights in the store."""
+def finished(api: Api, metadata: dict[str, str] | None = None, of_transformers: bool = False, **changes: Any) -> str:
+    """A job that succeeded, with its result and weights in the store.
+
+    of_transformers: whether its model came in such a folder.
+    """
     consensus = {"share": 0.625, "tensors": {"visual.proj": 0.625}, "needed": 4, "counts": [0, 0, 2, 4, 10]}
     given: dict[str, Any] = {"methods": methods(), "scale": 0.5, "consensus": consensus} | changes
     document = results.document(**given)
@@ -79,4 +82,5 @@ def finished(api: Api, metadata: dict[str, str] | None = None, **changes: Any) -
         "report.html": b"<!doctype html>",
         "unlearned/model.safetensors": WEIGHTS,
     }
-    return api.finished_job(files, metadata=metadata or {})
+    theirs = {"unlearned-hf/model.safetensors": WEIGHTS} if of_transformers else {}
+    return api.finished_job(files | theirs, metadata=metadata or {})

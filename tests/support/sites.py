@@ -3,10 +3,14 @@
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from tests.support.deployment import ROOT
 
 
 def normalised(name: str) -> str:
@@ -14,9 +18,18 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def closure(requirements: list[str]) -> set[str]:
+def requirements(*extras: str) -> list[str]:
+    """What pyproject.toml asks for: the base, and these extras as they are written there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines: list[str] = [*project["dependencies"]]
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    return lines
+
+
+def closure(lines: list[str]) -> set[str]:
     """The names of all distributions that are installed here for these requirements, and for theirs in turn."""
-    todo = [(Requirement(line), "") for line in requirements]
+    todo = [(Requirement(line), "") for line in lines]
     done: set[tuple[str, str]] = set()
     while todo:
         requirement, wanted = todo.pop()
@@ -41,13 +54,24 @@ def link(names: set[str], folder: Path) -> Path:
 
 def run_in(site: str, script: str, folder: Path) -> str:
     """Run a script in a fresh interpreter that finds packages in ``site`` alone; what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", script],
+    done = _run(site, ["-c", script], folder, {})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_module(site: str, words: Sequence[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m …`` in such an interpreter, with variables of its own."""
+    return _run(site, ["-m", *words], folder, environment)
+
+
+def _run(
+    site: str, arguments: Sequence[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-S", *arguments],
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": site},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": site} | environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoImageProcessor,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
@@ -21,6 +22,7 @@ from transformers import (
     ViTForImageClassification,
     ViTImageProcessor,
 )
+from transformers.utils import logging
 
 from tests.support import towers
 
@@ -82,24 +84,35 @@ def swin(**fields: Any) -> PreTrainedModel:
     return _random(SwinForImageClassification(SwinConfig(**sizes | LABELS | fields)))
 
 
+COLOURS: dict[str, Any] = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.25]}
 PROCESSORS: dict[str, Any] = {
-    "clip": CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
-    "siglip": SiglipImageProcessor(),
-    "vit": ViTImageProcessor(size={"height": 16, "width": 16}),
-    "resnet": ConvNextImageProcessor(size={"shortest_edge": 64}),
-    "swin": ViTImageProcessor(size={"height": 32, "width": 32}),
+    "clip": CLIPImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}, resample=2, **COLOURS
+    ),
+    "siglip": SiglipImageProcessor(resample=2, **COLOURS),
+    "vit": ViTImageProcessor(size={"height": 16, "width": 16}, resample=3, **COLOURS),
+    "resnet": ConvNextImageProcessor(size={"shortest_edge": 64}, crop_pct=0.8, resample=2, **COLOURS),
+    "swin": ViTImageProcessor(size={"height": 32, "width": 32}, do_normalize=False),
 }
-"""By ``model_type``."""
+"""By ``model_type``, none of them as its class has it by itself."""
 
 
 def save(model: PreTrainedModel, folder: Path, **how: Any) -> Path:
     """Write the model with its processor, and with a tokenizer where it has none of CLIP's own."""
+    bars: Any = logging
+    bars.disable_progress_bar()  # they would stand among what the commands say
     model.save_pretrained(folder, **how)
     kind = str(model.config.model_type)
     PROCESSORS[kind].save_pretrained(folder)
     if kind == "siglip" or (kind == "clip" and model.config.text_config.vocab_size == 64):
         towers.t5().save_pretrained(folder)
     return folder
+
+
+def processor_of(place: Path | str, **how: Any) -> Any:
+    """transformers' own processor of a folder, or of a repository on a hub."""
+    kind: Any = AutoImageProcessor
+    return kind.from_pretrained(place, **how)
 
 
 def _random(model: PreTrainedModel) -> PreTrainedModel:

@@ -81,5 +81,6 @@ def test_the_folder_has_the_files_that_came_in(done: Done) -> None:
     assert {path.name for path in done.theirs.iterdir()} == {path.name for path in done.given.iterdir()}
 
 
-def test_the_model_card_says_where_it_lies(done: Done) -> None:
-    assert "`from_pretrained` loads that\nfolder" in done.card
+def test_the_model_card_says_which_library_loads_it(done: Done) -> None:
+    assert "library_name: transformers\n" in done.card
+    assert "`from_pretrained` of transformers loads" in done.card

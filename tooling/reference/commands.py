@@ -6,7 +6,7 @@ from typing import NamedTuple
 import typer
 from typer.main import get_command
 
-from app.__main__ import cli
+from app.commands import cli
 from negmerge.cli.main import app
 from negmerge.cli.statuses import MEANINGS
 from tooling.reference.tables import code, table

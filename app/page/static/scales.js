@@ -34,6 +34,8 @@ if (section) {
     const link = section.querySelector("#weights-at");
     link.href = scale === chosen ? section.dataset.weights : `${section.dataset.weights}?scale=${scale}`;
     link.querySelector("span").textContent = `Download the weights at λ = ${label}`;
+    const folder = section.querySelector("#theirs-at");
+    if (folder) folder.href = `${section.dataset.weights}?format=transformers${scale === chosen ? "" : `&scale=${scale}`}`;
   };
 
   slider.closest(".slider").hidden = false;

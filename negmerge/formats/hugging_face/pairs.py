@@ -1,6 +1,6 @@
 """Which tensors of transformers are which of open_clip or timm. A pair is the same numbers, in another arrangement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 SUFFIXES = ("weight", "bias")
@@ -35,3 +35,32 @@ def stacked(theirs: tuple[str, ...], ours: str, suffixes: tuple[str, ...] = SUFF
     """Layers there whose rows are one layer's here: queries, keys and values."""
     for suffix in suffixes:
         yield Pair(tuple(f"{name}.{suffix}" for name in theirs), (f"{ours}.{suffix}",))
+
+
+@dataclass(frozen=True)
+class Span:
+    """``count`` elements that lie side by side in both: from ``start`` of a tensor there, from ``ours_start`` of ours.
+
+    Of a transposed pair ours are another matrix's columns, and the span is all of both.
+    """
+
+    start: int
+    ours: str
+    ours_start: int
+    count: int
+    transposed: bool = False
+
+
+def spans(pair: Pair, ours_sizes: Mapping[str, int]) -> dict[str, list[Span]]:
+    """Where the elements of each tensor of theirs lie in ours. ours_sizes: how many each tensor of ours has."""
+    size = sum(ours_sizes[name] for name in pair.ours) // len(pair.theirs)
+    found: dict[str, list[Span]] = {name: [] for name in pair.theirs}
+    place = 0
+    for ours in pair.ours:
+        start = 0
+        while start < ours_sizes[ours]:
+            number, offset = divmod(place, size)
+            count = min(size - offset, ours_sizes[ours] - start)
+            found[pair.theirs[number]].append(Span(offset, ours, start, count, pair.transposed))
+            start, place = start + count, place + count
+    return found
