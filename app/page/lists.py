@@ -31,8 +31,8 @@ def _entries(
 ) -> Sequence[Entry]:
     own = select(kind).where(kind.tenant == tenant).order_by(kind.id.desc())
     fits = or_(kind.name.icontains(_plain(search), autoescape=True), kind.id == _plain(search))
-    found = list(session.scalars(own.where(where, fits).limit(MOST)))
-    one = session.scalar(own.where(kind.id == _plain(chosen)))
+    found: list[Entry] = list(session.scalars(own.where(where, fits).limit(MOST)))
+    one: Entry | None = session.scalar(own.where(kind.id == _plain(chosen)))
     return found if one is None or one in found else [*found, one]
 
 
