@@ -99,13 +99,17 @@ async function renewed() {
   return true;
 }
 
+let isAsking = false;
 let isReady = false;
 /** Begins the job once it is known that the form is not sent into nothing; Enter in a field only has it judged. */
 async function send(event) {
   if (isReady) return;
   event.preventDefault();
   if (event.submitter?.value !== "begin") return judge();
+  if (isAsking) return; // pressed twice
+  isAsking = true;
   isReady = await renewed();
+  isAsking = false;
   if (isReady) form.requestSubmit(event.submitter);
   else tell("It was not sent: nobody is signed in who may, or the service cannot be reached. Sign in again in another tab, and press the button once more; what is filled in stays.");
   isReady = false;
