@@ -115,7 +115,7 @@ def test_curves_lie_between_no_scale_and_the_last_of_any_method() -> None:
     assert [line.method for line in drawn.lines] == ["negmerge", "uniform"]
     half, high, low = charts.WIDTH / 2, "0.0", f"{charts.HEIGHT / 2:.1f}"
     assert drawn.lines[0].forget == f"0.0,{high} {half:.1f},{low}"
-    assert drawn.scales == [0.0, 1.0]
+    assert drawn.scales == [0.0, 1.0, 2.0]
 
 
 @pytest.mark.parametrize(
