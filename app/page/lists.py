@@ -33,7 +33,9 @@ def _entries(
     fits = or_(kind.name.icontains(_plain(search), autoescape=True), kind.id == _plain(search))
     found: list[Entry] = list(session.scalars(own.where(where, fits).limit(MOST)))
     one: Entry | None = session.scalar(own.where(kind.id == _plain(chosen)))
-    return found if one is None or one in found else [*found, one]
+    if one is not None and one not in found:
+        found.append(one)
+    return found
 
 
 def has_older(session: Session, kind: type[Entry], tenant: str) -> bool:
