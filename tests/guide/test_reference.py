@@ -79,8 +79,10 @@ def test_every_command_has_a_section(program: str) -> None:
 def test_a_command_says_what_it_takes() -> None:
     merge = section(commands.page("negmerge"), "### `negmerge merge`")
     assert "negmerge merge --base PATH --tuned PATH… --out PATH [OPTIONS]" in merge
-    assert "| `--scale NUMBER` | default: 1.0; 0 ≤ x ≤ 1000 | λ; 0 gives the base model back. |" in merge
+    assert "| `--scale NUMBER` | default: 1.0 | λ, 0 to 1000; 0 gives the base model back. |" in merge
     assert "| `--base PATH` | required |" in merge
+    jobs = section(commands.page("negmerge"), "### `negmerge jobs list`")
+    assert "| `--limit NUMBER` | default: 20; x ≥ 1 | At most so many, the newest. |" in jobs
 
 
 def test_an_argument_is_called_as_the_help_calls_it() -> None:
@@ -103,7 +105,7 @@ def test_every_operation_has_a_section() -> None:
 def test_an_operation_says_what_it_takes_and_answers() -> None:
     job = section(http.tags(), "### POST /v1/jobs { #create_job }")
     assert "| `dry_run` | query | true or false (default `false`) |" in job
-    assert "**Body**: [JobSpec](schemas.md#jobspec) as `application/json`." in job
+    assert "**Body**: [NewJob](schemas.md#newjob) as `application/json`." in job
     assert re.search(r"^\| 202 \| \[Job\]\(schemas.md#job\) \| .+ Headers: `Location`\. \|$", job, re.MULTILINE)
     assert "`idempotency-key-reused`" in job
     assert "no key" not in job
