@@ -154,7 +154,8 @@ class Match(BaseModel):
 class Matches(BaseModel):
     """What was found of each picture, in the order in which they came."""
 
-    model_config = example(
+    # the title, as that of `JudgedGate`: not what its field is called
+    model_config = ConfigDict(title="MatchesByPicture") | example(
         matches=[
             {
                 "file": "IMG_0012.jpg",

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_serializer
+from pydantic import ConfigDict, Field, ValidationError, field_serializer
 
 from negmerge.errors import DataError
 from negmerge.spec.consensus import Consensus
@@ -139,6 +139,9 @@ GateName = Literal["forget_max", "retain_min"]
 
 class Gate(Record):
     """An acceptance gate of the spec's ``require``, judged on the figure that is reported."""
+
+    # a generator of Python calls a new Gate `gate`, and so the field: the second takes the first's place
+    model_config = ConfigDict(title="JudgedGate")
 
     gate: GateName
     limit: float
