@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from negmerge.cli.given import ClassNames, Device, SpecFile, Templates, check_new, read_prompts, seen
-from negmerge.cli.remote import AsJson, print_json
-from negmerge.cli.statuses import OF_OUTCOME
+from negmerge.cli.printed import AsJson, print_json
+from negmerge.cli.statuses import of_outcome
 from negmerge.naming import visible
 
 
@@ -57,11 +57,11 @@ def run(
         raise
     if as_json:
         print_json(document)
-        raise typer.Exit(OF_OUTCOME[document.outcome])
+        raise typer.Exit(of_outcome(document.outcome))
     show(result_table(document))
     typer.echo(f"{heading(document)}. {sentence(document)}")
     typer.echo(document.outcome_reason)
     for warning in document.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     typer.echo(f"Weights, report and result are in {seen(out)}")
-    raise typer.Exit(OF_OUTCOME[document.outcome])
+    raise typer.Exit(of_outcome(document.outcome))
