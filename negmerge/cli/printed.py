@@ -50,4 +50,4 @@ def _plain_values(value: Any) -> Any:
         return _plain_values(asdict(value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return _plain_values(value.model_dump(mode="json")) if hasattr(value, "model_dump") else value
+    return _plain_values(value.model_dump(mode="json", warnings=False)) if hasattr(value, "model_dump") else value

@@ -13,7 +13,8 @@ from tests.client.test_events import job
 from tests.support.command_line import Command, assert_refused
 from tests.support.faulty import Answer, Faulty, faulty, give
 
-OUTCOMES = [("unlearned", 0), ("below_target", 3), ("nothing_unlearned", 4)]
+OUTCOMES = [("unlearned", 0), ("below_target", 3), ("nothing_unlearned", 4), ("half_unlearned", 3)]
+"""The last one only a newer service knows."""
 NOT_DONE = [("failed", 5), ("cancelled", 6), ("tuning", 8)]
 NO_RESULT = give(**problem(409, "no-result", detail="there is no result"))
 
@@ -26,7 +27,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_outcome_has_its_status() -> None:
-    assert {name: of_outcome(name) for name in OF_OUTCOME} == dict(OUTCOMES)
+    assert {name: of_outcome(name) for name in OF_OUTCOME} == dict(OUTCOMES[:3])
 
 
 @pytest.mark.parametrize(("outcome", "status"), OUTCOMES)
