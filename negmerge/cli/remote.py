@@ -58,13 +58,12 @@ def told() -> "Show | None":
 
 
 class _Lines:
-    """A line where something else is done than before, and one every ten seconds while it goes on."""
+    """A line at the beginning, and at most one every ten seconds while it goes on, however many points there are."""
 
     def __init__(self) -> None:
-        self._what = ""
-        self._last = 0.0
+        self._last: float | None = None
 
     def __call__(self, what: str, share: float) -> None:
-        if what != self._what or time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+        if self._last is None or time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             typer.echo(f"{visible(what)}: {100 * share:.0f} %", err=True)
-            self._what, self._last = what, time.monotonic()
+            self._last = time.monotonic()

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
+from negmerge.client import waiting
 from negmerge.client.logins import Login, login_file, read_login
 from negmerge.spec.job_resources import Result
 from tests.client.test_asking import example, problem
+from tests.client.test_events import job
 from tests.support.api_client import Api, digits_zip, serving
 from tests.support.command_line import Command, Done, assert_refused
 from tests.support.faulty import Faulty, give
@@ -220,3 +222,15 @@ def test_the_help_and_the_remote_commands_load_no_torch(server: Faulty) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_off_a_terminal_a_long_wait_is_a_line_now_and_then_however_many_points_there_are(
+    negmerge: Command, server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.0)
+    counts = json.loads(job("tuning"))["progress"]
+    for folded in range(4):
+        server.will(give(200, job("tuning", progress=counts | {"points": {"total": 12, "folded": folded}})))
+    server.will(give(200, job("succeeded", outcome="unlearned")))
+    done = negmerge("jobs", "watch", "job_1")
+    assert done.stderr == "job_1: 0 of 12 points (point 5: 20 of 60 steps): 36 %\n"
