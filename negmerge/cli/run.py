@@ -31,7 +31,7 @@ def run(
 
     from negmerge.pipeline.local import read_spec
     from negmerge.pipeline.run_local import run_local
-    from negmerge.pipeline.unfinished import points_kept
+    from negmerge.pipeline.unfinished import kept
     from negmerge.report.console import following, result_table
     from negmerge.report.tables import show
     from negmerge.spec.words import heading, sentence
@@ -52,8 +52,8 @@ def run(
                 restart=restart,
             )
     except (KeyboardInterrupt, SystemExit):
-        if (kept := points_kept(out)) > 0:
-            typer.echo(f"{kept} points are kept: the same command goes on from there, --restart begins anew", err=True)
+        if done := kept(out):
+            typer.echo(f"kept: {done}; the same command goes on from there, --restart begins anew", err=True)
         raise
     if as_json:
         print_json(document)

@@ -158,7 +158,7 @@ def test_a_sweep_that_ctrl_c_stopped_goes_on_to_the_same_weights(negmerge: Comma
             assert process.wait(60) == 130
         finally:
             process.kill()
-        assert "2 points are kept: the same command goes on from there" in process.stderr.read()
+        assert "kept: 2 points; the same command goes on from there" in process.stderr.read()
     assert not (tmp_path / "out").exists()
     printed = []
     for out in ("out", "unbroken"):
