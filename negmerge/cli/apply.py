@@ -1,5 +1,6 @@
 """``negmerge apply``: a merged vector subtracted at any scale."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 from rich.console import Console
 
 from negmerge.cli.given import Scale, check_apart, check_parent, seen, tell_rounding
+from negmerge.cli.printed import AsJson, print_json
 
 
 def apply(
@@ -18,6 +20,7 @@ def apply(
     out: Annotated[
         Path, typer.Option(help="Of a folder BASE a new folder, unless it ends in .safetensors; else a file.")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Write θ₀ − λ·τ* at any λ: the weights that a job gives at that scale, bit for bit."""
     for given in (base, task_vector):
@@ -29,5 +32,8 @@ def apply(
 
     with following(Console(stderr=True)) as on_stage:
         applied = apply_to(base, task_vector, out, scale=scale, on_step=on_stage("apply"))
+    if as_json:
+        print_json({"file": str(out), **asdict(applied)})
+        return
     tell_rounding(applied.rounded_away)
     typer.echo(f"{applied.digest}  {seen(out)}")

@@ -1,11 +1,13 @@
 """``negmerge convert``: weights that were trained elsewhere, as a model's folder or a file to merge."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from negmerge.cli.given import check_new, seen
+from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import CheckpointError, ModelError
 from negmerge.naming import visible
 
@@ -35,6 +37,7 @@ def convert(
     ] = None,
     key: Annotated[str | None, typer.Option(help="Where in the checkpoint the weights lie, such as model_ema.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Take the tensors with this prefix alone, without it.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model's folder, or plain safetensors to merge, from weights that were trained elsewhere.
 
@@ -62,6 +65,9 @@ def convert(
         converted = to.convert_plain(file, out, key=key, prefix=prefix)
     for done in converted.done:
         typer.echo(visible(done), err=True)
+    if as_json:
+        print_json({"file": str(out), **asdict(converted)})
+        return
     typer.echo(f"{converted.digest}  {seen(out)}")
 
 

@@ -7,7 +7,8 @@ import typer
 
 from negmerge.cli.given import ClassNames, Templates, read_prompts
 from negmerge.cli.match import print_matches
-from negmerge.cli.remote import AllowHttp, AsJson, Url, connected, print_json, print_table, told, when
+from negmerge.cli.printed import AsJson, print_json, print_table, when
+from negmerge.cli.remote import AllowHttp, Url, connected, told
 from negmerge.naming import visible
 
 app = typer.Typer(help="Data sets of a service.", no_args_is_help=True)

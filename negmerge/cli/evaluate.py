@@ -1,6 +1,5 @@
 """``negmerge evaluate``: a model measured on a job's splits."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.console import Console
 
 from negmerge.cli.given import ClassNames, Device, SpecFile, Templates, read_prompts, seen
+from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import ModelError
 
 
@@ -17,6 +17,7 @@ def evaluate(
     device: Device = "auto",
     class_names: ClassNames = None,
     templates: Templates = None,
+    as_json: AsJson = False,  # it prints nothing else in any case
 ) -> None:
     """Measure a model on a job's splits; prints JSON: part → side → accuracy, per class too."""
     if not model.is_dir():
@@ -35,4 +36,4 @@ def evaluate(
     with following(Console(stderr=True)) as on_stage:
         network = local.open_measured(model, spec, device_of(device))
         prepared = prepare(spec, network, forget, retain, on_stage("evaluate"))
-    typer.echo(json.dumps(recorded(prepared.base).as_json(), indent=2))
+    print_json(recorded(prepared.base))

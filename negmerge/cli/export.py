@@ -1,11 +1,13 @@
 """``negmerge export``: a model in another format."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from negmerge.cli.given import ClassNames, Templates, check_parent, need, read_prompts, seen
+from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import DataError
 from negmerge.naming import shown
 
@@ -27,6 +29,7 @@ def export(
     ] = None,
     class_names: ClassNames = None,
     templates: Templates = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model as ONNX: a classifier, or an image tower; with class names a zero-shot classifier.
 
@@ -41,6 +44,9 @@ def export(
 
     with opened(folder) as model:
         done = onnx_file.export(model, onnx, head, opset)
+    if as_json:
+        print_json({"file": str(onnx), **asdict(done)})
+        return
     typer.echo(
         f"{done.width} {done.output} an image; onnxruntime's are {done.difference:.1e} of the largest from torch's, "
         f"of at most {onnx_file.TOLERANCE:.0e}"

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -32,6 +33,11 @@ def _scale(text: str) -> float:
     raise typer.BadParameter(f"{visible(str(text))} is no scale: give a number from 0 to {MAX_SCALE}, such as 0.6")
 
 
+def offered(*names: str) -> Callable[[str], list[str]]:
+    """What a shell offers for an option of which usual values are known; any other is judged where it is used."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.json", help="A job spec, as POST /v1/jobs takes it.")]
 Scale = Annotated[
     float, typer.Option(parser=_scale, metavar="NUMBER", help=f"λ, 0 to {MAX_SCALE}; 0 gives the base model back.")
@@ -40,7 +46,7 @@ OtherScale = Annotated[
     float | None,
     typer.Option(parser=_scale, metavar="NUMBER", help="With --weights: at another λ than the job chose."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", autocompletion=offered("auto", "cpu", "cuda"))]
 ClassNames = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="JSON of class → words of the prompt; else the data set's own."),

@@ -5,20 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negmerge.cli.given import OtherScale, SpecFile, seen
-from negmerge.cli.remote import (
-    AllowHttp,
-    AsJson,
-    Overwrite,
-    Url,
-    connected,
-    print_json,
-    print_table,
-    told,
-    when,
-)
-from negmerge.cli.statuses import OF_OUTCOME
+from negmerge.cli.given import OtherScale, SpecFile, offered, seen
+from negmerge.cli.printed import AsJson, print_json, print_table, when
+from negmerge.cli.remote import AllowHttp, Overwrite, Url, connected, told
+from negmerge.cli.statuses import OF_OUTCOME, of_outcome
 from negmerge.naming import shown, visible
+from negmerge.spec.states import JobState
 
 if TYPE_CHECKING:
     from negmerge.client import Client
@@ -63,8 +55,13 @@ def submit(
 
 @app.command("list")
 def list_jobs(
-    state: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; repeatable.")] = None,
-    outcome: Annotated[list[str] | None, typer.Option(help="Only jobs with this outcome; repeatable.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only jobs in this state; repeatable.", autocompletion=offered(*JobState))
+    ] = None,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(help="Only jobs with this outcome; repeatable.", autocompletion=offered(*OF_OUTCOME)),
+    ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with it; repeatable.")
     ] = None,
@@ -98,12 +95,12 @@ def watch(
 def result(job_id: JobId, as_json: AsJson = False, url: Url = None, allow_http: AllowHttp = False) -> None:
     """Show a job's result: what became of it, and its figures."""
     with connected(url, allow_http) as client:
-        document = client.jobs.result(job_id)
+        document = _result(client, job_id)
     if as_json:
         print_json(document)
     else:
         _print_result(document)
-    raise typer.Exit(OF_OUTCOME[document.outcome])
+    raise typer.Exit(of_outcome(document.outcome))
 
 
 @app.command()
@@ -122,7 +119,7 @@ def compare(
     if csv and as_json:
         raise typer.BadParameter("give --csv or --json, not both")
     with connected(url, allow_http) as client:
-        rows = compared({job_id: client.jobs.result(job_id) for job_id in dict.fromkeys(job_ids)})
+        rows = compared({job_id: _result(client, job_id) for job_id in dict.fromkeys(job_ids)})
     columns = ["", *dict.fromkeys(job_ids)]
     if as_json:
         print_json([{"what": name, **dict(zip(columns[1:], values, strict=True))} for name, *values in rows])
@@ -168,6 +165,7 @@ def download(
     if scale is not None and not weights:
         raise typer.BadParameter("--scale is of the weights: give --weights too")
     with connected(url, allow_http) as client:
+        _check_over(client, job_id)
         if weights:
             paths = [client.jobs.weights(job_id, out, scale=scale, overwrite=overwrite, progress=told())]
         elif artifact is not None:
@@ -182,9 +180,38 @@ def download(
 
 
 def _watch(client: "Client", job_id: str, timeout: float | None, as_json: bool) -> None:
-    job = client.jobs.wait(job_id, timeout=timeout, progress=told())
+    from negmerge.client import JobEnded, StillRunning
+
+    try:
+        job = client.jobs.wait(job_id, timeout=timeout, progress=told())
+    except (JobEnded, StillRunning) as error:
+        if as_json:
+            print_json(error.job)
+        raise
     print_json(job) if as_json else typer.echo(_became(job))
-    raise typer.Exit(OF_OUTCOME[job.outcome] if job.outcome else 0)
+    raise typer.Exit(of_outcome(job.outcome))
+
+
+def _result(client: "Client", job_id: str) -> "ResultDocument":
+    """The job's result. Where it has none, the command ends as `watch` does now: failed, cancelled, not over."""
+    from negmerge.client import Conflict
+
+    try:
+        return client.jobs.result(job_id)
+    except Conflict:
+        _check_over(client, job_id)
+        raise
+
+
+def _check_over(client: "Client", job_id: str) -> None:
+    """Raise StillRunning or JobEnded where a job has left nothing."""
+    from negmerge.client import JobEnded, StillRunning
+
+    job = client.jobs.get(job_id)
+    if not job.terminal:
+        raise StillRunning(job)
+    if job.state != "succeeded":
+        raise JobEnded.of(job)
 
 
 def _row(job: "Job") -> list[str]:

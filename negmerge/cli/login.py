@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from negmerge.cli.given import seen
-from negmerge.cli.remote import AllowHttp, AsJson, connected_with, print_json
+from negmerge.cli.printed import AsJson, print_json
+from negmerge.cli.remote import AllowHttp, connected_with
 
 MAX_KEY = 1000
 """Characters of a key that are read from stdin."""

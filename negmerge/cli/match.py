@@ -1,6 +1,5 @@
 """``negmerge match``: where a person's pictures are in a data set."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import DataError
 from negmerge.naming import visible
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def match(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="An archive or a folder, as a job takes it.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Pictures, or archives of pictures.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print all candidates as JSON, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the samples of a data set that are, or look like, these pictures, and print their ids for a spec.
 
@@ -39,7 +39,7 @@ def print_matches(found: "Sequence[Match]", as_json: bool) -> None:
     """
     unread = sum(one.problem is not None for one in found)
     if as_json:
-        typer.echo(json.dumps({"matches": [one.model_dump(mode="json") for one in found]}, indent=2))
+        print_json({"matches": list(found)})
     else:
         _print_finds(found)
     if unread == len(found):
@@ -49,7 +49,7 @@ def print_matches(found: "Sequence[Match]", as_json: bool) -> None:
     if unread:
         typer.echo(f"{unread} of {len(found)} pictures cannot be read, and were not looked for", err=True)
     ids = sorted({sample for one in found for sample in _taken(one)})
-    typer.echo(json.dumps({"ids": ids}, indent=2))
+    print_json({"ids": ids})
 
 
 def _print_finds(found: "Sequence[Match]") -> None:

@@ -2,12 +2,13 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from negmerge.cli.given import read_json
-from negmerge.cli.remote import AllowHttp, AsJson, Url, connected, print_json, print_table, told, when
+from negmerge.cli.printed import AsJson, print_json, print_table, when
+from negmerge.cli.remote import AllowHttp, Url, connected, told
 from negmerge.naming import visible
 from negmerge.spec.sources import HubModel, WeightsUri, stored_source
 
@@ -27,7 +28,7 @@ def add(
     ] = None,
     architecture: Annotated[str | None, typer.Option(help="With --weights: a built-in name, such as ViT-B-32.")] = None,
     weights: Annotated[str | None, typer.Option(metavar="TAG", help="In place of SOURCE: a registry's tag.")] = None,
-    family: Annotated[str, typer.Option(help="Of a URI or a tag: open_clip or timm.")] = "open_clip",
+    family: Annotated[Literal["open_clip", "timm"], typer.Option(help="Of a URI or a tag.")] = "open_clip",
     as_json: AsJson = False,
     url: Url = None,
     allow_http: AllowHttp = False,
@@ -35,16 +36,13 @@ def add(
     """Upload a model, or register a URI or a tag; prints its id."""
     if (source is None) == (weights is None):
         raise typer.BadParameter("give SOURCE, or --weights with --architecture")
-    if family not in ("open_clip", "timm"):
-        raise typer.BadParameter("--family is open_clip or timm")
     document = None if config is None else read_json(config, dict[str, Any], '{"model_cfg": {…}}')
     with connected(url, allow_http) as client:
         if source is not None and not isinstance(stored_source(source), WeightsUri | HubModel):
             made = client.models.upload(source, name=name, config=document, progress=told())
         else:
-            kind: Any = family
             made = client.models.register(
-                uri=source, architecture=architecture, weights=weights, family=kind, name=name
+                uri=source, architecture=architecture, weights=weights, family=family, name=name
             )
     print_json(made) if as_json else typer.echo(made.id)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from negmerge.cli.given import seen
+from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import ModelError
 
 
@@ -19,6 +20,7 @@ def push(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a repository that only its owner may read.")] = False,
     revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="A branch, made where it is missing.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Push a model with its card to a hub of Hugging Face's; the same files again change nothing.
 
@@ -39,4 +41,7 @@ def push(
         pushed = hub.push(model, repository, told, private, revision)
     if not pushed.changed:
         typer.echo("these files are there already: nothing was changed", err=True)
+    if as_json:
+        print_json(pushed)
+        return
     typer.echo(f"{pushed.commit}  {pushed.url}")

@@ -1,12 +1,10 @@
 """What the commands for a service have in common: whom they ask, how they print, with which status they end."""
 
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +12,6 @@ from negmerge.cli.statuses import JOB_CANCELLED, JOB_FAILED, STILL_RUNNING, UNRE
 from negmerge.naming import visible
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from negmerge.client import Client
     from negmerge.client.bars import Show
 
@@ -25,7 +21,6 @@ Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="The service; else NEGMERGE_URL, else the login's.")
 ]
 AllowHttp = Annotated[bool, typer.Option("--allow-http", help="Let the key go in the clear to another machine.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 
@@ -62,44 +57,13 @@ def told() -> "Show | None":
     return None if sys.stderr.isatty() else _Lines()
 
 
-def print_json(value: "BaseModel | Sequence[BaseModel] | dict[str, Any] | list[Any]") -> None:
-    """A record, several, or plain values as JSON on stdout."""
-    typer.echo(json.dumps(_plain_values(value), indent=2, ensure_ascii=False))
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of others' text on stdout: drawn on a terminal, plain columns elsewhere."""
-    from rich.table import Table
-
-    from negmerge.report.tables import plain, show
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*map(plain, row))
-    show(table)
-
-
 class _Lines:
-    """A line where something else is done than before, and one every ten seconds while it goes on."""
+    """A line at the beginning, and at most one every ten seconds while it goes on, however many points there are."""
 
     def __init__(self) -> None:
-        self._what = ""
-        self._last = 0.0
+        self._last: float | None = None
 
     def __call__(self, what: str, share: float) -> None:
-        if what != self._what or time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+        if self._last is None or time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             typer.echo(f"{visible(what)}: {100 * share:.0f} %", err=True)
-            self._what, self._last = what, time.monotonic()
-
-
-def when(moment: datetime) -> str:
-    """A time to the second, in UTC."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _plain_values(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain_values(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_values(one) for one in value]
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+            self._last = time.monotonic()

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from negmerge.cli.given import ClassNames, Device, SpecFile, Templates, check_new, read_prompts, seen
-from negmerge.cli.remote import AsJson, print_json
-from negmerge.cli.statuses import OF_OUTCOME
+from negmerge.cli.printed import AsJson, print_json
+from negmerge.cli.statuses import of_outcome
 from negmerge.naming import visible
 
 
@@ -31,7 +31,7 @@ def run(
 
     from negmerge.pipeline.local import read_spec
     from negmerge.pipeline.run_local import run_local
-    from negmerge.pipeline.unfinished import points_kept
+    from negmerge.pipeline.unfinished import kept
     from negmerge.report.console import following, result_table
     from negmerge.report.tables import show
     from negmerge.spec.words import heading, sentence
@@ -52,16 +52,16 @@ def run(
                 restart=restart,
             )
     except (KeyboardInterrupt, SystemExit):
-        if (kept := points_kept(out)) > 0:
-            typer.echo(f"{kept} points are kept: the same command goes on from there, --restart begins anew", err=True)
+        if done := kept(out):
+            typer.echo(f"kept: {done}; the same command goes on from there, --restart begins anew", err=True)
         raise
     if as_json:
         print_json(document)
-        raise typer.Exit(OF_OUTCOME[document.outcome])
+        raise typer.Exit(of_outcome(document.outcome))
     show(result_table(document))
     typer.echo(f"{heading(document)}. {sentence(document)}")
     typer.echo(document.outcome_reason)
     for warning in document.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     typer.echo(f"Weights, report and result are in {seen(out)}")
-    raise typer.Exit(OF_OUTCOME[document.outcome])
+    raise typer.Exit(of_outcome(document.outcome))

@@ -1,9 +1,12 @@
 """The exit statuses, and what each says; those of a job's outcome by their names."""
 
-from negmerge.spec.result import OutcomeName
+from collections.abc import Mapping
 
-OF_OUTCOME: dict[OutcomeName, int] = {"unlearned": 0, "below_target": 3, "nothing_unlearned": 4}
+OF_OUTCOME: Mapping[str, int] = {"unlearned": 0, "below_target": 3, "nothing_unlearned": 4}
 """What a command ends with that ran a job to its end, or looked at its result."""
+
+NOT_AS_ASKED = 3
+"""The same for an outcome that only a newer service knows: whatever it is, it is not what 0 means."""
 
 JOB_FAILED = 5
 JOB_CANCELLED = 6
@@ -27,6 +30,11 @@ MEANINGS = {
     143: "Stopped by TERM, likewise.",
 }
 """What each status says, for whoever writes a script."""
+
+
+def of_outcome(outcome: str | None) -> int:
+    """The status that says what became of a job that has succeeded; jobs of before there were outcomes are done."""
+    return 0 if outcome is None else OF_OUTCOME.get(outcome, NOT_AS_ASKED)
 
 
 class Ended(Exception):

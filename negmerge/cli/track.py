@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from negmerge.cli.given import need, seen
+from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import PublishError
 
 
@@ -16,6 +17,7 @@ def track(
     register: Annotated[
         str | None, typer.Option(metavar="NAME", help="Make the weights a version of this registered model.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Log a result in MLflow: spec, figures, λ curve, files; the same result again is the same run.
 
@@ -36,4 +38,7 @@ def track(
         done = tracking.track(model, folder, uri, experiment, register)
     if not done.new:
         typer.echo("this result was tracked before: nothing was logged again", err=True)
+    if as_json:
+        print_json(done)
+        return
     typer.echo(f"run {done.run}" + (f", {register} version {done.version}" if done.version else ""))

@@ -1,15 +1,16 @@
 """One question and its answer: tried again where that is safe, and every problem as an error."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from negmerge.client.effects import Call, Close, Flow, Head, Item, Lost, Policy, Request, Retries, Sleep, opened, read
 from negmerge.client.errors import NotUnderstood, Problem, Unreachable
+from negmerge.spec import newer
 from negmerge.spec.resources import Page
 from negmerge.spec.resources import Problem as ProblemRecord
 
@@ -71,7 +72,7 @@ def answered(request: Request) -> Call[bytes]:
 
 def asked(request: Request, kind: type[Record]) -> Call[Record]:
     """The answer as a record. Raises NotUnderstood where it is none."""
-    return understood((yield from answered(request)), kind.model_validate_json)
+    return understood((yield from answered(request)), kind)
 
 
 def gone(path: str) -> Call[None]:
@@ -82,10 +83,9 @@ def gone(path: str) -> Call[None]:
 def listed(path: str, kind: type[Record], params: Mapping[str, Any], limit: int | None = PAGE) -> Flow[Record]:
     """All entries of a list, page after page. limit: entries of a page; None where the list has no pages."""
     cursor: str | None = None
-    pages = TypeAdapter(Page[kind])  # type: ignore[valid-type]
     while True:
         query = {**params, "limit": limit, "cursor": cursor}
-        page = understood((yield from answered(Request("GET", path, query))), pages.validate_json)
+        page = understood((yield from answered(Request("GET", path, query))), Page[kind])  # type: ignore[valid-type]
         for entry in page.data:
             yield Item(entry)
         if page.next_cursor is None:
@@ -93,16 +93,18 @@ def listed(path: str, kind: type[Record], params: Mapping[str, Any], limit: int 
         cursor = page.next_cursor
 
 
-def understood(body: bytes, read_as: Callable[[bytes], T]) -> T:
-    """A body as what it should be. Raises NotUnderstood."""
+def understood(body: bytes, kind: type[T]) -> T:
+    """A body as what it should be, whatever a newer service says besides. Raises NotUnderstood."""
     try:
-        return read_as(body)
+        return newer.read(kind, body)
     except ValidationError as error:
         first = error.errors()[0]
         place = "/".join(map(str, first["loc"])) or "its whole"
+        older = first["type"] == "missing"
+        asked = "and not older than this client" if older else "and of this client's version"
         raise NotUnderstood(
             f"the answer is not one that this client knows ({place}: {first['msg']}): is the URL that of a NegMerge "
-            "service, and of this client's version?"
+            f"service, {asked}?"
         ) from None
 
 
@@ -138,7 +140,7 @@ def _problem(head: Head, request: Request) -> Call[Exception]:
     told = head.headers.get("content-type", "").partition(";")[0].strip() == "application/problem+json"
     if told and request.method != "HEAD":
         body = yield from _body(head)
-        return Problem.of(understood(body, ProblemRecord.model_validate_json))
+        return Problem.of(understood(body, ProblemRecord))
     yield Close(head.answer)
     return Problem.of(
         ProblemRecord(

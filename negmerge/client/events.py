@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from negmerge.client.asking import PAGE, asked, begun, pause
 from negmerge.client.effects import Call, Close, Flow, Head, Item, Lost, Policy, Request, Retries, Sleep, read
 from negmerge.client.errors import NotUnderstood, TooMany, Unreachable
+from negmerge.spec import newer
 from negmerge.spec.job_resources import Event, Job, Links
 from negmerge.spec.resources import Page
 
@@ -95,7 +96,7 @@ class Lines:
         if not data:
             return None
         try:
-            return Event.model_validate_json(data)
+            return newer.read(Event, data)
         except ValidationError:
             raise NotUnderstood("an event is not one that this client knows: is it of the service's version?") from None
 

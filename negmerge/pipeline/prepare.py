@@ -16,11 +16,22 @@ from negmerge.pipeline.rivals import run_rival
 from negmerge.progress import OnStep, Stages, frozen_at, ignore
 from negmerge.spec.figures import PARTS, Part
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import DataIdentities
+from negmerge.spec.result import DataIdentities, RivalRow
 from negmerge.spec.rivals import RETRAIN, RivalRun
 
 
 def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_step: OnStep = ignore) -> Prepared:
+    """All that a job needs before its points are trained: ``measured``, and the retrained model that λ is to match.
+
+    Raises what ``measured`` and ``retrained`` raise.
+    """
+    prepared = measured(spec, model, forget, retain, on_step)
+    if spec.scale_rule == "match_retrained":
+        return with_goal(prepared, retrained(spec, model, prepared, on_step))
+    return prepared
+
+
+def measured(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_step: OnStep = ignore) -> Prepared:
     """Cut both data sets, decode every image once, compute the heads, and measure the base model.
 
     The retain set's train part is decoded only where it comes from the forget set's own data set: a control set
@@ -46,17 +57,21 @@ def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_
     if spec.scale_rule == "match_unseen":
         unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, frozen_at(on_step, 0, 1))
         return replace(prepared, reference=unseen)
-    if spec.scale_rule == "match_retrained":
-        return _with_retrained(spec, model, prepared, on_step)
     return prepared
 
 
-def _with_retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep) -> Prepared:
-    """λ is to match a retrained model, so that is trained before any point is."""
+def retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep) -> RivalRow:
+    """The retrained model that λ is to match, trained before any point is. Raises DivergedError where it diverged."""
     row = run_rival(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step)
-    figure = row.figure(prepared.forget_search_part, "forget")
-    if figure is None:
+    if row.figure(prepared.forget_search_part, "forget") is None:
         raise DivergedError(f"the retrained model, which λ is to match, diverged: {row.cause}")
+    return row
+
+
+def with_goal(prepared: Prepared, row: RivalRow) -> Prepared:
+    """The same with the retrained model that λ is to match."""
+    figure = row.figure(prepared.forget_search_part, "forget")
+    assert figure is not None  # ``retrained`` gives no other
     return replace(prepared, reference=Count.of(figure), retrained=row)
 
 

@@ -15,13 +15,13 @@ from negmerge.merging.partial import Partial
 from negmerge.merging.vectors import TaskVector
 from negmerge.models.network import Network
 from negmerge.pipeline.conclude import Evidence, conclude
-from negmerge.pipeline.prepare import prepare
+from negmerge.pipeline.prepare import measured, retrained, with_goal
 from negmerge.pipeline.rivals import run_rival
 from negmerge.pipeline.tune import task_vector_path, tune
 from negmerge.pipeline.unfinished import Unfinished
 from negmerge.progress import OnStage, OnStep
 from negmerge.spec.job import JobSpec
-from negmerge.spec.result import Asked, Named, PointRow, ResultDocument
+from negmerge.spec.result import Asked, Named, PointRow, ResultDocument, RivalRow
 from negmerge.spec.sources import called, on_hub
 from negmerge.spec.sweep import Point
 
@@ -40,8 +40,10 @@ def run(
     stage's name before it begins, ``stages`` times in all; returns the OnStep that follows it.
     """
     begun = datetime.now(UTC)
-    prepared = prepare(spec, model, forget, retain, on_stage("prepare"))
+    prepared = measured(spec, model, forget, retain, on_stage("prepare"))
     partials = done.begin(spec, model, prepared)
+    if spec.scale_rule == "match_retrained":
+        prepared = with_goal(prepared, _goal(spec, model, prepared, done, on_stage("retrain, for λ to match it")))
     points, rivals, folder = spec.points(), spec.rival_runs(), done.result
     for point in points:
         on_step = on_stage(f"point {point.index + 1}/{len(points)}")
@@ -56,14 +58,24 @@ def run(
             on_step(1, 1, None)
         else:
             done.keep_rival(run_rival(spec, model, prepared, rival, on_step))
-    retrained = [] if prepared.retrained is None else [prepared.retrained]
-    evidence = Evidence(partials, done.points, [*retrained, *done.rivals], partial(_kept, folder))
+    goal = [] if prepared.retrained is None else [prepared.retrained]
+    evidence = Evidence(partials, done.points, [*goal, *done.rivals], partial(_kept, folder))
     return conclude(spec, model, prepared, evidence, folder, _asked(spec, begun), on_step=on_stage("conclude"))
 
 
 def stages(spec: JobSpec) -> int:
-    """How many stages a whole job has: to prepare, each point, each rival, to conclude."""
-    return 2 + len(spec.points()) + len(spec.rival_runs())
+    """How many stages a whole job has: to prepare, the model that λ is to match, each point and rival, to conclude."""
+    return 2 + (spec.scale_rule == "match_retrained") + len(spec.points()) + len(spec.rival_runs())
+
+
+def _goal(spec: JobSpec, model: Network, prepared: Prepared, done: Unfinished, on_step: OnStep) -> RivalRow:
+    """The retrained model that λ is to match: an earlier run's, or trained now."""
+    if done.retrained is None:
+        done.keep_retrained(retrained(spec, model, prepared, on_step))
+    else:
+        on_step(1, 1, None)
+    assert done.retrained is not None
+    return done.retrained
 
 
 def _asked(spec: JobSpec, begun: datetime) -> Asked:

@@ -55,6 +55,7 @@ class Unfinished:
         self.result = folder / _RESULT
         self.points: list[PointRow] = []
         self.rivals: list[RivalRow] = []
+        self.retrained: RivalRow | None = None
         self._folder = folder
         self._identity: Identity = {}
         self._names: list[str] = []
@@ -65,7 +66,8 @@ class Unfinished:
         return bool(self._identity)
 
     def begin(self, spec: JobSpec, model: Network, prepared: Prepared) -> list[Partial]:
-        """The partials to go on with, one for each repeat; ``points`` and ``rivals`` are the rows of what is done.
+        """The partials to go on with, one for each repeat; ``points``, ``rivals`` and ``retrained``, the
+        model that λ is to match, are the rows of what is done.
 
         Raises CheckpointError where the folder holds points of another job.
         """
@@ -74,11 +76,12 @@ class Unfinished:
             kept = json.loads((self._folder / _DONE).read_text())
             if differing := [what for what, found in now.items() if kept["identity"].get(what) != found]:
                 raise CheckpointError(
-                    f"{self._folder} holds {len(kept['points'])} points of a run with another {differing[0]}: go on "
+                    f"{self._folder} holds {_told(kept)} of a run with another {differing[0]}: go on "
                     "with what that run had, or begin anew with --restart (restart=True)"
                 )
             self.points = [PointRow.model_validate(row) for row in kept["points"]]
             self.rivals = [RivalRow.model_validate(row) for row in kept["rivals"]]
+            self.retrained = RivalRow.model_validate(kept["retrained"]) if kept["retrained"] else None
             self._names = kept["partials"]
         else:
             shutil.rmtree(self.result, ignore_errors=True)
@@ -105,23 +108,37 @@ class Unfinished:
         self.rivals.append(row)
         self._write()
 
+    def keep_retrained(self, row: RivalRow) -> None:
+        """Remember the retrained model that λ is to match."""
+        self.retrained = row
+        self._write()
+
     def _write(self) -> None:
         document = {
             "identity": self._identity,
             "points": [row.as_json() for row in self.points],
             "rivals": [row.as_json() for row in self.rivals],
+            "retrained": None if self.retrained is None else self.retrained.as_json(),
             "partials": self._names,
         }
         with atomic_path(self._folder / _DONE) as unfinished:
             unfinished.write_text(json.dumps(document))
 
 
-def points_kept(out: Path) -> int:
-    """How many points a run that was stopped has left for the next one to go on with."""
+def kept(out: Path) -> str:
+    """What a run that was stopped has left for the next one to go on with, in words; empty where there is nothing."""
     try:
-        return len(json.loads((_folder_of(out) / _DONE).read_text())["points"])
+        return _told(json.loads((_folder_of(out) / _DONE).read_text()))
     except FileNotFoundError:
-        return 0
+        return ""
+
+
+def _told(done: dict[str, Any]) -> str:
+    named = ["the retrained model"] if done["retrained"] else []
+    for word in ("point", "rival"):
+        if number := len(done[f"{word}s"]):
+            named.append(f"{number} {word}{'s' if number > 1 else ''}")
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 def _folder_of(out: Path) -> Path:
@@ -132,8 +149,8 @@ def _folder_of(out: Path) -> Path:
 def unfinished(out: Path, *, restart: bool = False) -> Iterator[Unfinished]:
     """The folder of what is done for ``out``. At the end of the block its ``result`` becomes ``out``, and it goes away.
 
-    Where the block is stopped, or the machine fails it, it stays if there is a point in it; where the job itself cannot
-    be done, or no point is, it goes. Raises CheckpointError where another process makes ``out`` now.
+    Where the block is stopped, or the machine fails it, it stays if anything in it is done; where the job itself cannot
+    be done, or nothing is, it goes. Raises CheckpointError where another process makes ``out`` now.
     """
     folder = _folder_of(out)
     folder.mkdir(exist_ok=True)

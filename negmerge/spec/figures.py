@@ -30,8 +30,13 @@ class Record(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """That of the fields: pydantic would take what ``_given`` returns for all there is to say."""
-        return handler({name: value for name, value in schema.items() if name != "serialization"})
+        """That of the fields: pydantic would take what ``_given`` returns for all there is to say.
+
+        Nothing is promised of other fields: a later version answers with more, which no client should stumble over.
+        """
+        told = handler({name: value for name, value in schema.items() if name != "serialization"})
+        handler.resolve_ref_schema(told).pop("additionalProperties", None)
+        return told
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""

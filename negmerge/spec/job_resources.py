@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from negmerge.spec.figures import Part, Sides, SplitCounts
 from negmerge.spec.job import SpecDocument
+from negmerge.spec.newer import Open
 from negmerge.spec.resources import DATASET_ID, DIGEST, JOB_ID, JOB_SPEC, MODEL_ID, TIME, example
 from negmerge.spec.result import OutcomeName, ResultDocument, SweepChosen
 from negmerge.spec.states import JobState, StepKind
@@ -48,7 +49,7 @@ class BegunStep(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: StepKind
+    kind: Open[StepKind]
     index: int
 
     def share(self) -> float:
@@ -73,7 +74,7 @@ class WaitingStep(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: StepKind
+    kind: Open[StepKind]
     index: int
     attempts: int
     not_before: datetime
@@ -108,7 +109,8 @@ class Progress(BaseModel):
 class Job(BaseModel):
     """An unlearning job. Take an unknown ``state`` for one that is not terminal."""
 
-    model_config = example(
+    # what came later has a default, for answers of older services; this one sends all of it
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True) | example(
         id=JOB_ID,
         state="tuning",
         terminal=False,
@@ -136,7 +138,7 @@ class Job(BaseModel):
     )
 
     id: str
-    state: JobState
+    state: Open[JobState]
     terminal: bool = Field(description="True where nothing more will happen.")
     cancel_requested: bool
     queue: str
@@ -146,8 +148,10 @@ class Job(BaseModel):
     spec: SpecDocument
     sweep_chosen: SweepChosen | None = Field(None, description="What the sweep `auto` chose, and why; else null.")
     metadata: dict[str, str]
-    outcome: OutcomeName | None = Field(description="What became of what was asked; null until the job has succeeded.")
-    outcome_reason: str | None = Field(description="Why it is this outcome, in words.")
+    outcome: Open[OutcomeName] | None = Field(
+        None, description="What became of what was asked; null until the job has succeeded."
+    )
+    outcome_reason: str | None = Field(None, description="Why it is this outcome, in words.")
     problem: JobProblem | None
     created_at: datetime
     started_at: datetime | None
@@ -225,7 +229,7 @@ class Point(BaseModel):
     loss: float | None
     seconds: float | None
     scale: float | None = Field(description="This point's own λ, where it was searched.")
-    figures: dict[Part, Sides] = Field(description="By part and side at that λ; empty where not searched.")
+    figures: dict[Open[Part], Sides] = Field(description="By part and side at that λ; empty where not searched.")
     digest: str | None = Field(description="Of the task vector.")
     cause: dict[str, Any] | None = Field(description="The last failure, or why it diverged.")
     started_at: datetime | None

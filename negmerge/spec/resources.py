@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from negmerge import __version__
 from negmerge.spec.fields import OnUnreadable
+from negmerge.spec.figures import Part
 from negmerge.spec.methods import METHOD_NAMES
+from negmerge.spec.newer import Open
 from negmerge.spec.presets import PRESETS
 from negmerge.spec.rivals import rival_names
 
@@ -94,7 +96,7 @@ class Dataset(BaseModel):
     )
     class_names: dict[str, str] = Field(description="Class → words of its prompt, where they differ.")
     templates: list[str]
-    on_unreadable: OnUnreadable
+    on_unreadable: Open[OnUnreadable]
     left_out: list[str] | None = Field(description="Ids of images that could not be read; null where not known.")
     created_at: datetime
 
@@ -117,7 +119,7 @@ class Sample(BaseModel):
 
     id: str = Field(description="Its path in the archive.")
     class_name: str | None = Field(alias="class", description="Null in a data set without classes.")
-    part: Literal["train", "validation", "test"] | None = Field(
+    part: Open[Part] | None = Field(
         description="The archive's own part; null where it has none, and each job cuts its own."
     )
     thumbnail: str = Field(description="Where its thumbnail is; asking for it needs the scope `images`.")
@@ -154,7 +156,8 @@ class Match(BaseModel):
 class Matches(BaseModel):
     """What was found of each picture, in the order in which they came."""
 
-    model_config = example(
+    # the title, as that of `JudgedGate`: not what its field is called
+    model_config = ConfigDict(title="MatchesByPicture") | example(
         matches=[
             {
                 "file": "IMG_0012.jpg",

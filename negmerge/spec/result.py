@@ -1,17 +1,19 @@
 """What a job leaves: the result document and its rows, typed; their figures are in ``figures``. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_serializer
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WrapValidator, field_serializer
 
 from negmerge.errors import DataError
 from negmerge.spec.consensus import Consensus
 from negmerge.spec.figures import CountRecord, FigureRecord, Measured, Part, Record, SplitCounts, Spread
 from negmerge.spec.job import JobSpec, ScaleRule, SpecDocument
 from negmerge.spec.methods import MethodName
+from negmerge.spec.newer import Open, is_tolerant
+from negmerge.spec.references import DatasetRef, Select
 from negmerge.spec.sweep import HyperParameters, Point, of_repeat
 
 
@@ -19,7 +21,7 @@ class _PointIdentity(Record):
     index: int
     hyper_parameters: HyperParameters
     seed: int
-    state: Literal["folded", "diverged"]
+    state: Open[Literal["folded", "diverged"]]
     cause: str | None = Field(None, description="Why it diverged.")
 
 
@@ -67,7 +69,7 @@ class _RivalIdentity(Record):
     rival: str
     repeat: int
     seed: int
-    state: Literal["done", "diverged"]
+    state: Open[Literal["done", "diverged"]]
     cause: str | None = Field(None, description="Why it diverged.")
     seconds: float | None = Field(None, description="Of the method itself, without measuring.")
 
@@ -140,7 +142,10 @@ GateName = Literal["forget_max", "retain_min"]
 class Gate(Record):
     """An acceptance gate of the spec's ``require``, judged on the figure that is reported."""
 
-    gate: GateName
+    # a generator of Python calls a new Gate `gate`, and so the field: the second takes the first's place
+    model_config = ConfigDict(title="JudgedGate")
+
+    gate: Open[GateName]
     limit: float
     figure: FigureRecord | None = Field(description="The accuracy that was judged; null where there are no samples.")
     passed: bool
@@ -217,20 +222,45 @@ class Environment(Record):
     negmerge: str
 
 
+def _as_far_as_known(document: Any, check: Callable[[Any], JobSpec], info: ValidationInfo) -> JobSpec:
+    """The spec of a newer service's job, which may ask for what this version does not know: unjudged, as it stands."""
+    try:
+        return check(document)
+    except ValidationError:
+        sides = ("forget", "retain")
+        if not is_tolerant(info) or not isinstance(document, dict):
+            raise
+        if not all(_has_source(document.get(side)) for side in sides):
+            raise
+    return JobSpec.model_construct(**document | {side: _unjudged(document[side]) for side in sides})
+
+
+def _has_source(reference: Any) -> bool:
+    """Whether a reference says in a way of this version which data set it means."""
+    names = (("dataset",), ("uri",), ("torchvision", "root"))
+    return isinstance(reference, dict) and any(all(reference.get(name) for name in way) for way in names)
+
+
+def _unjudged(reference: dict[str, Any]) -> DatasetRef:
+    select = reference.get("select")
+    selected = Select.model_construct(**select) if isinstance(select, dict) else None
+    return DatasetRef.model_construct(**reference | {"select": selected})
+
+
 class ResultDocument(Record):
     """The result of a job: figures, λ curves, consensus by layer, comparison, digests."""
 
     job: str | None
     from_job: str | None = Field(None, description="The job that trained the points, where this one only merged them.")
-    spec: JobSpec
-    method: MethodName
-    rule: ScaleRule
+    spec: Annotated[JobSpec, WrapValidator(_as_far_as_known)]
+    method: Open[MethodName]
+    rule: Open[ScaleRule]
     scale: float
     scale_at_edge: bool
     reference: CountRecord | None = Field(
         None, description="The forget accuracy that the rule compares with: unseen data's, or a retrained model's."
     )
-    outcome: OutcomeName
+    outcome: Open[OutcomeName]
     outcome_reason: str = Field(description="Why it is this outcome, in words.")
     gates: list[Gate] = Field(description="The spec's `require`, judged; empty where it has none.")
     asked: Asked
@@ -240,7 +270,7 @@ class ResultDocument(Record):
         description="What each repeat scores, by method; where a method has no figures, the cause."
     )
     table: list[TableRow]
-    table_parts: dict[str, Part] = Field(description="Column of the table → the part that it is measured on.")
+    table_parts: dict[str, Open[Part]] = Field(description="Column of the table → the part that it is measured on.")
     points: list[PointRow]
     sweep_chosen: SweepChosen | None = Field(None, description="What the sweep `auto` chose, and why.")
     left_out: list[int]
@@ -254,7 +284,8 @@ class ResultDocument(Record):
 
     @field_serializer("spec")
     def _without_what_was_not_given(self, spec: JobSpec) -> SpecDocument:
-        return spec.model_dump(mode="json", exclude_none=True)
+        # no warnings: values of a newer service's spec are as they came
+        return spec.model_dump(mode="json", exclude_none=True, warnings=False)
 
     @property
     def verdict(self) -> Verdict:

@@ -6,7 +6,7 @@ No torch. Everything here is plain text; names from outside are shown by ``namin
 from decimal import Decimal
 from fractions import Fraction
 
-from negmerge.naming import quoted
+from negmerge.naming import quoted, visible
 from negmerge.spec.figures import FigureRecord, Part, SplitCounts
 from negmerge.spec.references import Select
 from negmerge.spec.result import Gate, Named, ResultDocument
@@ -91,7 +91,9 @@ def forgotten(select: Select | None, found: int | None = None) -> str:
         return f"the class{'es' if len(select.classes) > 1 else ''} {named}" + (f" and {more} more" if more > 0 else "")
     if select.ids is not None:
         return plural(found or len(select.ids), "listed sample")
-    return f"a random {100 * (select.fraction or 0):g} % of the training samples"
+    if select.fraction is None:
+        return "samples that are selected in a way of a newer version"
+    return f"a random {100 * select.fraction:g} % of the training samples"
 
 
 def measured_on(part: Part) -> str:
@@ -108,7 +110,8 @@ def searched_on(splits: SplitCounts) -> str:
 
 def heading(document: ResultDocument) -> str:
     """What became of what was asked, and what that was: Unlearned: the class “seven”."""
-    return f"{_HEADINGS[document.outcome]}: {asked_to_forget(document)}"
+    known = _HEADINGS.get(document.outcome) or visible(document.outcome.replace("_", " ").capitalize())
+    return f"{known}: {asked_to_forget(document)}"
 
 
 def asked_to_forget(document: ResultDocument) -> str:

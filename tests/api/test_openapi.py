@@ -1,7 +1,9 @@
 """The OpenAPI document as generators of clients read it: names, links, headers, schemas, examples."""
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from app.main import create_app
 from app.settings import Settings
 from negmerge.spec.resources import JOB_ID, JOB_SPEC
 from tests.support.api_client import Api
+from tests.support.generated_client import check_types, generate
 
 APP = create_app(Settings())
 DOCUMENT = APP.openapi()
@@ -86,6 +89,35 @@ def test_no_made_up_name_is_taken_already() -> None:
     }
     assert "JobMetadata" in made_up
     assert made_up & SCHEMAS.keys() == set()
+
+
+def test_no_field_is_called_as_its_schema() -> None:
+    """A generator of Python calls a new ``Matches`` ``matches``, and then its field, which a type checker minds."""
+    called = {name: re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in SCHEMAS}
+    assert [name for name, schema in SCHEMAS.items() if called[name] in schema.get("properties", {})] == []
+
+
+def sent() -> set[str]:
+    """The schemas that bodies of requests lead to."""
+    found: set[str] = set()
+    waiting = [json.dumps(operation.get("requestBody", {})) for operation in OPERATIONS.values()]
+    while waiting:
+        new = set(re.findall(r'"#/components/schemas/(\w+)"', waiting.pop())) - found
+        found |= new
+        waiting += [json.dumps(SCHEMAS[name]) for name in new]
+    return found
+
+
+def test_what_is_answered_may_have_more_fields_in_a_later_version() -> None:
+    closed = {name for name, schema in SCHEMAS.items() if schema.get("additionalProperties") is False}
+    assert "JobSpec" in closed
+    assert closed - sent() == set()
+
+
+@pytest.mark.slow
+def test_a_client_made_of_it_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    generate(DOCUMENT, tmp_path)
+    check_types(tmp_path)
 
 
 def test_a_schema_is_called_by_its_title() -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from negmerge.cli.main import main
 from tests.support.command_line import Command, Done
+from tests.support.faulty import Faulty, faulty
 
 
 @pytest.fixture
@@ -34,6 +35,23 @@ def negmerge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Done(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No service is known, and the file of ``login`` would lie in a folder of the test's own."""
+    for name in ("NEGMERGE_URL", "NEGMERGE_API_KEY", "NEGMERGE_ALLOW_HTTP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    """A server that answers as it is told, and that the environment names."""
+    with faulty() as told:
+        monkeypatch.setenv("NEGMERGE_URL", told.url)
+        monkeypatch.setenv("NEGMERGE_API_KEY", "nm_1_secret")
+        yield told
 
 
 @pytest.fixture

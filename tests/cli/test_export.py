@@ -109,7 +109,9 @@ def test_a_jobs_spec_names_the_classes_too(export: Export, tmp_path: Path) -> No
     archive = str(pico.make_archive(tmp_path / "digits.zip", per_class=3))
     forget = {"uri": archive, "select": {"classes": ["three"]}}
     spec = as_json(tmp_path / "job.json", results.SPEC | {"forget": forget, "retain": {"uri": archive}})
-    written = export(pico.make_model(tmp_path / "clip"), "--spec", spec)
+    written = export(pico.make_model(tmp_path / "clip"), "--spec", spec, "--json")
+    told = json.loads(written.done.stdout)
+    assert (told["output"], told["digest"]) == ("logits", file_digest(written.file))
     assert json.loads(written.metadata()["classes"]) == sorted(pico.CLASS_WORDS)
     assert json.loads(written.metadata()["templates"]) == ["a photo of a {}."]
 

@@ -176,6 +176,8 @@ def test_the_same_files_again_make_no_commit(negmerge: Command, hub: Hub, job: P
     again = negmerge("push", job, "me/unlearned")
     assert (again.returncode, again.stdout) == (0, first.stdout)
     assert "nothing was changed" in again.stderr
+    told = json.loads(negmerge("push", job, "me/unlearned", "--json").stdout)
+    assert (f"{told['commit']}  {told['url']}\n", told["changed"]) == (first.stdout, False)
     assert len(hub.repositories["me/unlearned"].branches["main"]) == 2  # the empty one, and the push
 
 

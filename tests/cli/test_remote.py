@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 import stat
 import subprocess
@@ -16,12 +15,14 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
+from negmerge.client import waiting
 from negmerge.client.logins import Login, login_file, read_login
-from negmerge.spec.job_resources import Job, Result
+from negmerge.spec.job_resources import Result
 from tests.client.test_asking import example, problem
+from tests.client.test_events import job
 from tests.support.api_client import Api, digits_zip, serving
 from tests.support.command_line import Command, Done, assert_refused
-from tests.support.faulty import Faulty, faulty, give
+from tests.support.faulty import Faulty, give
 from tests.support.listening import listening
 
 COMMANDS = [
@@ -40,23 +41,6 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No service is known, and the file of ``login`` would lie in the test's own folder."""
-    for name in ("NEGMERGE_URL", "NEGMERGE_API_KEY", "NEGMERGE_ALLOW_HTTP"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """A server that answers as it is told, and that the environment names."""
-    with faulty() as told:
-        monkeypatch.setenv("NEGMERGE_URL", told.url)
-        monkeypatch.setenv("NEGMERGE_API_KEY", "nm_1_secret")
-        yield told
-
-
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[tuple[Api, str]]:
     """A real service without workers, and its URL."""
@@ -73,10 +57,6 @@ def signed_in(api: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setenv("NEGMERGE_URL", url)
     monkeypatch.setenv("NEGMERGE_API_KEY", served.key()["Authorization"].removeprefix("Bearer "))
     return served
-
-
-def job(state: str, **changes: Any) -> bytes:
-    return example(Job, id="job_1", state=state, terminal=state in ("succeeded", "failed", "cancelled"), **changes)
 
 
 def said(done: Done) -> Any:
@@ -106,46 +86,6 @@ def test_a_model_that_lies_elsewhere_is_registered_and_not_looked_for_here(
 ) -> None:
     """This service allows neither, and says so of what it was asked to register."""
     assert_refused(negmerge("models", "add", uri, "--family", "timm"), "allowed")
-
-
-def test_a_service_that_does_not_answer_has_a_status_of_its_own(
-    negmerge: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with faulty() as gone:
-        pass
-    monkeypatch.setenv("NEGMERGE_API_KEY", "nm_1_secret")
-    monkeypatch.setenv("NEGMERGE_RETRIES", "0")
-    done = negmerge("jobs", "list", "--url", gone.url)
-    assert (done.returncode, done.stdout) == (7, "")
-    assert "does not answer" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("state", "changes", "status"),
-    [
-        ("succeeded", {"outcome": "unlearned", "outcome_reason": "it forgot"}, 0),
-        ("succeeded", {"outcome": "below_target", "outcome_reason": "too little"}, 3),
-        ("succeeded", {"outcome": "nothing_unlearned", "outcome_reason": "λ = 0"}, 4),
-        ("failed", {"problem": {"type": "x", "detail": "no room"}}, 5),
-        ("cancelled", {}, 6),
-    ],
-)
-def test_watching_ends_with_what_became_of_the_job(
-    negmerge: Command, server: Faulty, state: str, changes: dict[str, Any], status: int
-) -> None:
-    server.will(give(200, job(state, **changes)))
-    done = negmerge("jobs", "watch", "job_1")
-    assert done.returncode == status
-    assert (changes.get("outcome_reason") or changes.get("problem", {}).get("detail") or "was cancelled") in (
-        done.stdout + done.stderr
-    )
-
-
-def test_a_job_that_is_not_over_in_time_has_a_status_of_its_own(negmerge: Command, server: Faulty) -> None:
-    server.will(give(200, job("tuning")))
-    done = negmerge("jobs", "watch", "job_1", "--timeout", "0")
-    assert done.returncode == 8
-    assert "still tuning" in done.stderr
 
 
 def test_a_result_is_shown_with_the_status_of_its_outcome(negmerge: Command, server: Faulty) -> None:
@@ -284,13 +224,13 @@ def test_the_help_and_the_remote_commands_load_no_torch(server: Faulty) -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_a_shell_is_told_how_a_command_goes_on() -> None:
-    asked = {"_NEGMERGE_COMPLETE": "complete_bash", "COMP_WORDS": "negmerge jobs c", "COMP_CWORD": "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv[0] = 'negmerge'; from negmerge.cli.main import main; main()"],
-        env=os.environ | asked,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == ["compare", "cancel"]
+def test_off_a_terminal_a_long_wait_is_a_line_now_and_then_however_many_points_there_are(
+    negmerge: Command, server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.0)
+    counts = json.loads(job("tuning"))["progress"]
+    for folded in range(4):
+        server.will(give(200, job("tuning", progress=counts | {"points": {"total": 12, "folded": folded}})))
+    server.will(give(200, job("succeeded", outcome="unlearned")))
+    done = negmerge("jobs", "watch", "job_1")
+    assert done.stderr == "job_1: 0 of 12 points (point 5: 20 of 60 steps): 36 %\n"

@@ -158,12 +158,15 @@ def test_a_sweep_that_ctrl_c_stopped_goes_on_to_the_same_weights(negmerge: Comma
             assert process.wait(60) == 130
         finally:
             process.kill()
-        assert "2 points are kept: the same command goes on from there" in process.stderr.read()
+        assert "kept: 2 points; the same command goes on from there" in process.stderr.read()
     assert not (tmp_path / "out").exists()
+    printed = []
     for out in ("out", "unbroken"):
-        assert negmerge("run", tmp_path / "job.json", "--out", tmp_path / out).returncode == 0
-    digests = [json.loads((tmp_path / out / "result.json").read_text())["digests"] for out in ("out", "unbroken")]
-    assert digests[0] == digests[1]
+        done = negmerge("run", tmp_path / "job.json", "--out", tmp_path / out, "--json")
+        assert done.returncode == 0, done.stderr
+        printed.append(json.loads(done.stdout))
+        assert printed[-1] == json.loads((tmp_path / out / "result.json").read_text())
+    assert printed[0]["digests"] == printed[1]["digests"]
     assert not list(tmp_path.glob(".*"))
 
 
@@ -183,7 +186,7 @@ def test_run_makes_the_folder_and_evaluate_measures_what_it_holds(negmerge: Comm
         "report.html",
         "MODEL_CARD.md",
     }
-    measured = negmerge("evaluate", tmp_path / "out" / "unlearned", spec)
+    measured = negmerge("evaluate", tmp_path / "out" / "unlearned", spec, "--json")
     assert json.loads(measured.stdout)["test"] == result["methods"]["negmerge"]["test"]
 
 

@@ -164,6 +164,8 @@ def test_the_same_result_again_is_the_same_run_and_version(
     again = track(job, "--register", "once")
     assert (again.stdout, "nothing was logged again" in again.stderr) == (first.stdout, True)
     assert len(runs()) == 1
+    told = json.loads(track(job, "--register", "once", "--json").stdout)
+    assert first.stdout == f"run {told['run']}, once version {told['version']}\n"
 
 
 def test_a_run_that_broke_off_is_no_result(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from negmerge.client import DownloadError, Unreachable, WrongDigest
 from negmerge.client.downloads import check_members, inside
+from tests.support.disks import files_of_at_most
 from tests.support.faulty import Answer, Faulty, faulty, give
 
 CONTENT = bytes(range(256)) * 40
@@ -108,6 +109,39 @@ def test_a_part_that_somebody_changed_is_found_out(server: Faulty, tmp_path: Pat
         with pytest.raises(WrongDigest):
             client.jobs.download("job_1", "file", tmp_path / "file")
     assert left(tmp_path) == []
+
+
+def test_of_a_file_that_changed_meanwhile_no_old_byte_is_kept(server: Faulty, tmp_path: Path) -> None:
+    """Another entity tag is another file: what came of the old one is not gone on with."""
+    other = bytes(reversed(CONTENT))
+    server.will(stored(CONTENT), *[stored(CONTENT, until=100)] * 5)
+    with server.client() as client:
+        with pytest.raises(Unreachable):
+            client.jobs.download("job_1", "file", tmp_path / "file")
+        server.will(stored(other), stored(other))
+        client.jobs.download("job_1", "file", tmp_path / "file")
+    assert "range" not in server.asked[-1].headers
+    assert (tmp_path / "file").read_bytes() == other
+
+
+def test_a_file_that_changes_between_two_tries_is_not_put_together_of_both(server: Faulty, tmp_path: Path) -> None:
+    """The service answers If-Range with the whole new file, which is not the one that was begun with."""
+    other = bytes(reversed(CONTENT))
+    server.will(stored(CONTENT), stored(CONTENT, until=100), stored(other))
+    with server.client() as client, pytest.raises(WrongDigest):
+        client.jobs.download("job_1", "file", tmp_path / "file")
+    assert left(tmp_path) == []
+
+
+def test_a_full_disk_leaves_what_came_for_the_next_call(server: Faulty, tmp_path: Path) -> None:
+    server.will(stored(CONTENT), stored(CONTENT), stored(CONTENT), stored(CONTENT))
+    with server.client() as client:
+        with files_of_at_most(4096), pytest.raises(OSError):
+            client.jobs.download("job_1", "file", tmp_path / "file")
+        assert not (tmp_path / "file").exists()
+        client.jobs.download("job_1", "file", tmp_path / "file")
+    assert server.asked[-1].headers["range"] == "bytes=4096-"
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_a_server_without_ranges_is_asked_from_the_beginning(server: Faulty, tmp_path: Path) -> None:

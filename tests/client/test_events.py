@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmerge.client import JobCancelled, JobFailed, NotUnderstood, StillRunning
+from negmerge.client import JobCancelled, JobFailed, NotUnderstood, StillRunning, waiting
 from negmerge.client.events import Lines
 from negmerge.spec.job_resources import Event, Job
 from negmerge.spec.resources import Page
@@ -84,6 +84,24 @@ def test_waiting_looks_at_the_job_after_each_word_of_the_stream(server: Faulty) 
     server.will(give(204), give(200, job("succeeded")))
     with server.client() as client:
         assert client.jobs.wait("job_1").state == "succeeded"
+
+
+def test_who_watches_sees_the_bar_move_within_one_point(server: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point may take hours, and there is no event in it."""
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.0)
+    progress = json.loads(job("tuning"))["progress"]
+    for step, share in ((20, 0.36), (40, 0.39)):
+        running = [{"kind": "point", "index": 4, "step": step, "total": 60, "loss": 0.4}]
+        server.will(give(200, job("tuning", progress=progress | {"fraction": share, "running": running})))
+    server.will(give(200, job("succeeded")))
+    told: list[tuple[str, float]] = []
+    with server.client() as client:
+        client.jobs.wait("job_1", progress=lambda what, share: told.append((what, share)))
+    assert told == [
+        ("job_1: 4 of 12 points (point 5: 20 of 60 steps)", 0.36),
+        ("job_1: 4 of 12 points (point 5: 40 of 60 steps)", 0.39),
+        ("job_1: succeeded", 1.0),
+    ]
 
 
 def test_waiting_asks_where_streams_are_too_many(server: Faulty) -> None:

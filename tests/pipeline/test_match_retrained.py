@@ -15,15 +15,18 @@ from negmerge.evaluation.prepared import Prepared
 from negmerge.pipeline import run as pipeline
 from negmerge.pipeline.local import open_datasets, open_model
 from negmerge.pipeline.prepare import prepare
-from negmerge.pipeline.unfinished import unfinished
+from negmerge.pipeline.run_local import run_local
+from negmerge.pipeline.unfinished import kept, unfinished
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.job import parse
+from tests.pipeline.test_unfinished import Stopped, stages_of, stopping_at
 from tests.support import pico, pico_timm
 
 pytestmark = pytest.mark.slow
 
 RETRAIN = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "crop_flip": False}
 """Short, so that it is right on some of the samples that it never saw, and wrong on others."""
+GOAL = "retrain, for λ to match it"
 POINT = {"epochs": 4, "batch_size": 8, "optimizer": "adamw", "weight_decay": 0.1}
 
 
@@ -61,8 +64,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         stages.append(name)
         return ignore
 
-    with unfinished(folder / "out") as kept:
-        result = pipeline.run(spec, open_model(spec, "cpu"), *open_datasets(spec), kept, on_stage)
+    with unfinished(folder / "out") as folder_of_done:
+        result = pipeline.run(spec, open_model(spec, "cpu"), *open_datasets(spec), folder_of_done, on_stage)
     return Done(result.as_json(), stages)
 
 
@@ -86,9 +89,23 @@ def test_another_rule_would_have_chosen_another_scale(done: Done) -> None:
     assert 0 < merged["scale"] < merged["curve"][-1]["scale"]
 
 
-def test_the_first_retrained_model_is_trained_while_preparing_and_never_again(done: Done) -> None:
+def test_the_first_retrained_model_is_trained_before_the_points_and_never_again(done: Done) -> None:
     points = [f"point {number}/4" for number in (1, 2, 3, 4)]
-    assert done.stages == ["prepare", *points, "retrain, repeat 2", "conclude"]
+    assert done.stages == ["prepare", GOAL, *points, "retrain, repeat 2", "conclude"]
+
+
+def test_a_run_that_was_stopped_trains_no_retrained_model_again(tmp_path: Path, done: Done) -> None:
+    document, out = spec_document(tmp_path), tmp_path / "out"
+    all_done = "the retrained model, 4 points and 1 rival"
+    for stage, left in ((GOAL, ""), ("point 1/4", "the retrained model"), ("conclude", all_done)):
+        with pytest.raises(Stopped):
+            run_local(document, out, device="cpu", on_stage=stopping_at(stage))
+        assert kept(out) == left
+    worked: list[str] = []
+    result = run_local(document, out, device="cpu", on_stage=stages_of(worked))
+    assert worked == ["prepare", "conclude"]
+    assert result.as_json()["digests"] == done.result["digests"]
+    assert result.scale == done.result["scale"]
 
 
 def test_the_retrained_model_is_in_the_result_once_for_each_repeat(done: Done) -> None:

@@ -9,7 +9,7 @@ import pytest
 from negmerge.checkpoints.files import file_digest
 from negmerge.errors import CheckpointError
 from negmerge.pipeline.run_local import run_local
-from negmerge.pipeline.unfinished import points_kept, unfinished
+from negmerge.pipeline.unfinished import kept, unfinished
 from negmerge.progress import OnStage, OnStep, ignore
 from negmerge.spec.result import ResultDocument
 from tests.support import local_job, pico
@@ -100,9 +100,9 @@ def test_points_of_another_run_are_not_gone_on_with(tmp_path: Path, other: str) 
         pico.write_folder(tmp_path / "model")  # the same shapes, untrained
     else:
         pico.make_archive(tmp_path / "digits.zip", per_class=99)
-    with pytest.raises(CheckpointError, match=f"1 points of a run with another {other}"):
+    with pytest.raises(CheckpointError, match=f"1 point of a run with another {other}"):
         run(document, tmp_path / "out", lambda _stage: ignore)
-    assert points_kept(tmp_path / "out") == 1
+    assert kept(tmp_path / "out") == "1 point"
 
 
 def test_a_restart_begins_anew(tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ def generate(document: dict[str, Any], folder: Path) -> None:
     assert "warning" not in said.lower(), said
 
 
+def check_types(folder: Path) -> None:
+    """Hold the package to mypy's strictest."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file=", PACKAGE]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def modules(folder: Path) -> list[str]:
     """The names of all its modules."""
     files = sorted((folder / PACKAGE / "api").rglob("[a-z]*.py"))
