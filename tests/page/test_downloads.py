@@ -24,8 +24,8 @@ def test_the_weights_at_a_scale_are_those_that_the_api_gives(api: Api, job: str,
 @pytest.mark.parametrize(
     ("query", "name"),
     [
-        ("", "open_clip_model.safetensors"),
-        ("?scale=0.6", "open_clip_model-scale-0.6.safetensors"),
+        ("", "model.safetensors"),
+        ("?scale=0.6", "model-scale-0.6.safetensors"),
         ("?format=zip", "{job}-unlearned.zip"),
         ("?format=zip&scale=1.05", "{job}-unlearned-scale-1.05.zip"),
     ],
