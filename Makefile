@@ -127,7 +127,7 @@ bench: setup ## Measure speed and memory beside the published way
 check-extras: | $(UV) ## Install the base and what each image has, from nothing, and use them
 	bash tests/deployment/check_extras.sh $(UV)
 
-screenshots: setup browser ## Make the pictures of the page in docs/screenshots from a real run of the demo
+screenshots: setup browser docs ## Walk over the page and the tutorials: docs/screenshots, their outputs, docs/accessibility.md
 	$(RUN)python -m tooling.screenshots
 
 clean: ## Remove what was built here

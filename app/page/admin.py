@@ -143,7 +143,9 @@ def _own(session: Session, visitor: Visitor, key_id: str) -> ApiKey:
 
 
 def _said(name: str, value: float) -> str:
-    return words.size(int(value)) if name in _SIZES else f"{value:,}".removesuffix(".0").replace(",", "\u202f")
+    if name in _SIZES:
+        return words.size(int(value))
+    return words.duration(value) if name.endswith("_seconds") else f"{value:,}".replace(",", "\u202f")
 
 
 def _page(

@@ -55,6 +55,7 @@ _PLACES = (
     ("/require/forget_max", "forget_max"),
     ("/require/retain_min", "retain_min"),
     ("/require", "forget_max"),
+    ("/scale_search", "target"),
     *((f"/sweep/grid/{axis}", axis) for axis in AXES),
     ("/sweep/preset", "preset"),
     ("/sweep", "sweep"),
@@ -71,6 +72,7 @@ def blank() -> dict[str, str]:
         "sweep": "auto",
         "forget_max": "",
         "retain_min": "",
+        "target": "",
         "ids": "",
         "class_names": "",
         "metadata": "",
@@ -116,6 +118,7 @@ def document(form: Mapping[str, str], model: Model | None) -> dict[str, Any]:
         "retain": {"dataset": form.get("retain") or dataset},
         "sweep": _sweep(form, wrong),
         "require": _gates(form, wrong),
+        "scale_search": _how_far(form, wrong),
         "metadata": _metadata(form, wrong),
     }
     if wrong:
@@ -177,15 +180,26 @@ def _numbers(form: Mapping[str, str], axis: str, wrong: list[FieldError]) -> lis
 
 
 def _gates(form: Mapping[str, str], wrong: list[FieldError]) -> dict[str, float]:
-    found = {}
-    for name in ("forget_max", "retain_min"):
-        text = form.get(name, "").strip().removesuffix("%").strip().replace(",", ".")
-        if text:
-            try:
-                found[name] = round(float(text) / 100, 12)
-            except ValueError:
-                wrong.append(FieldError(f"/require/{name}", "give a number of percent, such as 5"))
-    return found
+    found = {name: _share(form, name, f"/require/{name}", wrong) for name in ("forget_max", "retain_min")}
+    return {name: share for name, share in found.items() if share is not None}
+
+
+def _how_far(form: Mapping[str, str], wrong: list[FieldError]) -> dict[str, Any]:
+    """The rule by which λ is chosen, where another than the usual one is asked for."""
+    target = _share(form, "target", "/scale_search/target", wrong)
+    return {} if target is None else {"rule": "target", "target": target}
+
+
+def _share(form: Mapping[str, str], name: str, pointer: str, wrong: list[FieldError]) -> float | None:
+    """A field in percent, as a share; None where it is empty."""
+    text = form.get(name, "").strip().removesuffix("%").strip().replace(",", ".")
+    if not text:
+        return None
+    try:
+        return round(float(text) / 100, 12)
+    except ValueError:
+        wrong.append(FieldError(pointer, "give a number of percent, such as 5"))
+        return None
 
 
 def _metadata(form: Mapping[str, str], wrong: list[FieldError]) -> dict[str, str]:

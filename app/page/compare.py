@@ -19,6 +19,7 @@ from app.page.status import OUTCOMES, Status
 from app.record import jobs
 from app.record.tables import Job
 from negmerge.spec.figures import FigureRecord
+from negmerge.spec.methods import label
 from negmerge.spec.result import ResultDocument
 from negmerge.spec.side_by_side import differences, harmless
 from negmerge.spec.words import RULES, percent
@@ -117,7 +118,7 @@ def figures(columns: Sequence[Column]) -> list[Row]:
     outcomes = [column.status.label if column.status else "–" for column in columns]
     rows = [
         Row("outcome", outcomes, []),
-        Row("method", [column.result.method for column in columns], []),
+        Row("method", [label(column.result.method) for column in columns], []),
         Row("scale λ", [f"{column.result.scale:g}" for column in columns], []),
     ]
     scored = [column.result.methods[column.result.method].reported(column.result.splits) for column in columns]

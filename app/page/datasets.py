@@ -1,5 +1,6 @@
 """Data sets: the list, one with what is in it and what was made of it, bringing one in, deleting one."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -37,8 +38,8 @@ def show_datasets(request: Request, visitor: SignedIn, services: OpenServices, c
 @router.post("/datasets")
 async def upload_dataset(request: Request, visitor: Posting, services: OpenServices) -> Response:
     """Take an archive as the API does: streamed to a file, checked and indexed before the answer."""
-    async with catalogue.received(request, services, ("name", "on_unreadable")) as upload:
-        given = await run_in_threadpool(documents.validated, DatasetIn, upload.fields)
+    async with catalogue.received(request, services, ("name", "templates", "on_unreadable")) as upload:
+        given = await run_in_threadpool(documents.validated, DatasetIn, _given(upload.fields))
         work = partial(services.registrar.upload_dataset, visitor.principal, upload, given)
         row = await to_thread.run_sync(work, limiter=services.uploading)
     return catalogue.kept(Dataset, row.id)
@@ -91,11 +92,23 @@ def delete_dataset(visitor: SignedIn, services: OpenServices, dataset_id: EntryI
     return catalogue.delete(services, visitor, Dataset, dataset_id)
 
 
+def _given(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What was filled in. Prompts stand a line each."""
+    given: dict[str, Any] = dict(fields)
+    if "templates" in given:
+        given["templates"] = [line.strip() for line in fields["templates"].splitlines() if line.strip()]
+    return given
+
+
 def _held(services: Services, row: Dataset) -> dict[str, Any]:
-    """Of an uploaded data set: some samples, and how many there are of each part that the archive names."""
+    """Of an uploaded data set: samples of many classes, and how many there are of each part that it names."""
     listing = services.archives.listing(row)
     counts = {part: listing.page(-1, 1, parts=[part])[1] for part in ("train", "validation", "test")}
+    some = list(row.classes or {})[:SAMPLES]
+    each = (
+        [listing.page(-1, SAMPLES // len(some), [name])[0] for name in some] if some else [listing.page(-1, SAMPLES)[0]]
+    )
     return {
-        "samples": listing.page(-1, SAMPLES)[0],
+        "samples": [sample for found in each for sample in found],
         "parts": {part: count for part, count in counts.items() if count},
     }

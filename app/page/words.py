@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from negmerge.naming import visible
+from negmerge.spec.methods import METHOD_NAMES, label
 from negmerge.spec.references import Select
 from negmerge.spec.words import forgotten, percent, plural
 
@@ -59,6 +60,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def method(name: str) -> str:
+    """What people call a merge method; one that an older version had, by its name."""
+    return label(name) if name in METHOD_NAMES else name
+
+
 def lines_of_json(value: Any) -> Markup:
     """A document as indented JSON without what is null."""
     return lines(json.dumps(_given(value), indent=2, ensure_ascii=False))
@@ -91,6 +97,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "capital": capital,
     "lines": lines,
     "coded": coded,
+    "method": method,
     "lines_of_json": lines_of_json,
 }
 """By the name that templates use."""

@@ -100,7 +100,8 @@ def _of_gate(gate: Gate) -> str:
     if gate.figure is None:
         return f"there are no samples to judge the {side} accuracy by; {asked} was asked"
     met = "met" if gate.passed else "missed"
-    unsure = "" if gate.sure else f", which {plural(gate.figure.count, 'sample')} cannot make sure"
+    few = "is" if gate.figure.count == 1 else "are"
+    unsure = "" if gate.sure else f", though {plural(gate.figure.count, 'sample')} {few} too few to be sure"
     return f"the {side} accuracy is {beside(gate.figure, gate.limit)}, {asked} was asked: {met}{unsure}"
 
 

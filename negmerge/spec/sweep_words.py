@@ -4,6 +4,7 @@ A point is its hyper-parameters by name; one that is null is none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 HyperParameters = Mapping[str, Any]
@@ -33,7 +34,7 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return "/".join(str(part) for part in value.values())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{Decimal(f'{value:.6g}').normalize():f}" if isinstance(value, float) else str(value)
 
 
 def became(state: str) -> str:

@@ -39,6 +39,7 @@ def test_it_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> None:
     cells = code_cells(tmp_path / "run.ipynb")
     assert [cell.source for cell in cells] == [cell.source for cell in code_cells(NOTEBOOK)]
     assert "True" in texts(cells)  # the digest of what was downloaded
+    assert "of 12 forgotten" in texts(cells)
 
 
 def test_it_was_kept_as_it_ran_from_top_to_bottom() -> None:
@@ -47,6 +48,7 @@ def test_it_was_kept_as_it_ran_from_top_to_bottom() -> None:
     assert [output for cell in cells for output in cell.outputs if output.output_type == "error"] == []
     assert "negmerge" in texts(cells)
     assert "True" in texts(cells)
+    assert texts(cells).count("unlearned\n") == 2  # a class, and twelve pictures
 
 
 @pytest.mark.parametrize("pattern", [r"/(work|tmp|home|root|usr)/", r"127\.0\.0\.1:\d", r"localhost:\d", r"\bnm_\w+"])

@@ -121,7 +121,12 @@ def test_a_search_in_a_browser_finds_a_setting_without_a_network(origin: str, ch
 def test_a_page_fits_its_window_and_can_be_read(origin: str, chromium: Browser, scheme: str, window: object) -> None:
     """By its size, its colours, and what axe-core calls serious, contrast among it."""
     with browsers.watched(chromium, origin, viewport=window, color_scheme=scheme) as visitor:
-        for place in ("reading-a-report.html", "reference/http.html", "reference/command-line.html"):
+        for place in (
+            "reading-a-report.html",
+            "tutorials/a-class.html",
+            "reference/http.html",
+            "reference/command-line.html",
+        ):
             visitor.open(f"/guide/{place}")
             assert visitor.overflow() <= 0, place
             red, green, blue = map(int, re.findall(r"\d+", background(visitor))[:3])

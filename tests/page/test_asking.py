@@ -46,6 +46,11 @@ def test_a_form_is_the_spec_that_somebody_would_write() -> None:
     }
 
 
+def test_a_target_is_a_rule_of_its_own_and_without_one_the_usual_holds() -> None:
+    assert made(target="50 %")["scale_search"] == {"rule": "target", "target": 0.5}
+    assert "scale_search" not in made()
+
+
 def test_listed_and_ticked_samples_are_each_asked_for_once() -> None:
     given = {"how": "samples", "ids": "a.png\r\n\r\n b.png", "sample.7": "b.png", "sample.8": "c.png"}
     assert made(**given)["forget"]["select"] == {"ids": ["a.png", "b.png", "c.png"]}
@@ -75,6 +80,7 @@ def test_a_grid_of_ones_own_takes_commas_and_spaces() -> None:
         ("ids", {"how": "pictures"}),
         ("forget_max", {"forget_max": "five"}),
         ("retain_min", {"retain_min": "five"}),
+        ("target", {"target": "half"}),
         ("sweep", {"sweep": "own"}),
         ("epochs", {"sweep": "own", "epochs": "1.5"}),
         ("learning_rate", {"sweep": "own", "learning_rate": "fast"}),
@@ -101,6 +107,7 @@ def test_what_is_wrong_is_told_at_its_field(field: str, changes: dict[str, str])
         ("/metadata/a", "metadata"),
         ("/metadatas", ""),
         ("/repeats", ""),
+        ("/scale_search/target", "target"),
     ],
 )
 def test_each_field_of_the_spec_has_its_place_in_the_form(pointer: str, field: str) -> None:

@@ -33,10 +33,13 @@ def test_an_archive_is_uploaded_and_what_is_in_it_is_shown(site: Site, visitor: 
     sign_in(visitor, site.key(scopes=SEEING))
     visitor.open("/datasets")
     visitor.page.get_by_label("Name", exact=True).fill("Digits of Ada")
+    visitor.page.get_by_label("Prompts for CLIP models").fill("the digit {}.\n a drawing of {}.\n")
     chosen(visitor, "digits.zip", digits_zip()).press("Enter")
     visitor.page.wait_for_url("**/datasets/ds_*")
     expect(visitor.page.get_by_role("heading", name="Digits of Ada")).to_be_visible()
     expect(visitor.page.get_by_role("row", name="seven 10")).to_be_visible()
+    dataset = site.api.get(f"/v1/datasets/{visitor.page.url.rpartition('/')[2]}").json()
+    assert dataset["templates"] == ["the digit {}.", "a drawing of {}."]
     loaded = "picture => picture.decode().then(() => picture.naturalWidth)"
     assert visitor.page.locator(".pictures img").first.evaluate(loaded) > 0
 

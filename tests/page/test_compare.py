@@ -118,7 +118,7 @@ def test_ticked_jobs_are_compared(page: Watched, two: list[str]) -> None:
     page.open("/")
     for job_id in two:
         page.page.get_by_label(f"Compare {job_id}").check()
-    page.page.get_by_role("button", name="Compare the ticked").click()
+    page.page.get_by_role("button", name="Compare the selected").click()
     expect(page.page.get_by_role("heading", name="2 jobs side by side")).to_be_visible()
     with page.page.expect_download() as begun:
         page.page.get_by_role("link", name="Table (CSV)").click()

@@ -46,7 +46,7 @@ def test_the_grid_fills_point_by_point(tuning: tuple[Database, str]) -> None:
 
 
 def test_a_cell_says_what_tells_its_point_from_the_others(tuning: tuple[Database, str]) -> None:
-    assert seen(tuning).cells[0].told == "Point 0 is being trained: learning rate 1e-05, epochs 5"
+    assert seen(tuning).cells[0].told == "Point 0 is being trained: learning rate 0.00001, epochs 5"
 
 
 def test_a_loss_curve_runs_from_the_first_step_to_the_last_and_from_the_highest_loss_to_zero(

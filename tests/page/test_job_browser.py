@@ -32,6 +32,14 @@ def running(site: Site, finished: str) -> str:
     return job_id
 
 
+@pytest.fixture(scope="module")
+def cancelled(site: Site) -> str:
+    """A job that ended without a result."""
+    job_id = records.make_job(site.api.database, queue="elsewhere")
+    records.cancel(site.api.database, job_id)
+    return job_id
+
+
 def test_a_running_job_is_watched_and_cancelled_by_keyboard(site: Site, page: Watched) -> None:
     job_id = records.make_job(site.api.database, queue="elsewhere")
     page.open(f"/jobs/{job_id}")
@@ -113,14 +121,17 @@ def test_where_colours_are_forced_the_current_place_and_progress_are_seen_withou
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("which", ["finished", "running"])
-@pytest.mark.parametrize("below", ["", "/points"])
+@pytest.mark.parametrize(
+    ("which", "below"),
+    [("finished", ""), ("finished", "/points"), ("running", ""), ("running", "/points"), ("cancelled", "")],
+)
 def test_nothing_serious_is_wrong_with_a_jobs_views_on_a_phone(
-    site: Site, chromium: Browser, finished: str, running: str, which: str, below: str, scheme: str
+    site: Site, chromium: Browser, finished: str, running: str, cancelled: str, which: str, below: str, scheme: str
 ) -> None:
     with browsers.watched(chromium, site.origin, viewport=PHONE, color_scheme=scheme) as phone:
         sign_in(phone, site.key())
-        phone.open(f"/jobs/{finished if which == 'finished' else running}{below}")
+        job_id = {"finished": finished, "running": running, "cancelled": cancelled}[which]
+        phone.open(f"/jobs/{job_id}{below}")
         for summary in phone.page.locator("summary").all():
             summary.click()
         assert phone.misplaced() == []

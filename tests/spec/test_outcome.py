@@ -69,8 +69,10 @@ def test_gates_that_are_met_make_it_unlearned() -> None:
     found = verdict(of(1, 18), require={"forget_max": 0.1, "retain_min": 0.95})
     assert found.outcome == "unlearned"
     assert found.reason == (
-        "The forget accuracy is 5.6 % (1.0–25.8), at most 10 % was asked: met, which 18 samples cannot make sure; "
-        "the retain accuracy is 96.9 % (92.9–98.7), at least 95 % was asked: met, which 161 samples cannot make sure."
+        "The forget accuracy is 5.6 % (1.0–25.8), at most 10 % was asked: met, though 18 samples are "
+        "too few to be sure; "
+        "the retain accuracy is 96.9 % (92.9–98.7), at least 95 % was asked: met, though 161 samples are "
+        "too few to be sure."
     )
 
 

@@ -32,6 +32,17 @@ def test_what_only_one_has_is_none_for_the_other_and_null_is_not_had() -> None:
     ]
 
 
+def test_points_are_told_by_what_they_vary() -> None:
+    points = [{"learning_rate": rate, "epochs": epochs, "seed": None} for rate in (8e-5, 0.001) for epochs in (5, 15)]
+    [told] = differences([{"points": points}, {}])
+    assert told.values == ["4 points; learning rate 0.00008, 0.001; epochs 5, 15", None]
+
+
+def test_points_that_vary_in_the_same_and_are_others_differ() -> None:
+    one, other = ({"points": [{"epochs": first}, {"epochs": second}]} for first, second in ((1, 2), (2, 1)))
+    assert [told.path for told in differences([one, other])] == [("points",)]
+
+
 @given(st.dictionaries(st.sampled_from("xyz"), SPECS))
 def test_a_spec_differs_in_nothing_from_itself(spec: dict[str, object]) -> None:
     assert differences([spec, spec]) == []

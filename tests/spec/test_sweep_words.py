@@ -30,7 +30,14 @@ def test_every_name_that_is_given_is_varied_or_shared(points: list[dict[str, int
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(3e-5, "3e-05"), (0.1, "0.1"), (5, "5"), ({"magnitude": 3, "operations": 2}, "3/2"), (True, "yes"), (False, "no")],
+    [
+        (3e-5, "0.00003"),
+        (0.1, "0.1"),
+        (5, "5"),
+        ({"magnitude": 3, "operations": 2}, "3/2"),
+        (True, "yes"),
+        (False, "no"),
+    ],
 )
 def test_a_value_is_told_plainly(value: object, told: str) -> None:
     assert plain(value) == told

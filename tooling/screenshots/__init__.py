@@ -1,0 +1,1 @@
+"""``make screenshots``: what people see, made by a scripted browser on a fresh service."""
