@@ -19,6 +19,7 @@ from negmerge.client import waiting
 from negmerge.client.logins import Login, login_file, read_login
 from negmerge.spec.job_resources import Result
 from tests.client.test_asking import example, problem
+from tests.client.test_downloads import stored
 from tests.client.test_events import job
 from tests.support.api_client import Api, digits_zip, serving
 from tests.support.command_line import Command, Done, assert_refused
@@ -119,7 +120,7 @@ def test_a_table_of_jobs_is_read_at_a_glance_and_json_has_all(negmerge: Command,
     table = negmerge("jobs", "compare", "job_1", "job_2").stdout
     assert max(map(len, table.splitlines())) < 150
     assert re.search(r"negmerge forget accuracy +5\.0 % +5\.0 %", table)
-    assert '["seven/0000.png", "seven/0001.png", "…' in table
+    assert '["seven/0000.png", "seven/0001.png", "s…' in table
     told = said(negmerge("jobs", "compare", "job_1", "job_2", "--json"))
     assert json.dumps(ids) in [row["job_2"] for row in told]
 
@@ -130,7 +131,7 @@ def test_weights_at_another_scale_are_kept_under_another_name(
 ) -> None:
     result = json.loads(example(Result))
     result["digests"]["unlearned"] = f"sha256:{hashlib.sha256(b'w').hexdigest()}"
-    server.will(*[give(200, json.dumps(result).encode())] * (not asked), give(200, b"w"))
+    server.will(*[give(200, json.dumps(result).encode())] * (not asked), stored(b"w"), stored(b"w"))
     done = negmerge("jobs", "download", "job_1", "--weights", "--out", tmp_path, *asked)
     assert (tmp_path / f"job_1-unlearned{called}.safetensors").read_bytes() == b"w", done
 
