@@ -253,8 +253,8 @@ class Sweep(Spec):
             remedy = 'name the points, or write "sweep": "auto"'
             raise field_error("preset", f"{self.preset} is a pool for {made}, and the base model is {base}: {remedy}")
         for kind_of, axes in (("grid", self.grid), ("random", self.random)):
-            given = {} if axes is None else axes.axes()
-            if name := _missing(given, given.get("optimizer", [None]), classifier):
+            named: dict[str, Any] = {} if axes is None else axes.axes()
+            if name := _missing(named, named.get("optimizer", [None]), classifier):
                 raise field_error(kind_of, _no_default(name, classifier), name)
         for number, point in enumerate(self.points or ()):
             said = point.model_fields_set
