@@ -2,7 +2,6 @@
 
 from negmerge.naming import visible
 from negmerge.spec.job import JobSpec
-from negmerge.spec.presets import is_for_classifier
 from negmerge.spec.result import Duplicates, ResultDocument
 from negmerge.spec.sweep import count, of_repeat
 from negmerge.spec.words import RULES, percent
@@ -19,7 +18,7 @@ TOLERABLE = 0.1
 
 def of_spec(spec: JobSpec) -> list[str]:
     """What can be said before any work."""
-    return [*([ONE_POINT] if count(spec.sweep) == 1 else _equal_points(spec)), *_preset(spec), *_gate(spec)]
+    return [*([ONE_POINT] if count(spec.sweep) == 1 else _equal_points(spec)), *_gate(spec)]
 
 
 def of_result(document: ResultDocument) -> list[str]:
@@ -56,15 +55,6 @@ def of_result(document: ResultDocument) -> list[str]:
                 where = f" in repeat {number} of {repeats}" if repeats > 1 else ""
                 found.append(f"{method} has no figures{where}: {figures}")
     return found
-
-
-def _preset(spec: JobSpec) -> list[str]:
-    """A preset that was made for the other kind of model."""
-    name, classifier = spec.sweep.preset, spec.base_model.is_classifier
-    if name is None or is_for_classifier(name) == classifier:
-        return []
-    made, given = ("a CLIP", "a classifier") if classifier else ("a classifier", "a CLIP")
-    return [f"The preset {name} was made for {made}, and the model is {given}: its rates and epochs hardly suit it."]
 
 
 def _gate(spec: JobSpec) -> list[str]:

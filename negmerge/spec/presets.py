@@ -67,9 +67,6 @@ def _classifier_27() -> Preset:
     }
 
 
-OF_CLASSIFIERS = frozenset({"classifier-27"})
-"""The presets that are for classifiers; all others are for CLIPs."""
-
 PRESETS: dict[str, Preset] = {
     **{f"clip-{name}": _clip_pool(epochs) for name, epochs in _POOL_EPOCHS.items()},
     **{f"clip-finetune-{name}": _clip(epochs) for name, epochs in _FINETUNE_EPOCHS.items()},

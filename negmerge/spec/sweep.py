@@ -17,7 +17,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from negmerge.errors import FieldError, SpecError
 from negmerge.spec.fields import Seed, Spec, field_error, kind, listed
-from negmerge.spec.presets import OF_CLASSIFIERS, PRESETS
+from negmerge.spec.presets import PRESETS, is_for_classifier
 
 MAX_POINTS = 1023
 """Most points of one sweep: with |τ| < 8 no int64 sum of 1023 task vectors in steps of 2⁻⁵⁰ overflows."""
@@ -248,13 +248,13 @@ class Sweep(Spec):
 
         Raises a field's error for a preset of the other family, and for what has no default with the optimizer named.
         """
-        if self.preset is not None and (self.preset in OF_CLASSIFIERS) != classifier:
+        if self.preset is not None and is_for_classifier(self.preset) != classifier:
             made, base = ("classifiers", "a CLIP") if not classifier else ("CLIPs", "a classifier")
             remedy = 'name the points, or write "sweep": "auto"'
             raise field_error("preset", f"{self.preset} is a pool for {made}, and the base model is {base}: {remedy}")
         for kind_of, axes in (("grid", self.grid), ("random", self.random)):
-            given = {} if axes is None else axes.axes()
-            if name := _missing(given, given.get("optimizer", [None]), classifier):
+            named: dict[str, Any] = {} if axes is None else axes.axes()
+            if name := _missing(named, named.get("optimizer", [None]), classifier):
                 raise field_error(kind_of, _no_default(name, classifier), name)
         for number, point in enumerate(self.points or ()):
             said = point.model_fields_set

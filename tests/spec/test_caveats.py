@@ -48,21 +48,6 @@ def test_points_with_seeds_of_their_own_are_not_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "preset", "warned"),
-    [
-        ("open_clip", "clip-cars", 0),
-        ("open_clip", "classifier-27", 1),
-        ("timm", "clip-cars", 1),
-        ("timm", "classifier-27", 0),
-    ],
-)
-def test_a_preset_that_was_made_for_the_other_kind_of_model_is_warned_of(family: str, preset: str, warned: int) -> None:
-    model = {"family": family, "weights": "mdl_1"}
-    found = caveats.of_spec(parse(results.SPEC | {"base_model": model, "sweep": {"preset": preset}}))
-    assert len([text for text in found if f"The preset {preset} was made for" in text]) == warned
-
-
-@pytest.mark.parametrize(
     ("select", "search", "limit", "warned"),
     [
         ({"classes": ["seven"]}, {}, 0.05, 0),
