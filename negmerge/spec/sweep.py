@@ -253,8 +253,8 @@ class Sweep(Spec):
             remedy = 'name the points, or write "sweep": "auto"'
             raise field_error("preset", f"{self.preset} is a pool for {made}, and the base model is {base}: {remedy}")
         for kind_of, axes in (("grid", self.grid), ("random", self.random)):
-            named: dict[str, Any] = {} if axes is None else axes.axes()
-            if name := _missing(named, named.get("optimizer", [None]), classifier):
+            values: dict[str, Any] = {} if axes is None else axes.axes()
+            if name := _missing(values, values.get("optimizer", [None]), classifier):
                 raise field_error(kind_of, _no_default(name, classifier), name)
         for number, point in enumerate(self.points or ()):
             said = point.model_fields_set
@@ -262,8 +262,8 @@ class Sweep(Spec):
                 raise field_error("points", _no_default(name, classifier), str(number), name)
         if self.points is None or not classifier:
             return self
-        named = [{name: getattr(point, name) for name in point.model_fields_set} for point in self.points]
-        return self.model_copy(update={"points": [completed(each, classifier=True) for each in named]})
+        given = [{name: getattr(point, name) for name in point.model_fields_set} for point in self.points]
+        return self.model_copy(update={"points": [completed(each, classifier=True) for each in given]})
 
 
 _LATER = {"optimizer": "adamw", "crop_flip": False}
