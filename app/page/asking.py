@@ -37,6 +37,7 @@ LABELS = {
     "retain": "What must stay",
     "forget_max": "Right on what is forgotten",
     "retain_min": "Right on what is kept",
+    "target": "Stop when about so many are still right",
     "sweep": "Sweep",
     "preset": "Preset",
     **AXES,
