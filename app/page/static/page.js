@@ -28,17 +28,24 @@ function openDialog(event) {
   document.getElementById(opener.dataset.dialog).showModal();
 }
 
-/** Say above a view why it could not be renewed, or no more: it stays as it was. */
-export function tell(text) {
+let troubled = "";
+
+/** Say above a view why it could not be renewed, or no more: it stays as it was. at: the id of the part, if it is one. */
+export function tell(text, at = "") {
   const trouble = document.getElementById("trouble");
   trouble.hidden = !text;
   trouble.textContent = text;
+  troubled = at;
 }
 
 localise(document);
 document.addEventListener("click", openDialog);
 document.addEventListener("htmx:after:swap", () => localise(document));
 document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
-  tell(ctx.response.status < 400 ? "" : `This view was not renewed: ${reason(ctx.text)}`);
+  const at = ctx.target.id;
+  if (ctx.response.status >= 400) tell(`This view was not renewed: ${reason(ctx.text)}`, at);
+  else if (!troubled || troubled === at) tell(""); // what became of another part says nothing of this one
 });
-document.addEventListener("htmx:error", () => tell("The service cannot be reached: this view is as it was."));
+document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
+  tell("The service cannot be reached: this view is as it was.", ctx?.target?.id);
+});
