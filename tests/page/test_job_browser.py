@@ -23,8 +23,14 @@ def finished(site: Site) -> str:
 
 
 @pytest.fixture(scope="module")
-def running(site: Site, finished: str) -> str:
-    """A job of which a worker trains the first point. ``finished`` comes first: nothing else is due then."""
+def of_transformers(site: Site) -> str:
+    """A job with a result whose model came as a folder of transformers."""
+    return page_results.finished(site.api, of_transformers=True)
+
+
+@pytest.fixture(scope="module")
+def running(site: Site, finished: str, of_transformers: str) -> str:
+    """A job of which a worker trains the first point. Those with results come first: nothing else is due then."""
     job_id = records.make_tuning_job(site.api.database)
     held = records.claim(site.api.database, records.make_worker())
     with site.api.database.write() as session:
@@ -82,8 +88,8 @@ def test_the_slider_moves_every_method_and_the_download(page: Watched, finished:
     expect(page.page.locator("#scale-now")).to_have_text("0.5")
 
 
-def test_the_slider_moves_the_folder_for_transformers_too(site: Site, page: Watched) -> None:
-    job = page_results.finished(site.api, of_transformers=True)
+def test_the_slider_moves_the_folder_for_transformers_too(page: Watched, of_transformers: str) -> None:
+    job = of_transformers
     page.open(f"/jobs/{job}")
     link = page.page.get_by_role("link", name="The same for transformers")
     expect(link).to_have_attribute("href", f"/jobs/{job}/weights?format=transformers")
