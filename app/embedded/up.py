@@ -33,7 +33,7 @@ from app.settings import Settings
 
 Say = Callable[[str], None]
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 _LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
 _GRACE = {"api": 5.0, "worker": 20.0, "broker": 5.0}
 
