@@ -109,7 +109,7 @@ def test_a_class_is_forgotten_by_keyboard_cancelled_begun_again_compared_and_dow
     page.get_by_role("link", name="Jobs", exact=True).first.click()
     for one in (job, other):
         page.get_by_label(f"Compare {one}").check()
-    page.get_by_role("button", name="Compare the ticked").click()
+    page.get_by_role("button", name="Compare the selected").click()
     expect(page.get_by_role("heading", name="2 jobs side by side")).to_be_visible()
     expect(page.get_by_role("region", name="Differences of the specs")).to_contain_text("three")
 
