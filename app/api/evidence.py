@@ -20,6 +20,7 @@ from app.errors import Malformed
 from app.record import jobs
 from app.record.states import JobState
 from app.record.tables import Artifact, Job
+from negmerge.spec import paths
 from negmerge.spec.job_resources import Event, Point, Result
 from negmerge.spec.resources import Page
 from negmerge.spec.sweep import MAX_POINTS
@@ -112,7 +113,7 @@ def _events(services: Services, tenant: str, job_id: str, after: int, limit: int
 @router.get("/jobs/{id}/result", response_model=Result, responses=_RESULT, openapi_extra=CONDITIONS)
 def get_job_result(request: Request, caller: Caller, services: OpenServices, job_id: EntryId) -> Response:
     """The result document: the bytes of the artifact `result.json`."""
-    file = finished(services, caller.tenant, job_id, "result.json")
+    file = finished(services, caller.tenant, job_id, paths.RESULT)
     return file_response(request, stored(services.store, file))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from app.errors import InvalidSpec
 from app.record.tables import Model
 from negmerge.errors import FieldError
+from negmerge.spec.fields import plain_number
 
 AXES = {
     "learning_rate": "Learning rate",
@@ -172,7 +173,7 @@ def _numbers(form: Mapping[str, str], axis: str, wrong: list[FieldError]) -> lis
     found: list[float | int] = []
     for text in filter(None, re.split(r"[\s;,]+", form[axis])):
         try:
-            found.append(int(text) if axis in _WHOLE else float(text))
+            found.append(int(text) if axis in _WHOLE else float(plain_number(text)))
         except ValueError:
             kind = "whole numbers" if axis in _WHOLE else "numbers such as 0.05 or 1e-5"
             wrong.append(FieldError(f"/sweep/grid/{axis}", f"give {kind}, with commas or spaces between them"))
@@ -197,7 +198,7 @@ def _share(form: Mapping[str, str], name: str, pointer: str, wrong: list[FieldEr
     if not text:
         return None
     try:
-        return round(float(text) / 100, 12)
+        return round(float(plain_number(text)) / 100, 12)
     except ValueError:
         wrong.append(FieldError(pointer, "give a number of percent, such as 5"))
         return None

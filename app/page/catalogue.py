@@ -1,23 +1,26 @@
 """What data sets and models have in common on the page: their lists, the two ways in, what was made of one, its end."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.api import documents
 from app.api.deps import Services
+from app.auth import Principal
 from app.errors import Invalid, UnsupportedMedia
 from app.intake import uploads
 from app.intake.uploads import Upload
 from app.page import words
 from app.page.guard import Visitor
 from app.page.parts import Part, Parts, parts
+from app.page.questions import of_deletion
 from app.page.rendering import render
 from app.page.status import Status, status
 from app.record import catalog, db
@@ -32,6 +35,7 @@ MOST_JOBS = 50
 """The latest; the list of jobs finds the others."""
 
 Kind = type[Dataset] | type[Model]
+Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class Use(NamedTuple):
@@ -86,6 +90,30 @@ def filled(fields: Mapping[str, str]) -> dict[str, str]:
 def kept(kind: Kind, entry_id: str) -> Response:
     """What a script that uploaded is told: where its entry is."""
     return Response(status_code=201, headers={"Location": address(kind, entry_id)})
+
+
+def registered(
+    request: Request,
+    visitor: Visitor,
+    services: Services,
+    kind: type[Entry],
+    form: Mapping[str, str],
+    shape: type[Shape],
+    register: Callable[[Principal, Shape], Entry],
+) -> Response:
+    """Register what the form names, and go to it; what is wrong in the form is told beside its fields, in the list."""
+    try:
+        row = register(visitor.principal, documents.validated(shape, filled(form)))
+    except Invalid as error:
+        return listed(request, visitor, services, kind, form=form, refusal=error)
+    return RedirectResponse(address(kind, row.id), 303)
+
+
+def ask_to_delete(request: Request, visitor: Visitor, services: Services, kind: type[Entry], entry_id: str) -> Response:
+    """The question before an entry is deleted, as a page."""
+    with services.database.read() as session:
+        row = catalog.get(session, kind, visitor.tenant, entry_id)
+    return render(request, "confirm.html.jinja", visitor, question=of_deletion(row))
 
 
 def delete(services: Services, visitor: Visitor, kind: type[Entry], entry_id: str) -> Response:

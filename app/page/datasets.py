@@ -7,12 +7,10 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
 
 from app.api import documents, rows
 from app.api.deps import Cursor, EntryId, OpenServices, Services
 from app.auth import Scope
-from app.errors import Invalid
 from app.intake.registration import DatasetIn
 from app.page import catalogue
 from app.page.catalogue import leads, uses
@@ -48,12 +46,8 @@ async def upload_dataset(request: Request, visitor: Posting, services: OpenServi
 @router.post("/datasets/register")
 def register_dataset(request: Request, visitor: Writer, services: OpenServices, form: Form) -> Response:
     """Take the address of one as the API does: the data are read when a job needs them."""
-    try:
-        given = documents.validated(DatasetIn, catalogue.filled(form))
-        row = services.registrar.register_dataset(visitor.principal, given)
-    except Invalid as error:
-        return catalogue.listed(request, visitor, services, Dataset, form=form, refusal=error)
-    return RedirectResponse(catalogue.address(Dataset, row.id), 303)
+    register = services.registrar.register_dataset
+    return catalogue.registered(request, visitor, services, Dataset, form, DatasetIn, register)
 
 
 @router.get("/datasets/{id}")
@@ -81,9 +75,7 @@ def show_dataset(request: Request, visitor: SignedIn, services: OpenServices, da
 @router.get("/datasets/{id}/delete")
 def ask_to_delete_dataset(request: Request, visitor: Writer, services: OpenServices, dataset_id: EntryId) -> Response:
     """The question before it, as a page."""
-    with services.database.read() as session:
-        row = catalog.get(session, Dataset, visitor.tenant, dataset_id)
-    return render(request, "confirm.html.jinja", visitor, question=of_deletion(row))
+    return catalogue.ask_to_delete(request, visitor, services, Dataset, dataset_id)
 
 
 @router.post("/datasets/{id}/delete")

@@ -4,11 +4,8 @@ from functools import partial
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
-from app.api import documents
 from app.api.deps import Cursor, EntryId, OpenServices
-from app.errors import Invalid
 from app.intake.registration import ModelIn
 from app.page import catalogue
 from app.page.catalogue import leads, uses
@@ -40,12 +37,8 @@ async def upload_model(request: Request, visitor: Posting, services: OpenService
 @router.post("/models/register")
 def register_model(request: Request, visitor: Writer, services: OpenServices, form: Form) -> Response:
     """Take an address or a registry's tag as the API does: the weights are fetched when a job needs them."""
-    try:
-        given = documents.validated(ModelIn, catalogue.filled(form))
-        row = services.registrar.register_model(visitor.principal, given)
-    except Invalid as error:
-        return catalogue.listed(request, visitor, services, Model, form=form, refusal=error)
-    return RedirectResponse(catalogue.address(Model, row.id), 303)
+    register = services.registrar.register_model
+    return catalogue.registered(request, visitor, services, Model, form, ModelIn, register)
 
 
 @router.get("/models/{id}")
@@ -60,9 +53,7 @@ def show_model(request: Request, visitor: SignedIn, services: OpenServices, mode
 @router.get("/models/{id}/delete")
 def ask_to_delete_model(request: Request, visitor: Writer, services: OpenServices, model_id: EntryId) -> Response:
     """The question before it, as a page."""
-    with services.database.read() as session:
-        row = catalog.get(session, Model, visitor.tenant, model_id)
-    return render(request, "confirm.html.jinja", visitor, question=of_deletion(row))
+    return catalogue.ask_to_delete(request, visitor, services, Model, model_id)
 
 
 @router.post("/models/{id}/delete")

@@ -46,7 +46,7 @@ class Answer:
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-class Named(NamedTuple):
+class ChosenClasses(NamedTuple):
     """The classes that a form has chosen, and those of them that have no tile."""
 
     classes: frozenset[str]
@@ -191,8 +191,8 @@ def _page(
     )
 
 
-def _named(chosen: list[str], tiles: Mapping[str, int]) -> Named:
-    return Named(frozenset(chosen), [name for name in chosen if name not in tiles])
+def _named(chosen: list[str], tiles: Mapping[str, int]) -> ChosenClasses:
+    return ChosenClasses(frozenset(chosen), [name for name in chosen if name not in tiles])
 
 
 def _offered(session: Session, tenant: str, form: Mapping[str, str]) -> Offered:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.page import words
 from app.record.tables import ApiKey, Dataset, Job, Model
 from negmerge.spec import auto
+from negmerge.spec.words import gate_asked
 
 
 class Part(NamedTuple):
@@ -18,8 +19,10 @@ class Part(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Everything that a job names. what: what is to be forgotten, in words.
+    """Everything that a job names. what: what is to be forgotten, in words. require: what each gate asks for.
 
+    keeps: what of the retain data set is to stay, in words; empty where it is all of it, None where it is all that is
+    not forgotten of the one data set.
     sweep_why: why the service chose these points, where it was to choose them.
     """
 
@@ -28,7 +31,8 @@ class Parts(NamedTuple):
     retain: Part
     base_model: Part
     asked_by: Part
-    require: dict[str, float]
+    require: list[str]
+    keeps: str | None
     sweep_why: str | None
 
 
@@ -46,9 +50,17 @@ def parts(session: Session, job: Job) -> Parts:
         retain=_data(session, job, spec["retain"]),
         base_model=_named(session, Model, job.tenant, weights),
         asked_by=Part(key.name if key else job.created_by, job.created_by),
-        require={name: limit for name, limit in (spec.get("require") or {}).items() if limit is not None},
+        require=[gate_asked(name, limit) for name, limit in (spec.get("require") or {}).items() if limit is not None],
+        keeps=_keeps(spec),
         sweep_why=_sweep_why(spec),
     )
+
+
+def _keeps(spec: dict[str, Any]) -> str | None:
+    if selected := words.selected(spec["retain"]):
+        return selected
+    same = words.source_of(spec["forget"]) == words.source_of(spec["retain"])
+    return None if same else ""
 
 
 def _sweep_why(spec: dict[str, Any]) -> str | None:

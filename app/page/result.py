@@ -70,7 +70,7 @@ def show(
     with services.database.read() as session:
         of_job = select(Artifact).where(Artifact.job_id == job.id).order_by(Artifact.path)
         files = {row.path: row for row in session.scalars(of_job)}
-    document = _document(services.store, files.get("result.json"))
+    document = _document(services.store, files.get(paths.RESULT))
     view = None if document is None else _view(document)
     return render(
         request,
@@ -92,7 +92,7 @@ def show(
 def document_of(services: Services, job: Job) -> ResultDocument | None:
     """The job's result; None where it has none that this version can read."""
     with services.database.read() as session:
-        file = session.get(Artifact, (job.id, "result.json"))
+        file = session.get(Artifact, (job.id, paths.RESULT))
     return _document(services.store, file)
 
 

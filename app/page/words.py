@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from negmerge.naming import visible
-from negmerge.spec.methods import METHOD_NAMES, label
+from negmerge.spec.methods import label
 from negmerge.spec.references import Select
 from negmerge.spec.words import forgotten, percent, plural
 
@@ -46,8 +46,13 @@ def moment(at: datetime) -> Markup:
 
 def forgets(spec: Mapping[str, Any]) -> str:
     """What a job's stored spec asks to be forgotten, in a few words: ``the class “seven”``."""
-    select = (spec.get("forget") or {}).get("select")
-    return forgotten(None if select is None else Select.model_validate(select))
+    return selected(spec.get("forget") or {}) or forgotten(None)
+
+
+def selected(ref: Mapping[str, Any]) -> str:
+    """Which samples a reference of a stored spec selects, in a few words; empty where it is all of them."""
+    select = ref.get("select")
+    return "" if select is None else forgotten(Select.model_validate(select))
 
 
 def source_of(ref: Mapping[str, Any]) -> str:
@@ -58,11 +63,6 @@ def source_of(ref: Mapping[str, Any]) -> str:
 def capital(text: str) -> str:
     """The text with its first letter in capital, and all else as it is."""
     return text[:1].upper() + text[1:]
-
-
-def method(name: str) -> str:
-    """What people call a merge method; one that an older version had, by its name."""
-    return label(name) if name in METHOD_NAMES else name
 
 
 def lines_of_json(value: Any) -> Markup:
@@ -97,7 +97,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "capital": capital,
     "lines": lines,
     "coded": coded,
-    "method": method,
+    "method": label,
     "lines_of_json": lines_of_json,
 }
 """By the name that templates use."""

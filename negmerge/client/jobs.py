@@ -18,12 +18,8 @@ from negmerge.spec.derived import DerivedJobSpec
 from negmerge.spec.fields import Spec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.job_resources import DryRun, Event, Job, Point, Result
-from negmerge.spec.paths import at_scale
+from negmerge.spec.paths import UNLEARNED, at_scale
 from negmerge.spec.resources import Artifact, Page
-
-UNLEARNED = "unlearned/"
-"""What the paths of the unlearned model's folder begin with."""
-
 
 NewJob = JobSpec | DerivedJobSpec | Mapping[str, Any]
 """What is submitted: a whole spec, one from another job, or either as a document."""

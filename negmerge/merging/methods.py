@@ -89,7 +89,7 @@ class NegMerge(Summed):
 
     def consensus(self, state: State, points: int) -> Array:
         """Where max(P, M) ≥ ⌈agreement·N⌉ and P ≠ M; boolean."""
-        agreed: Array = (self.alike(state) >= self.needed(points)) & (state["positives"] != state["negatives"])
+        agreed: Array = (self.majority(state) >= self.needed(points)) & (state["positives"] != state["negatives"])
         return agreed
 
     def needed(self, points: int) -> int:
@@ -97,7 +97,7 @@ class NegMerge(Summed):
         return ceil(Fraction(str(self.agreement)) * points)
 
     @staticmethod
-    def alike(state: State) -> Array:
+    def majority(state: State) -> Array:
         """How many points move each element one way, and no more the other: max(P, M), of the counts' own type."""
         most: Array = np.maximum(state["positives"], state["negatives"])
         return most

@@ -163,7 +163,7 @@ class Partial:
         }
         counts = np.zeros(points + 1, np.int64)
         for state in chain.from_iterable(pieces.values()):
-            counts += np.bincount(merging.alike(state), minlength=points + 1)
+            counts += np.bincount(merging.majority(state), minlength=points + 1)
         return consensus_of(agreed, self._accumulator.sizes, merging.needed(points), counts.tolist())
 
     def save(self, path: Path) -> str:

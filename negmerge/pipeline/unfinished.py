@@ -81,7 +81,7 @@ class Unfinished:
                 )
             self.points = [PointRow.model_validate(row) for row in kept["points"]]
             self.rivals = [RivalRow.model_validate(row) for row in kept["rivals"]]
-            self.retrained = RivalRow.model_validate(kept["retrained"]) if kept["retrained"] else None
+            self.retrained = RivalRow.model_validate(kept["retrained"]) if kept.get("retrained") else None
             self._names = kept["partials"]
         else:
             shutil.rmtree(self.result, ignore_errors=True)
@@ -134,7 +134,7 @@ def kept(out: Path) -> str:
 
 
 def _told(done: dict[str, Any]) -> str:
-    named = ["the retrained model"] if done["retrained"] else []
+    named = ["the retrained model"] if done.get("retrained") else []
     for word in ("point", "rival"):
         if number := len(done[f"{word}s"]):
             named.append(f"{number} {word}{'s' if number > 1 else ''}")

@@ -24,7 +24,6 @@ from negmerge.naming import shown
 from negmerge.spec import paths
 from negmerge.spec.result import ResultDocument, load_result
 
-UNLEARNED = "unlearned"
 CARD = "MODEL_CARD.md"
 README = "README.md"
 """What a hub calls a model's card."""
@@ -71,7 +70,7 @@ def opened(given: Path, as_it_came: bool = False) -> Iterator[Publication]:
 
 
 def _publication(folder: Path, as_it_came: bool) -> Publication:
-    wanted = [folder / name for name in ([paths.UNLEARNED_THEIRS] if as_it_came else []) + [UNLEARNED]]
+    wanted = [folder / name for name in ([paths.UNLEARNED_THEIRS] if as_it_came else []) + [paths.UNLEARNED]]
     model = next((one for one in wanted if one.is_dir()), folder)
     if not any((model / name).is_file() for name in _CONFIGS):
         raise ModelError(
@@ -80,7 +79,7 @@ def _publication(folder: Path, as_it_came: bool) -> Publication:
         )
     network = load_model(model)
     names = _names(model, network)
-    result = load_result(folder) if (folder / "result.json").is_file() else None
+    result = load_result(folder) if (folder / paths.RESULT).is_file() else None
     digest = file_digest(model / names[1])
     if result is not None:
         digest = _measured(folder, model, network)
@@ -114,16 +113,16 @@ def _measured(folder: Path, model: Path, network: Network) -> str:
 
     Raises ModelError where a folder of transformers has other weights than the library's beside it.
     """
-    file = folder / UNLEARNED / network.weights_file
+    file = folder / paths.UNLEARNED / network.weights_file
     if network.theirs is None:
         return file_digest(model / network.weights_file)
     if not file.is_file():
-        raise ModelError(f"{shown(str(folder))} has lost its {UNLEARNED}/: publish the folder as the job left it")
+        raise ModelError(f"{shown(str(folder))} has lost its {paths.UNLEARNED}: publish the folder as the job left it")
     measured = load_tensors(file)
     for name, tensor in network.original.items():
         if name not in measured or not torch.equal(tensor, measured[name]):
             raise ModelError(
-                f"{shown(str(model))} holds other weights than {UNLEARNED}/, at {shown(name)}: "
+                f"{shown(str(model))} holds other weights than {paths.UNLEARNED}, at {shown(name)}: "
                 "publish the folder as the job left it"
             )
     return file_digest(file)

@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from negmerge.checkpoints.files import file_digest
 from negmerge.errors import PublishError
 from negmerge.naming import is_seen, shown
-from negmerge.publishing.folders import CARD, UNLEARNED, Publication
-from negmerge.spec import words
+from negmerge.publishing.folders import CARD, Publication
+from negmerge.spec import paths, words
 from negmerge.spec.figures import Part, SideName
 from negmerge.spec.result import MethodRow, ResultDocument
 
@@ -28,7 +28,9 @@ MAX_VALUE = 6000
 
 _RESULT = "negmerge.result"
 """The tag that a result is found again by: the digest of its ``result.json``."""
-_FILES = ("result.json", "report.html", CARD)
+_FILES = (paths.RESULT, "report.html", CARD)
+_FOLDER = paths.UNLEARNED.rstrip("/")
+"""Of the model, among a run's artifacts."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def track(
     try:
         client = MlflowClient(tracking_uri)
         place = _experiment(client, experiment)
-        result = file_digest(folder / "result.json")
+        result = file_digest(folder / paths.RESULT)
         run = _found(client, place, result)
         new = run is None
         if run is None:
@@ -142,7 +144,7 @@ def _logged(
             if (folder / name).is_file():
                 client.log_artifact(run, str(folder / name))
         for path in model.files.values():
-            client.log_artifact(run, str(path), UNLEARNED)
+            client.log_artifact(run, str(path), _FOLDER)
     except BaseException:
         with suppress(MlflowException):  # a server that is gone cannot be told; its run stays as one that is running
             client.set_terminated(run, "FAILED")
@@ -173,7 +175,7 @@ def _version(client: MlflowClient, run: str, name: str, document: ResultDocument
     versions = [one for one in client.search_model_versions(f"run_id = '{run}'") if one.name == name]
     if versions:
         return str(versions[0].version)
-    source = f"{client.get_run(run).info.artifact_uri}/{UNLEARNED}"
+    source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
     description = words.heading(document)
     made = client.create_model_version(name, source, run, tags=_tags(document), description=description)
     return str(made.version)

@@ -82,7 +82,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
     changed = any(not torch.equal(weights[name], model.original[name]) for name in merged)
     lost = rounded_away(model.original, merged, scale)
     document = as_document(concluded, digests, environment(model.device), lost, changed)
-    _write_text(folder / "result.json", json.dumps(document.as_json(), indent=2, allow_nan=False) + "\n")
+    _write_text(folder / paths.RESULT, json.dumps(document.as_json(), indent=2, allow_nan=False) + "\n")
     _write_text(folder / "examples.json", json.dumps(concluded.examples.as_json(), indent=2) + "\n")
     _write_text(folder / "report.html", pages.html(document))
     _write_text(folder / "MODEL_CARD.md", pages.model_card(document, of_transformers=model.theirs is not None))

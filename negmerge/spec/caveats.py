@@ -4,7 +4,7 @@ from negmerge.naming import visible
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import Duplicates, ResultDocument
 from negmerge.spec.sweep import count, of_repeat
-from negmerge.spec.words import RULES, percent
+from negmerge.spec.words import RULES, exactly
 
 ONE_POINT = (
     "The pool is a single point: there are no signs to agree on, and the merge is that one fine-tuned model. "
@@ -61,7 +61,7 @@ def _gate(spec: JobSpec) -> list[str]:
     """A gate below the forget accuracy that the rule for λ aims at."""
     limit, rule = spec.require.forget_max if spec.require else None, spec.scale_rule
     aims = f"λ is chosen for {RULES[rule]} ({rule})"
-    gate = "" if limit is None else f"require.forget_max, {percent(limit)}"
+    gate = "" if limit is None else f"require.forget_max, {exactly(limit)}"
     if limit is None or limit == 1:
         return []
     if rule == "match_unseen":
@@ -70,7 +70,7 @@ def _gate(spec: JobSpec) -> list[str]:
             "Leave the gate away, or give scale_search the rule target with the figure that is wanted."
         ]
     if rule == "target" and spec.scale_search.target is not None and spec.scale_search.target > limit:
-        return [f"{aims} of {percent(spec.scale_search.target)}, which is above the gate {gate}."]
+        return [f"{aims} of {exactly(spec.scale_search.target)}, which is above the gate {gate}."]
     return []
 
 

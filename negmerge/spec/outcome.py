@@ -12,7 +12,7 @@ from negmerge.spec.figures import CountRecord, FigureRecord, Reported, SplitCoun
 from negmerge.spec.intervals import ConfidenceInterval, wilson
 from negmerge.spec.job import JobSpec
 from negmerge.spec.result import CurveRow, Gate, GateName, MethodRow, Verdict
-from negmerge.spec.words import RULES, beside, exactly, measured_on, percent, plural, with_interval
+from negmerge.spec.words import GATES, RULES, beside, exactly, measured_on, percent, plural, with_interval
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def judge(judged: Judged) -> Verdict:
         return Verdict(outcome="below_target", reason=_sentence(missed), gates=gates)
     reached = [_of_gate(gate) for gate in gates]
     if "forget_max" not in named:
-        reached.insert(0, f"{_fall(judged)}{_near(judged)}")
+        reached.insert(0, f"{_fall(judged)}{_what_was_matched(judged)}")
     return Verdict(outcome="unlearned", reason=_sentence(reached), gates=gates)
 
 
@@ -95,14 +95,14 @@ def _gate(name: GateName, limit: float, figure: FigureRecord | None) -> Gate:
 
 
 def _of_gate(gate: Gate) -> str:
-    side = "forget" if gate.gate == "forget_max" else "retain"
-    asked = f"{'at most' if gate.gate == 'forget_max' else 'at least'} {exactly(gate.limit)}"
+    accuracy, bound = GATES[gate.gate]
+    asked = f"{bound} {exactly(gate.limit)}"
     if gate.figure is None:
-        return f"there are no samples to judge the {side} accuracy by; {asked} was asked"
+        return f"there are no samples to judge the {accuracy} by; {asked} was asked"
     met = "met" if gate.passed else "missed"
     few = "is" if gate.figure.count == 1 else "are"
     unsure = "" if gate.sure else f", though {plural(gate.figure.count, 'sample')} {few} too few to be sure"
-    return f"the {side} accuracy is {beside(gate.figure, gate.limit)}, {asked} was asked: {met}{unsure}"
+    return f"the {accuracy} is {beside(gate.figure, gate.limit)}, {asked} was asked: {met}{unsure}"
 
 
 # Without a gate
@@ -197,7 +197,7 @@ def _why_no_effect(judged: Judged, before: FigureRecord, after: FigureRecord) ->
 # Words and numbers
 
 
-def _near(judged: Judged) -> str:
+def _what_was_matched(judged: Judged) -> str:
     """What a match was with, behind the fall, and how little it says where the base model matched as well."""
     goal, called = _goal(judged)
     before, after = judged.before.forget, judged.after.forget

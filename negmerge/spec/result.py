@@ -13,6 +13,7 @@ from negmerge.spec.figures import CountRecord, FigureRecord, Measured, Part, Rec
 from negmerge.spec.job import JobSpec, ScaleRule, SpecDocument
 from negmerge.spec.methods import MethodName
 from negmerge.spec.newer import Open, is_tolerant
+from negmerge.spec.paths import RESULT
 from negmerge.spec.references import DatasetRef, Select
 from negmerge.spec.sweep import HyperParameters, Point, of_repeat
 
@@ -316,7 +317,7 @@ def load_result(path: Path | str) -> ResultDocument:
     Raises DataError where there is none, or the file holds something else.
     """
     file = Path(path)
-    file = file / "result.json" if file.is_dir() else file
+    file = file / RESULT if file.is_dir() else file
     try:
         return ResultDocument.model_validate_json(file.read_bytes())
     except OSError as error:

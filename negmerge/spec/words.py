@@ -24,6 +24,9 @@ RULES = {
 """What each rule of the scale search looks for."""
 
 
+GATES = {"forget_max": ("forget accuracy", "at most"), "retain_min": ("retain accuracy", "at least")}
+"""What each gate of ``require`` is about, and on which side its limit bounds that."""
+
 _HEADINGS = {
     "unlearned": "Unlearned",
     "below_target": "Below target",
@@ -56,10 +59,9 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}".replace(",", "\u202f")
 
 
-def gate_asked(gate: Gate) -> str:
+def gate_asked(gate: str, limit: float) -> str:
     """What a gate asks for, as it was written: forget accuracy at most 5 %."""
-    asked = "forget accuracy at most" if gate.gate == "forget_max" else "retain accuracy at least"
-    return f"{asked} {exactly(gate.limit)}"
+    return f"{' '.join(GATES[gate])} {exactly(limit)}"
 
 
 def gate_measured(gate: Gate) -> str:
