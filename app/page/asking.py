@@ -173,7 +173,7 @@ def _numbers(form: Mapping[str, str], axis: str, wrong: list[FieldError]) -> lis
     found: list[float | int] = []
     for text in filter(None, re.split(r"[\s;,]+", form[axis])):
         try:
-            found.append(int(text) if axis in _WHOLE else float(plain_number(text)))
+            found.append(int(plain_number(text)) if axis in _WHOLE else float(plain_number(text)))
         except ValueError:
             kind = "whole numbers" if axis in _WHOLE else "numbers such as 0.05 or 1e-5"
             wrong.append(FieldError(f"/sweep/grid/{axis}", f"give {kind}, with commas or spaces between them"))

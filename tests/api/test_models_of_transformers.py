@@ -19,9 +19,9 @@ from negmerge.checkpoints.files import save_tensors
 from negmerge.merging import vectors
 from negmerge.models.convert import convert_back
 from negmerge.models.loading import load_model
-from tests.page.test_guard import enter, key_of
 from tests.support import transformers_folders as theirs
 from tests.support.api_client import Api, assert_problem, serving, zipped
+from tests.support.page_visits import enter, key_of
 
 pytestmark = pytest.mark.slow
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from fastapi.testclient import TestClient
 from playwright.sync_api import Browser
 
 from app import auth
@@ -13,6 +14,7 @@ from tests.support import browser as browsers
 from tests.support.api_client import Api, serving
 from tests.support.browser import Watched
 from tests.support.listening import listening
+from tests.support.page_visits import enter, key_of
 
 READ_WRITE = (Scope.READ, Scope.WRITE)
 
@@ -36,6 +38,15 @@ def api(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[A
     folder = tmp_path_factory.mktemp("page")
     with serving(Settings(data_dir=folder, broker_url=broker_url, allowed_roots=[folder])) as api:
         yield api
+
+
+@pytest.fixture
+def client(api: Api) -> Iterator[TestClient]:
+    """A browser without any script, in which somebody of tenant acme is signed in, who may read and write."""
+    api.client.cookies.clear()
+    enter(api.client, key_of(api))
+    yield api.client
+    api.client.cookies.clear()
 
 
 @pytest.fixture(scope="module")

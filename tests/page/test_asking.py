@@ -79,6 +79,8 @@ def test_a_grid_of_ones_own_takes_commas_and_spaces() -> None:
         ("ids", {"how": "samples"}),
         ("ids", {"how": "pictures"}),
         ("forget_max", {"forget_max": "five"}),
+        ("forget_max", {"forget_max": "nan"}),
+        ("target", {"target": "1_0"}),
         ("retain_min", {"retain_min": "five"}),
         ("target", {"target": "half"}),
         ("sweep", {"sweep": "own"}),

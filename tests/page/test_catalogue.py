@@ -1,7 +1,6 @@
 """Data sets and models that are registered on the page: what is taken, and what is told beside the field at fault."""
 
 import re
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
@@ -13,21 +12,12 @@ from app.auth import Scope
 from app.page.catalogue import addresses
 from app.record.tables import Dataset, Model
 from app.settings import Settings
-from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support.api_client import Api, digits_zip
+from tests.support.page_visits import HERE, enter, key_of, token_of
 
 pytestmark = pytest.mark.slow
 
 TAG = {"architecture": "ViT-B-32", "weights": "openai"}
-
-
-@pytest.fixture
-def client(api: Api) -> Iterator[TestClient]:
-    """A browser without any script, signed in."""
-    api.client.cookies.clear()
-    enter(api.client, key_of(api))
-    yield api.client
-    api.client.cookies.clear()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, expect
 
 from app.page.compare import differing
 from tests.page.conftest import Site, sign_in
-from tests.page.test_guard import enter, key_of
 from tests.support import browser as browsers
 from tests.support import page_results, records
 from tests.support.api_client import Api
@@ -24,13 +23,6 @@ def two(api: Api) -> list[str]:
     first = page_results.finished(api, methods=page_results.methods(forget=5))
     second = page_results.finished(api, methods=page_results.methods(forget=1), scale=1.0)
     return [first, second]
-
-
-@pytest.fixture
-def client(api: Api) -> TestClient:
-    api.client.cookies.clear()
-    enter(api.client, key_of(api))
-    return api.client
 
 
 def table(client: TestClient, ids: list[str]) -> dict[str, list[str]]:

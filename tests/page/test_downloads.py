@@ -3,8 +3,8 @@
 import pytest
 
 from tests.api.test_scaled_weights import artifacts
-from tests.page.test_guard import enter, key_of
 from tests.support.api_client import Api
+from tests.support.page_visits import enter, key_of
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from playwright.sync_api import Browser, expect
 
 from app.auth import Scope
 from tests.page.conftest import Site, sign_in
-from tests.page.test_guard import enter, key_of
 from tests.support import browser as browsers
 from tests.support import page_results, results
 from tests.support.api_client import Api
+from tests.support.page_visits import enter, key_of
 
 READ, IMAGES = (Scope.READ,), (Scope.READ, Scope.IMAGES)
 

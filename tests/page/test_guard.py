@@ -7,7 +7,6 @@ from html import unescape
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx2 import Response
 from sqlalchemy import select, update
 
 from app import auth
@@ -21,9 +20,7 @@ from app.record import db
 from app.record.db import Database
 from app.record.tables import PageSession
 from tests.support.api_client import Api
-
-ORIGIN = "http://testserver"
-HERE = {"Sec-Fetch-Site": "same-origin", "Origin": ORIGIN}
+from tests.support.page_visits import HERE, ORIGIN, enter, key_of, token_of
 
 
 @pytest.fixture
@@ -34,20 +31,6 @@ def client(api: Api) -> Iterator[TestClient]:
     client.app.state.sign_ins = Throttle()  # type: ignore[attr-defined]
     yield client
     client.cookies.clear()
-
-
-def key_of(api: Api, tenant: str = "acme", scopes: tuple[Scope, ...] = (Scope.READ, Scope.WRITE)) -> str:
-    return api.key(tenant, scopes)["Authorization"].removeprefix("Bearer ")
-
-
-def enter(client: TestClient, key: str, place: str = "/", headers: dict[str, str] | None = None) -> Response:
-    data = {"key": key, "next": place}
-    return client.post("/sign-in", data=data, headers=headers or HERE, follow_redirects=False)
-
-
-def token_of(client: TestClient) -> str:
-    [token] = set(re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/").text))
-    return str(token)
 
 
 def test_the_views_are_closed_to_whoever_is_not_signed_in(client: TestClient) -> None:

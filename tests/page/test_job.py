@@ -17,9 +17,9 @@ from app.record.states import JobState
 from negmerge.merging.methods import METHODS
 from negmerge.spec.consensus import Consensus
 from negmerge.spec.result import CurveRow, MethodRow
-from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support import records, results
 from tests.support.api_client import Api
+from tests.support.page_visits import HERE, enter, key_of, token_of
 
 SWEEP = {"grid": {"learning_rate": [1e-5, 1e-4], "epochs": [5, 10]}}
 
@@ -148,14 +148,6 @@ def test_a_bar_is_the_share_of_elements_that_so_many_runs_move_one_way() -> None
 
 def test_a_result_of_an_earlier_version_has_no_bars() -> None:
     assert charts.agreement(Consensus(share=0.5, tensors={"a": 0.5})) == []
-
-
-@pytest.fixture
-def client(api: Api) -> TestClient:
-    """Somebody of tenant acme who may read and write."""
-    api.client.cookies.clear()
-    enter(api.client, key_of(api))
-    return api.client
 
 
 def waiting(api: Api, tenant: str = "acme", **spec: Any) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from html import unescape
 
 import pytest
@@ -11,8 +10,8 @@ from httpx2 import Response
 
 from app.page.guard import MAX_FIELDS
 from app.page.new import MAX_TILES
-from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support.api_client import Api, png, zipped
+from tests.support.page_visits import HERE, token_of
 
 pytestmark = pytest.mark.slow
 
@@ -29,12 +28,9 @@ def many(api: Api) -> dict[str, str]:
 
 
 @pytest.fixture
-def form(api: Api) -> Iterator[TestClient]:
-    """A browser without any script, signed in."""
-    api.client.cookies.clear()
-    enter(api.client, key_of(api))
-    yield api.client
-    api.client.cookies.clear()
+def form(client: TestClient) -> TestClient:
+    """A browser without any script, in which somebody fills in a request."""
+    return client
 
 
 def send(form: TestClient, fields: dict[str, str], do: str = "begin", script: bool = False) -> Response:

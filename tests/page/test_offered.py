@@ -10,9 +10,9 @@ from httpx2 import Response
 
 from app.page import asking, lists
 from app.page.rendering import environment
-from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support import records
 from tests.support.api_client import Api, png, weights, zipped
+from tests.support.page_visits import HERE, enter, key_of, token_of
 
 TEXT_FIELD = re.compile(
     r'<(?:input(?![^>]*type="(?:radio|range|checkbox)")[^>]* value="|textarea[^>]*>)\{\{ (?P<held>.*?) \}\}'

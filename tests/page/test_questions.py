@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from app.auth import Scope
 from app.record.tables import ApiKey
-from tests.page.test_guard import HERE, enter, key_of, token_of
 from tests.support import records
 from tests.support.api_client import Api
+from tests.support.page_visits import HERE, enter, key_of, token_of
 
 ALL = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 

@@ -9,19 +9,11 @@ from fastapi.testclient import TestClient
 
 from app.page import charts
 from negmerge.spec.result import MethodRow
-from tests.page.test_guard import enter, key_of
 from tests.support import page_results, results
 from tests.support.api_client import Api
 from tests.support.page_results import curve
 
 IDS = [f"seven/{number}.png" for number in range(20)]
-
-
-@pytest.fixture
-def client(api: Api) -> TestClient:
-    api.client.cookies.clear()
-    enter(api.client, key_of(api))
-    return api.client
 
 
 def seen(client: TestClient, job_id: str) -> str:
@@ -39,6 +31,39 @@ def rows(text: str, section: str) -> list[list[str]]:
 def of_samples(api: Api) -> str:
     files = {"result.json": json.dumps(page_results.of_samples(4).as_json()).encode()}
     return api.finished_job(files, forget={"dataset": "ds_1", "select": {"ids": IDS}})
+
+
+def asked_as(api: Api, **spec: Any) -> str:
+    """A job with a result, whose spec says this."""
+    return api.finished_job({"result.json": json.dumps(page_results.of_samples(4).as_json()).encode()}, **spec)
+
+
+def facts(text: str) -> dict[str, str]:
+    """What the view says was asked for, by its names."""
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text)
+    return {name: re.sub("<[^>]+>", "", told).strip() for name, told in found}
+
+
+@pytest.mark.parametrize(
+    ("retain", "told"),
+    [
+        ({"dataset": "ds_1"}, "all else of the same data set"),
+        ({"dataset": "ds_1", "select": {"classes": ["two"]}}, "the class “two” of ds_1"),
+        ({"dataset": "ds_2"}, "ds_2"),
+        ({"dataset": "ds_2", "select": {"classes": ["two"]}}, "the class “two” of ds_2"),
+    ],
+)
+def test_what_was_to_stay_is_told_as_it_was_asked(
+    client: TestClient, api: Api, retain: dict[str, Any], told: str
+) -> None:
+    forget = {"dataset": "ds_1", "select": {"classes": ["seven"]}}
+    assert facts(seen(client, asked_as(api, forget=forget, retain=retain)))["Keeps"] == told
+
+
+def test_a_gates_limit_is_told_as_it_was_written(client: TestClient, api: Api) -> None:
+    require = {"forget_max": 0.05555, "retain_min": 0.9}
+    told = facts(seen(client, asked_as(api, require=require)))["Requires"]
+    assert told == "forget accuracy at most 5.555 %; retain accuracy at least 90 %"
 
 
 def test_a_class_of_which_samples_were_to_go_is_not_said_to_go_itself(client: TestClient, api: Api) -> None:

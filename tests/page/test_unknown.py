@@ -3,17 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.page.test_guard import enter, key_of
-from tests.support.api_client import Api
-
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-
-
-@pytest.fixture
-def client(api: Api) -> TestClient:
-    api.client.cookies.clear()
-    enter(api.client, key_of(api))
-    return api.client
 
 
 @pytest.mark.parametrize(
