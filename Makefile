@@ -45,6 +45,7 @@ else
 endif
 	@$(BEAT) "negmerge itself is installed" \
 	  $(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@$(BEAT) "the loops of a merge of files are compiled" $(RUN)python -c "from negmerge.merging.kernels import prepare; prepare()"
 	@cd .venv/lib/python3*/site-packages && shopt -s nullglob \
 	  && size() { du -shc "$$@" | tail -1 | cut -f1; } \
 	  && echo "$$(ls -d *.dist-info | wc -l) packages, $$(size .) in .venv" \

@@ -95,16 +95,20 @@ class ModelReader:
             raise TensorError(name, f"holds a NaN or an infinity in {self.path}; give finite weights")
         return piece
 
-    def _bytes(self, name: str, span: slice) -> Array:
+    def read_into(self, name: str, span: slice, room: memoryview) -> None:
+        """The bytes of elements of a tensor into the start of ``room``. Raises CheckpointError as ``read``."""
         path, info = self._placement.tensors[name]
         item = ITEM_BYTES[info.dtype]
-        data = np.empty((span.stop - span.start) * item, np.uint8)
-        position, left = info.start + span.start * item, data.data
+        position, left = info.start + span.start * item, room[: (span.stop - span.start) * item]
         while left:
             count = os.preadv(self._opened[path], [left], position)
             if count == 0:
                 raise CheckpointError(f"{path} was cut off while it was read")
             position, left = position + count, left[count:]
+
+    def _bytes(self, name: str, span: slice) -> Array:
+        data = np.empty((span.stop - span.start) * ITEM_BYTES[self.stored(name)], np.uint8)
+        self.read_into(name, span, data.data)
         return data
 
 

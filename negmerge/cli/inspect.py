@@ -14,7 +14,7 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
-    from negmerge.merging.files import inspect_file
+    from negmerge.merging.summaries import inspect_file
     from negmerge.report.tables import plain, show
 
     tensors = inspect_file(file)

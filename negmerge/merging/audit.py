@@ -4,7 +4,7 @@ A job trains its own points in float32, from the base model itself; files come a
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -38,7 +38,15 @@ class Tally:
     both_noise: float = 0.0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+        return Tally(
+            self.changed + other.changed,
+            self.size + other.size,
+            self.lost + other.lost,
+            self.square + other.square,
+            self.tuned_noise + other.tuned_noise,
+            self.base_noise + other.base_noise,
+            self.both_noise + other.both_noise,
+        )
 
     def share_of_noise(self, noise: float) -> float:
         """The norm of a noise in units of τ*'s."""
@@ -113,6 +121,11 @@ class Look:
             both = float(np.square(self._both_noise[moved] / self._models).sum())
             both += float(np.square(deviations_at(self._theta_0[moved], self._kept)).sum())
         return tuned, base, both
+
+
+def noise_at(kept: int, powers: float) -> float:
+    """The square of what rounding to so many digits may have done. powers: Σ of the squared powers of two below."""
+    return float((deviations_at(np.ones(1, np.float32), kept)[0]) ** 2 * powers)
 
 
 def _added(noise: Array | None, more: Array) -> Array:

@@ -59,11 +59,15 @@ class Summed(Method):
 
 
 class Balanced(Summed):
-    """A summed method that must know one figure of the whole model before it merges an element."""
+    """A summed method that must know one figure of the whole model before it can merge some of its elements."""
 
     @abstractmethod
     def balance(self, state: State) -> int:
         """What this piece of the model adds to the figure."""
+
+    @abstractmethod
+    def undecided(self, state: State) -> int:
+        """How many elements of this piece depend on the figure, mostly none."""
 
     @abstractmethod
     def settled(self, balance: int) -> Self:
@@ -183,6 +187,9 @@ class Ties(Balanced):
 
     def balance(self, state: State) -> int:
         return int(self._elected(state).sum())
+
+    def undecided(self, state: State) -> int:
+        return int(np.count_nonzero((self._elected(state) == 0) & (state["trimmed_positive_sum"] != 0)))
 
     def settled(self, balance: int) -> Self:
         return replace(self, majority=int(np.sign(balance)))

@@ -10,10 +10,11 @@ from negmerge.checkpoints.tensors import Array
 ALL_DIGITS = 23
 """Of float32."""
 _FRACTION = 2**ALL_DIGITS - 1
-_SAMPLE = 4096
+SAMPLE = 1024
+"""Elements whose values tell whether a tensor has more than a few."""
 _FEWEST_SHARED = 8
 """Types of few digits leave 13 and more of float32's at 0, and so many is no chance."""
-_FEWEST_DISTINCT = 32
+FEWEST_DISTINCT = 32
 """Values; a tensor with fewer has just a few numbers."""
 
 
@@ -39,15 +40,17 @@ def digits_kept(values: Array) -> int:
     values: float32. A few numbers that happen to be short, such as a layer of ones, say nothing: then it is all 23.
     """
     bits = values.reshape(-1).view(np.uint32)
-    if _shared(bits[:_SAMPLE]) >= _FEWEST_SHARED and np.unique(bits[:_SAMPLE]).size >= _FEWEST_DISTINCT:
-        return ALL_DIGITS - _shared(bits)
-    return ALL_DIGITS
+    if digits_of(int(np.bitwise_or.reduce(bits[:SAMPLE], initial=0)), True) == ALL_DIGITS:
+        return ALL_DIGITS
+    several = np.unique(bits[:SAMPLE]).size >= FEWEST_DISTINCT
+    return digits_of(int(np.bitwise_or.reduce(bits, initial=0)), several)
 
 
-def _shared(bits: Array) -> int:
-    """How many of the last digits are 0 in all."""
-    together = int(np.bitwise_or.reduce(bits, initial=0)) & _FRACTION
-    return ALL_DIGITS if together == 0 else (together & -together).bit_length() - 1
+def digits_of(every: int, several: bool) -> int:
+    """As ``digits_kept``. every: the bits that any of the values has; several: whether they are not just a few."""
+    fraction = every & _FRACTION
+    shared = ALL_DIGITS if fraction == 0 else (fraction & -fraction).bit_length() - 1
+    return ALL_DIGITS - shared if several and shared >= _FEWEST_SHARED else ALL_DIGITS
 
 
 def deviations_at(values: Array, kept: int) -> Array:
