@@ -30,26 +30,20 @@ _MINUS_ZERO = 0x8000
 """Of a 16-bit type."""
 _LAST_DIGITS = np.uint32(0xFF)
 """Eight of float32's, which are not all 0 in any model that has not been rounded."""
-LARGEST_PIECE, _SMALLEST_PIECE = 1 << 16, 1 << 13
-_CACHED_BYTES = 3 << 20
-"""What a piece of all models may take: little enough to stay in a core's cache from being read to being merged."""
-
-
-def piece_size(models: int) -> int:
-    """Elements of a piece of so many models."""
-    size = _SMALLEST_PIECE
-    while size < LARGEST_PIECE and 8 * size * models <= _CACHED_BYTES:
-        size *= 2
-    return size
+_CACHED_BYTES = 5 << 19
+_SHORTEST = 1 << 13
+"""Elements of a piece; of so few, Python takes as long as the loops."""
 
 
 class CompiledPieces(Pieces):
-    """Pieces of at most ``piece_size`` elements, from any thread."""
+    """Pieces that stay in a core's cache from being read to being merged."""
 
     def __init__(
         self, base: ModelReader, tuned: Sequence[ModelReader], merging: Summed | None, scale: float, twins: Twins
     ) -> None:
         super().__init__(base, tuned, merging, scale, twins)
+        while self.longest > _SHORTEST and 4 * self.longest * (1 + len(tuned)) > _CACHED_BYTES:
+            self.longest //= 2
         self._room = threading.local()
         self._types = {name: self._type_of(name) for name in self.sizes}
 
@@ -70,11 +64,6 @@ class CompiledPieces(Pieces):
         return _told(room, out, noises, self._keys(room, ITEM_BYTES[stored], size))
 
     def selected(self, piece: Piece, group: Sequence[int], low: Array, high: Array) -> tuple[Array, list[Array]]:
-        """How many |τ| of a piece are ``high`` or more, and the bit patterns of those from ``low`` on to below it.
-
-        group: models, counted from 0. low, high: uint32, and both answers: for each of them. Raises TensorError as
-        ``tau``.
-        """
         size = piece[1].stop - piece[1].start
         above, lengths = np.zeros((2, len(group)), np.int64)
         found = np.empty((len(group), size), np.uint32)
@@ -82,11 +71,7 @@ class CompiledPieces(Pieces):
             rows, kind = self._read(piece, group).stored[: 1 + len(group)], _KINDS[stored]
             if not kernels.select_piece(rows, kind, size, low, high, found, lengths, above):
                 return above, [row[:length].copy() for row, length in zip(found, lengths, strict=True)]
-        taus = [self.tau(self.tuned[model], piece, self.base.read_float32(*piece)) for model in group]
-        patterns = [np.abs(tau).view(np.uint32) for tau in taus]
-        above = np.array([np.count_nonzero(one >= most) for one, most in zip(patterns, high, strict=True)])
-        inside = [(least <= one) & (one < most) for one, least, most in zip(patterns, low, high, strict=True)]
-        return above, [one[within] for one, within in zip(patterns, inside, strict=True)]
+        return super().selected(piece, group, low, high)
 
     def _type_of(self, name: str) -> str | None:
         """The type that all models have a tensor in, if there are loops for it."""
@@ -97,8 +82,7 @@ class CompiledPieces(Pieces):
     def _read(self, piece: Piece, group: Sequence[int]) -> "_Room":
         """θ₀'s piece and those of a group of models, in this thread's room."""
         if not hasattr(self._room, "own"):
-            models = 1 + len(self.tuned)
-            self._room.own = _Room(models, piece_size(models))
+            self._room.own = _Room(1 + len(self.tuned), self.longest)
         room: _Room = self._room.own
         for row, model in zip(room.rows, (self.base, *(self.tuned[i] for i in group)), strict=False):
             model.read_into(*piece, row)

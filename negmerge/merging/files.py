@@ -22,7 +22,6 @@ from negmerge.formats.headers import encode_header
 from negmerge.memory import keep_freed_memory
 from negmerge.merging.accumulators import chunks, trims
 from negmerge.merging.audit import Tally, doubts
-from negmerge.merging.compiled import CompiledPieces, piece_size
 from negmerge.merging.floors import find_floors
 from negmerge.merging.methods import Balanced, NegMerge, Relaxed, summed
 from negmerge.merging.partial import SINGLE, consensus_of
@@ -36,6 +35,7 @@ from negmerge.spec.sweep import MAX_POINTS
 
 _AHEAD = 8  # pieces that may wait to be written: enough to keep all threads busy
 _STEPS = 1000  # in which progress is told
+_MUCH = 400_000_000  # elements of all models
 _BURST_BYTES = 8 << 20  # what is sent to disk at once
 
 
@@ -88,12 +88,21 @@ def merge_files(
         keep_freed_memory()
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         twins = Twins(len(models))
-        merge = _Merge(CompiledPieces(models[0], models[1:], merging, scale, twins), twins, strict)
+        merge = _Merge(_way(models)(models[0], models[1:], merging, scale, twins), twins, strict)
         trimmed = merging is not None and trims(merging.components)
         stages = Stages(on_step, _STEPS * (1 + trimmed))
         if trimmed:
             merge.find_floors(pool, density, stages.next(_STEPS))
         return merge.write(out, pool, stages.next(_STEPS))
+
+
+def _way(models: Sequence[ModelReader]) -> type[Pieces]:
+    """The compiled loops for much, numpy for little: to load the loops takes longer than numpy then does."""
+    if sum(models[0].sizes.values()) * len(models) < _MUCH:
+        return Pieces
+    from negmerge.merging.compiled import CompiledPieces  # here, because numba takes long to import
+
+    return CompiledPieces
 
 
 class _Merge:
@@ -103,10 +112,10 @@ class _Merge:
         self._pieces = pieces
         self._twins = twins
         self._strict = strict
-        base, models = pieces.base, 1 + len(pieces.tuned)
+        base = pieces.base
         types = {name: (base.stored(name), shape) for name, shape in base.shapes.items()}
         self._start, self._infos = encode_header(types, base.metadata)
-        self._places = [(name, span) for name in self._infos for span in chunks(base.sizes[name], piece_size(models))]
+        self._places = [(name, span) for name in self._infos for span in chunks(base.sizes[name], pieces.longest)]
 
     def find_floors(self, pool: Executor, density: float, on_step: OnStep) -> None:
         """What trimming must know of each whole model."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from negmerge.checkpoints.streams import in_order
 from negmerge.checkpoints.tensors import Array
-from negmerge.merging.compiled import CompiledPieces
 from negmerge.merging.pieces import Piece, Pieces
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.progress import OnStep
@@ -38,7 +37,7 @@ def find_floors(pieces: Pieces, places: Sequence[Piece], density: float, pool: E
     size, models = sum(span.stop - span.start for _, span in places), len(pieces.tuned)
     k = kept(density, size)
     floors: list[np.float32 | None] = [None] * models
-    if size >= _FEW and isinstance(pieces, CompiledPieces):
+    if size >= _FEW:
         together = max(1, int(_BETWEEN_BYTES / (8 * _MARGIN * size)))
         for first in range(0, models, together):
             group = range(first, min(first + together, models))
@@ -65,7 +64,7 @@ def _by_histograms(pieces: Pieces, model: int, places: Sequence[Piece], k: int) 
 
 
 def _select(
-    pieces: CompiledPieces, group: Sequence[int], places: Sequence[Piece], k: int, pool: Executor
+    pieces: Pieces, group: Sequence[int], places: Sequence[Piece], k: int, pool: Executor
 ) -> list[np.float32 | None]:
     """The k-th of each model of the group; None where the sample was wrong."""
     brackets = list(in_order(pool, lambda model: _bracket(pieces, model, places, k), group, _AHEAD))

@@ -13,7 +13,7 @@ import torch
 from negmerge.checkpoints.streams import ModelReader
 from negmerge.checkpoints.tensors import Array, float32, is_buffer, is_finite, raw_bytes
 from negmerge.errors import TensorError
-from negmerge.merging.accumulators import State, empty, fold
+from negmerge.merging.accumulators import CHUNK, State, empty, fold
 from negmerge.merging.audit import Look, Tally
 from negmerge.merging.methods import Balanced, NegMerge, Summed
 from negmerge.merging.twins import Twins
@@ -21,6 +21,9 @@ from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
 
 Piece = tuple[str, slice]
 """A tensor's name and a span of its elements."""
+
+_LONGEST = 2 * CHUNK
+"""Elements; numpy's calls are then so long that threads seldom wait for each other in between."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Pieces:
     """The models of one merge. merging: None where the only fine-tuned model's τ is τ* (task arithmetic).
 
     sizes: elements of each tensor that takes part. floors: the least |τ| that trimming keeps of each model, to be set
-    before a piece is merged by a method that trims.
+    before a piece is merged by a method that trims. longest: elements that a piece should have at most.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Pieces:
         self.base, self.tuned, self.merging, self.scale = base, tuned, merging, scale
         self.sizes = {name: size for name, size in base.sizes.items() if not is_buffer(name, base.dtype(name))}
         self.floors = np.zeros(len(tuned), np.float32)
+        self.longest = _LONGEST
         self._twins = twins
 
     def merged(self, piece: Piece) -> Merged:
@@ -84,6 +88,18 @@ class Pieces:
             raise TensorError(name, f"leaves the range of {stored} at scale {self.scale:g}; use a smaller one")
         tally = look.tally(theta_0, theta, merged)
         return Merged(raw_bytes(theta), agreeing, tally, look.keys, undecided, balance)
+
+    def selected(self, piece: Piece, group: Sequence[int], low: Array, high: Array) -> tuple[Array, list[Array]]:
+        """How many |τ| of a piece are ``high`` or more, and the bit patterns of those from ``low`` on to below it.
+
+        group: models, counted from 0. low, high: uint32, and both answers: for each of them. Raises TensorError as
+        ``tau``.
+        """
+        taus = [self.tau(self.tuned[model], piece, self.base.read_float32(*piece)) for model in group]
+        patterns = [np.abs(tau).view(np.uint32) for tau in taus]
+        above = np.array([np.count_nonzero(one >= most) for one, most in zip(patterns, high, strict=True)])
+        inside = [(least <= one) & (one < most) for one, least, most in zip(patterns, low, high, strict=True)]
+        return above, [one[within] for one, within in zip(patterns, inside, strict=True)]
 
     def _state(self, merging: Summed, piece: Piece, theta_0: Array, look: Look) -> State:
         """All models' τ on a piece, folded."""

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from negmerge.checkpoints.streams import ModelReader
 from negmerge.errors import TensorError
-from negmerge.merging import compiled, floors, kernels
-from negmerge.merging.compiled import LARGEST_PIECE, CompiledPieces, piece_size
+from negmerge.merging import compiled, files, floors, kernels
+from negmerge.merging.compiled import CompiledPieces
 from negmerge.merging.files import merge_files
 from negmerge.merging.floors import find_floors
 from negmerge.merging.methods import Summed, Ties, summed
@@ -171,15 +171,26 @@ def test_a_type_without_loops_is_merged_by_the_reference(tmp_path: Path) -> None
     assert bytes(fast.data) == bytes(reference.data)
 
 
-def test_pieces_are_as_long_as_the_cache_lets_them() -> None:
-    assert piece_size(2) == LARGEST_PIECE
-    assert LARGEST_PIECE > piece_size(30) > piece_size(1000) > 0
+def test_pieces_are_as_long_as_the_cache_lets_them(tmp_path: Path) -> None:
+    """Of nine models and of sixty, float32: two megabytes and a half."""
+    with opened(tmp_path, [torch.zeros(1)] * 60) as readers:
+        lengths = [CompiledPieces(readers[0], readers[1:count], None, 1.0, Twins(count)).longest for count in (9, 60)]
+    assert lengths == [1 << 16, 1 << 13]
 
 
+@pytest.mark.parametrize(("much", "way"), [(12, CompiledPieces), (13, Pieces)])
+def test_the_loops_are_for_much(tmp_path: Path, much: int, way: type[Pieces], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three models of four elements."""
+    monkeypatch.setattr(files, "_MUCH", much)
+    with opened(tmp_path, [torch.zeros(4)] * 3) as readers:
+        assert files._way(readers) is way
+
+
+@pytest.mark.parametrize("way", [Pieces, CompiledPieces])
 @pytest.mark.parametrize("density", [1e-4, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_floors_of_one_reading_are_the_exact_ones(
-    tmp_path: Path, density: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, density: float, dtype: torch.dtype, way: type[Pieces], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(floors, "_FEW", 0)
     generator = torch.Generator().manual_seed(7)
@@ -188,7 +199,7 @@ def test_the_floors_of_one_reading_are_the_exact_ones(
     tuned = [(base.float() + torch.randn(size, generator=generator) * 1e-3 * i).to(dtype) for i in (1, 5)]
     with opened(tmp_path, [base, *tuned]) as readers, ThreadPoolExecutor(2) as pool:
         places = [("w", slice(start, min(start + 3000, size))) for start in range(0, size, 3000)]
-        pieces = CompiledPieces(readers[0], readers[1:], summed("ties", Merge()), 1.0, Twins(3))
+        pieces = way(readers[0], readers[1:], summed("ties", Merge()), 1.0, Twins(3))
         found = find_floors(pieces, places, density, pool, ignore)
     for floor, theta in zip(found, tuned, strict=True):
         magnitudes = (theta.float() - base.float()).abs().sort(descending=True).values
@@ -226,4 +237,29 @@ def test_a_thread_keeps_its_room_from_piece_to_piece(tmp_path: Path) -> None:
         pieces = CompiledPieces(readers[0], readers[1:], None, 1.0, Twins(2))
         first, second = (bytes(pieces.merged(("w", slice(i, i + 5))).data) for i in (0, 5))
     assert first == second == np.full(5, -1, np.float32).tobytes()
-    assert compiled.piece_size(2) >= 5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", METHODS[:1] + METHODS[2:5])
+def test_a_file_has_the_same_bits_whichever_way_it_was_merged(
+    tmp_path: Path, method: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several tensors in many pieces, by two threads; one tensor in a type without loops."""
+    generator = torch.Generator().manual_seed(1)
+    base = {f"w{i}": torch.randn(5 * BLOCK + i, generator=generator).to(dtype) for i in range(3)}
+    base["double"] = torch.randn(2 * BLOCK, generator=generator, dtype=torch.float64)
+    save_file(base, tmp_path / "base.safetensors")
+    for i in range(3):
+        moved = {
+            name: theta + (torch.randn(theta.shape, generator=generator) * 0.05).to(theta.dtype)
+            for name, theta in base.items()
+        }
+        save_file(moved, tmp_path / f"tuned{i}.safetensors")
+    tuned = sorted(tmp_path.glob("tuned*"))
+    reference = merge_files(tmp_path / "base.safetensors", tuned, tmp_path / "reference.safetensors", method=method)
+    monkeypatch.setattr(files, "_MUCH", 0)
+    monkeypatch.setattr(compiled, "_CACHED_BYTES", 0)
+    monkeypatch.setattr(compiled, "_SHORTEST", 2 * BLOCK)
+    fast = merge_files(tmp_path / "base.safetensors", tuned, tmp_path / "fast.safetensors", method=method)
+    assert fast.digest == reference.digest
+    assert fast.consensus == reference.consensus

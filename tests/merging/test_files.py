@@ -16,6 +16,7 @@ from negmerge.checkpoints.files import file_digest, load_tensors, save_tensors
 from negmerge.checkpoints.tensors import digest, is_buffer
 from negmerge.errors import CheckpointError, Interrupted, MergeError, NegmergeError, TensorError
 from negmerge.merging import files as filemerge
+from negmerge.merging import pieces
 from negmerge.merging.files import merge_files
 from negmerge.merging.partial import Partial
 from negmerge.merging.summaries import TensorSummary, inspect_file
@@ -99,7 +100,7 @@ def test_a_file_has_the_bits_of_a_jobs_merge(tmp_path: Path, method: str, dtype:
 
 @pytest.mark.parametrize("method", ["negmerge", "ties"])
 def test_pieces_of_a_tensor_are_merged_as_the_whole(files: Files, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filemerge, "piece_size", lambda models: 3)
+    monkeypatch.setattr(pieces, "_LONGEST", 3)
     files.merge(method=method, agreement=0.6, density=0.3)
     assert digest(load_tensors(files.out)) == digest(files.expected(method, agreement=0.6, density=0.3))
 
@@ -260,7 +261,7 @@ def test_a_file_that_is_cut_off_is_named(files: Files) -> None:
 
 
 def test_a_file_that_is_cut_off_while_it_is_read_is_named(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filemerge, "piece_size", lambda models: 1)
+    monkeypatch.setattr(pieces, "_LONGEST", 1)
 
     def cut(_step: int, _total: int, _loss: float | None) -> None:
         files.tuned[1].write_bytes(b"")
