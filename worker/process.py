@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.store.objects import Store
 from negmerge.memory import keep_freed_memory
 from negmerge.models.devices import device_of
+from negmerge.models.precision import bfloat16_by
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
 from worker.context import WorkerContext
@@ -71,7 +72,8 @@ def _context(settings: Settings, worker_id: str) -> Iterator[WorkerContext]:
     """Open what a worker stands on, and close it in order; its row in the list of workers goes too."""
     temporary = settings.data_dir / "tmp" / "workers"
     remove_abandoned(temporary)
-    arithmetic = Arithmetic(device=device_of(settings.device), threads=settings.cpu_threads)
+    device = device_of(settings.device)
+    arithmetic = Arithmetic(device, settings.cpu_threads, bfloat16_by(device))
     worker = WorkerIdentity(worker_id, platform.node(), os.getpid(), settings.queue, arithmetic)
     database = Database(settings.database_url, idle_seconds=settings.lease_seconds / 3)
     scratch = Scratch(temporary / worker_id)

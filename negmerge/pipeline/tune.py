@@ -13,6 +13,7 @@ from negmerge.models.network import Network
 from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Precision
 from negmerge.spec.result import PointOutcome
 from negmerge.spec.sweep import Point
 from negmerge.training.fine_tune import fine_tune
@@ -27,11 +28,19 @@ class TunedPoint:
     outcome: PointOutcome
 
 
-def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_step: OnStep = ignore) -> TunedPoint:
+def tune(
+    spec: JobSpec,
+    model: Network,
+    prepared: Prepared,
+    point: Point,
+    on_step: OnStep = ignore,
+    precision: Precision = "float32",
+) -> TunedPoint:
     """Fine-tune one point on the forget set's train part, and check its task vector.
 
     Where task arithmetic is among the job's methods, or greedy, which goes through the points by rank, the point is
-    also searched and tested here, as a single model, so that its weights need not be kept. Raises DivergedError.
+    also searched and tested here, as a single model, so that its weights need not be kept. precision: of the training;
+    what is measured is measured in float32. Raises DivergedError.
     """
     started = time.monotonic()
     train = prepared.forget.parts["train"]
@@ -43,6 +52,7 @@ def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_ste
         point.hyper_parameters,
         point.seed,
         on_step,
+        precision,
     )
     vector = task_vector(tuned.state, model.base, model.names)
     check(vector)
