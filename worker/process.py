@@ -17,6 +17,7 @@ from app.record.retries import Retries
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.memory import keep_freed_memory
+from negmerge.models.determinism import deterministic
 from negmerge.models.devices import device_of
 from negmerge.models.precision import bfloat16_by
 from worker import logs
@@ -41,7 +42,7 @@ def main() -> int:
     keep_freed_memory()
     settings = Settings()
     held = HeldClaims(settings.lease_seconds)
-    with _context(settings, worker_id) as context:
+    with deterministic(), _context(settings, worker_id) as context:
         loop, keeper, janitor = Loop(context, held), Keeper(context, held), Janitor(context, held)
         celery = make_app(settings)
         add_tasks(celery, loop)

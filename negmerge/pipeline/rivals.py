@@ -5,6 +5,7 @@ import time
 from negmerge.errors import DivergedError, ModelError
 from negmerge.evaluation.assessment import assess
 from negmerge.evaluation.prepared import Prepared
+from negmerge.models.determinism import refusing_what_cannot_repeat
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.rivals._base import settings_of, train_rival
@@ -38,7 +39,8 @@ def run_rival(
     train = prepared.forget.parts["train"], prepared.retain.parts["train"]
     started = time.monotonic()
     try:
-        state = train_rival(due.name, options, model, prepared.forget.head, *train, due.seed, on_step, precision)
+        with refusing_what_cannot_repeat():
+            state = train_rival(due.name, options, model, prepared.forget.head, *train, due.seed, on_step, precision)
         seconds = round(time.monotonic() - started, 3)
         model.load_state(state)
         assessment = assess(model, prepared, frozen_at(on_step, 0, 1))
