@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from negmerge.data.members import Limits
+from negmerge.spec.precision import AskedPrecision
 
 Seconds = Annotated[float, Field(gt=0)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -86,6 +87,11 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="What a worker computes on; `auto` is CUDA where there is one."
+    )
+    precision: AskedPrecision = Field(
+        "auto",
+        description="What a job's precision `auto` means on a worker: `float32`, `bfloat16`, or `auto`, which is "
+        "bfloat16 where its hardware computes in it: a processor with AMX or AVX512-BF16, CUDA from Ampere on.",
     )
     threads: int = Field(
         0,

@@ -43,7 +43,7 @@ def conclude_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_st
             return load_tensors(path)
 
     partials = accumulators.partials_of(context, loaded, inputs, load, on_step)
-    evidence = Evidence(partials, _points(loaded.spec, inputs), rivals, load)
+    evidence = Evidence(partials, _points(loaded.spec, inputs), rivals, load, loaded.trained)
     with context.scratch.folder() as folder:
         job = (loaded.spec, loaded.model, loaded.prepared)
         document = conclude(*job, evidence, folder, inputs.asked, claim.job_id, on_step)

@@ -11,6 +11,7 @@ from negmerge.models.network import Network
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Trained
 from worker import resolve
 from worker.context import WorkerContext
 
@@ -23,11 +24,13 @@ class LoadedJob:
     spec: JobSpec
     model: Network
     prepared: Prepared
+    trained: Trained  # how its points are
 
 
 def load_job(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob:
     """Fetch and load what prepare has left. Raises ModelError where the base model is another one by now."""
     assert claim.prepared_key is not None  # the job is tuning or concluding
+    assert claim.trained is not None
     spec = job_spec.parse(claim.spec)
     model = resolve.open_model(context, claim, spec, on_step)
     key = claim.prepared_key
@@ -39,7 +42,7 @@ def load_job(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob
         context.cache / "jobs" / claim.job_id / Path(key).name,
         lambda path: context.download(key, path, on_step),
     )
-    return LoadedJob(claim.job_id, spec, model, Prepared.load(path))
+    return LoadedJob(claim.job_id, spec, model, Prepared.load(path), claim.trained)
 
 
 def prepared_name(model: Network) -> str:

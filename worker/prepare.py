@@ -3,6 +3,7 @@
 from app.record import steps
 from app.record.leases import Claim
 from app.store.deliveries import Destination
+from negmerge.models.precision import training_precision
 from negmerge.pipeline.prepare import prepare
 from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
@@ -19,11 +20,12 @@ def prepare_step(context: WorkerContext, claim: Claim, on_step: OnStep) -> Loade
     model = resolve.open_model(context, claim, spec, on_step)
     forget = resolve.open_dataset(context, claim, spec.forget, on_step)
     retain = forget if spec.one_data_set else resolve.open_dataset(context, claim, spec.retain, on_step)
-    prepared = prepare(spec, model, forget, retain, on_step)
+    trained = training_precision(spec.precision, model, context.settings.precision)
+    prepared = prepare(spec, model, forget, retain, on_step, trained.precision)
     with context.scratch.folder() as folder:
         path = folder / prepared_name(model)
         prepared.save(path)
         key = context.upload(claim, path.name, path, on_step)
     with context.database.write() as session:
-        steps.finish_prepare(session, claim, key, context.worker.arithmetic)
-    return LoadedJob(claim.job_id, spec, model, prepared)
+        trained = steps.finish_prepare(session, claim, key, context.worker.arithmetic, trained)
+    return LoadedJob(claim.job_id, spec, model, prepared, trained)

@@ -17,7 +17,9 @@ from app.record.retries import Retries
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.memory import keep_freed_memory
+from negmerge.models.determinism import deterministic
 from negmerge.models.devices import device_of
+from negmerge.models.precision import bfloat16_by
 from worker import logs
 from worker.celery_app import make_app, worker_arguments
 from worker.context import WorkerContext
@@ -40,7 +42,7 @@ def main() -> int:
     keep_freed_memory()
     settings = Settings()
     held = HeldClaims(settings.lease_seconds)
-    with _context(settings, worker_id) as context:
+    with deterministic(), _context(settings, worker_id) as context:
         loop, keeper, janitor = Loop(context, held), Keeper(context, held), Janitor(context, held)
         celery = make_app(settings)
         add_tasks(celery, loop)
@@ -71,7 +73,8 @@ def _context(settings: Settings, worker_id: str) -> Iterator[WorkerContext]:
     """Open what a worker stands on, and close it in order; its row in the list of workers goes too."""
     temporary = settings.data_dir / "tmp" / "workers"
     remove_abandoned(temporary)
-    arithmetic = Arithmetic(device=device_of(settings.device), threads=settings.cpu_threads)
+    device = device_of(settings.device)
+    arithmetic = Arithmetic(device, settings.cpu_threads, bfloat16_by(device))
     worker = WorkerIdentity(worker_id, platform.node(), os.getpid(), settings.queue, arithmetic)
     database = Database(settings.database_url, idle_seconds=settings.lease_seconds / 3)
     scratch = Scratch(temporary / worker_id)

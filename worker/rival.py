@@ -14,6 +14,6 @@ def rival_step(context: WorkerContext, loaded: LoadedJob, claim: Claim, on_step:
     assert claim.rival is not None  # every rival has a name
     assert claim.seed is not None  # and a seed
     run = RivalRun(claim.rival, claim.repeat, claim.seed)
-    row = run_rival(loaded.spec, loaded.model, loaded.prepared, run, on_step)
+    row = run_rival(loaded.spec, loaded.model, loaded.prepared, run, on_step, loaded.trained.precision)
     with context.database.write() as session:
         steps.finish_rival(session, claim, row)

@@ -23,7 +23,7 @@ def tune_step(context: WorkerContext, loaded: LoadedJob, fold: Fold, claim: Clai
     assert claim.seed is not None  # every point has one
     point = Point(claim.index, HyperParameters.model_validate(claim.hyper_parameters), claim.seed, claim.repeat)
     try:
-        tuned = tune(loaded.spec, loaded.model, loaded.prepared, point, on_step)
+        tuned = tune(loaded.spec, loaded.model, loaded.prepared, point, on_step, loaded.trained.precision)
     except DivergedError as error:
         with context.database.write() as session:
             steps.diverge_point(session, claim, cause_of(error))

@@ -20,6 +20,7 @@ from app.page.guard import OwnForm, SignedIn, Visitor
 from app.page.questions import of_revocation
 from app.page.rendering import render
 from app.page.routing import PageRoute
+from app.page.status import BFLOAT16_BY
 from app.record import db, ids
 from app.record.progress import ALIVE_SECONDS
 from app.record.tables import ApiKey, Worker
@@ -178,6 +179,7 @@ def _page(
         wrong=wrong or {},
         scopes=_SCOPES,
         workers=workers,
+        bfloat16_by=BFLOAT16_BY,
         rooms=_rooms(services),
         store=_store(services),
         limits=limits(services.settings),

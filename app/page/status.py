@@ -33,6 +33,13 @@ _BUSY = {
     JobState.TUNING: "Fine-tuning",
     JobState.CONCLUDING: "Choosing the scale",
 }
+BFLOAT16_BY = {
+    "amx": "by AMX",
+    "avx512": "by AVX-512",
+    "cuda": "by the GPU",
+    "emulated": "without help of the hardware",
+}
+"""What computes bf16, in words."""
 _SHARE_KNOWN = 0.03
 """Of a job's steps, from which on what is left is worth guessing."""
 
@@ -48,7 +55,7 @@ def status(job: Job, progress: Progress, place: int | None, now: datetime) -> St
     if job.cancel_requested_at is not None:
         return Status("busy", "waiting", "Stopping", "cancelled; the running step ends first")
     if progress.workers == 0 and not progress.running:
-        kind = "" if job.device is None else f" that computes on {job.device} with {job.threads} threads, as it began,"
+        kind = "" if job.device is None else f" that computes {_arithmetic(job, state)}, as it began,"
         return Status("fair", "waiting", "Waiting", f"no worker{kind} is running")
     if progress.waiting and not progress.running:
         return Status("fair", "waiting", "Waiting", retry(progress.waiting[0], now))
@@ -56,6 +63,14 @@ def status(job: Job, progress: Progress, place: int | None, now: datetime) -> St
         ahead = (place or 1) - 1
         return Status("busy", "waiting", "Waiting", f"{plural(ahead, 'job')} before it" if ahead else "it is next")
     return Status("busy", "running", _BUSY[state], points(progress) if state is JobState.TUNING else "")
+
+
+def _arithmetic(job: Job, state: JobState) -> str:
+    """What a worker must be like to go on with the job."""
+    told = f"on {job.device} with {job.threads} threads"
+    if job.bfloat16_by is None or state is not JobState.TUNING:
+        return told
+    return f"{told} and bfloat16 {BFLOAT16_BY[job.bfloat16_by]}"
 
 
 def points(progress: Progress) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ from app.record import db, ids
 from app.record.lifecycle import lock, record_event, transition
 from app.record.states import TERMINAL, JobState, StepKind, StepState
 from app.record.tables import Job, Partial, Step
+from negmerge.spec.precision import Bfloat16By, Precision, Trained
 
 _TRAINING = (StepKind.POINT, StepKind.RIVAL)
 """What a tuning job consists of, in the order in which it is claimed."""
@@ -33,10 +34,23 @@ class LostClaim(Exception):
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What a job's bits depend on. Prepare writes it down; only workers with the same one go on with the job."""
+    """What a worker's bits depend on. Prepare writes it down; only workers whose own ``fits`` go on with the job.
+
+    What is measured is float32, which needs the same device and threads. Training in bfloat16 needs the same way of
+    computing that too: nothing mixes the bits of a matrix unit with those of an emulation.
+    """
 
     device: str  # "cpu" or "cuda"
     threads: int  # of the CPU's arithmetic
+    bfloat16_by: Bfloat16By = "emulated"
+
+    def fits(self, job: Job) -> bool:
+        """Whether a worker with this arithmetic may measure for a job that was prepared."""
+        return (job.device, job.threads) == (self.device, self.threads)
+
+    def fits_training(self, job: Job) -> bool:
+        """Whether it may train for it too. A job has no way of computing bfloat16 where it asks for none."""
+        return self.fits(job) and job.bfloat16_by in (None, self.bfloat16_by)
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,8 @@ class Claim:
     spec: dict[str, Any]
     hyper_parameters: dict[str, Any] | None  # of a point
     seed: int | None  # of a point or a rival
-    prepared_key: str | None  # from tuning on
+    prepared_key: str | None  # from tuning on, as what follows
+    trained: Trained | None  # how its points are
 
 
 # Claiming
@@ -88,8 +103,10 @@ def claim_next(session: Session, worker: WorkerIdentity, lease_seconds: float) -
     return None
 
 
-def _due(fits: ColumnElement[bool], open_now: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Jobs with a step to claim now, by a worker whose arithmetic ``fits``."""
+def _due(mine: Arithmetic, open_now: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Jobs with a step to claim now, by a worker with this arithmetic (``Arithmetic.fits``, as SQL)."""
+    fits = and_(Job.device == mine.device, Job.threads == mine.threads)
+    fits_training = or_(Job.bfloat16_by.is_(None), Job.bfloat16_by == mine.bfloat16_by)
     return and_(
         Job.cancel_requested_at.is_(None),
         or_(
@@ -98,7 +115,7 @@ def _due(fits: ColumnElement[bool], open_now: ColumnElement[bool]) -> ColumnElem
                 Job.state == JobState.TUNING,
                 fits,
                 or_(
-                    _some(_TRAINING, open_now),
+                    and_(fits_training, _some(_TRAINING, open_now)),
                     and_(~_some(_TRAINING, _UNFINISHED), _some([StepKind.CONCLUDE], open_now)),
                 ),
             ),
@@ -119,13 +136,11 @@ def _some(kinds: Sequence[StepKind], which: ColumnElement[bool]) -> ColumnElemen
 
 
 def _next_job(worker: WorkerIdentity, tried: Sequence[str], open_now: ColumnElement[bool]) -> Select[str]:
-    mine = worker.arithmetic
-    fits = and_(Job.device == mine.device, Job.threads == mine.threads)
     known = or_(
         exists().where(Partial.job_id == Job.id, Partial.worker == worker.id),
         exists().where(Step.job_id == Job.id, Step.worker == worker.id, Step.state == StepState.CLAIMED),
     )
-    due = select(Job.id).where(Job.queue == worker.queue, Job.id.not_in(tried), _due(fits, open_now))
+    due = select(Job.id).where(Job.queue == worker.queue, Job.id.not_in(tried), _due(worker.arithmetic, open_now))
     return due.order_by(known.desc(), Job.created_at, Job.id).limit(1)
 
 
@@ -136,10 +151,10 @@ def _due_step(session: Session, job: Job, worker: WorkerIdentity, open_now: Colu
     steps = select(Step).where(Step.job_id == job.id, open_now).order_by(Step.index).limit(1)
     if job.state in (JobState.QUEUED, JobState.PREPARING):
         return session.scalar(steps.where(Step.kind == StepKind.PREPARE))
-    if Arithmetic(job.device or "", job.threads or 0) != worker.arithmetic:
+    if not worker.arithmetic.fits(job):
         return None
     if job.state == JobState.TUNING:
-        for kind in _TRAINING:
+        for kind in _TRAINING if worker.arithmetic.fits_training(job) else ():
             if (step := session.scalar(steps.where(Step.kind == kind))) is not None:
                 return step
         unfinished = select(_some(_TRAINING, _UNFINISHED)).where(Job.id == job.id)
@@ -176,7 +191,15 @@ def _claim(session: Session, job: Job, step: Step, worker: WorkerIdentity, lease
         hyper_parameters=step.hyper_parameters,
         seed=step.seed,
         prepared_key=job.prepared_key,
+        trained=trained_of(job),
     )
+
+
+def trained_of(job: Job) -> Trained | None:
+    """How the job's points are trained; None until it is prepared."""
+    if job.precision is None:
+        return None
+    return Trained(cast(Precision, job.precision), cast(Bfloat16By | None, job.bfloat16_by))
 
 
 # Holding

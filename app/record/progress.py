@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CompoundSelect, and_, func, literal, not_, null, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from app.record import db
+from app.record.leases import Arithmetic
 from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Job, Step, Worker
 from negmerge.spec.job_resources import BegunStep, PointCounts, Progress, RunningStep, WaitingStep
+from negmerge.spec.precision import Bfloat16By
 
 ALIVE_SECONDS = 30
 """A worker that was seen within this time is taken to be alive."""
@@ -44,14 +46,13 @@ class Workers:
     """So many living workers, of one queue and one arithmetic."""
 
     queue: str
-    device: str
-    threads: int
+    arithmetic: Arithmetic
     number: int
 
     def can_go_on(self, job: Job) -> bool:
         """The job is of its queue, and of its arithmetic once it has one."""
-        same = (job.device, job.threads) == (self.device, self.threads)
-        return job.queue == self.queue and (job.device is None or same)
+        fits = self.arithmetic.fits_training if job.state == JobState.TUNING else self.arithmetic.fits
+        return job.queue == self.queue and (job.device is None or fits(job))
 
 
 def progress(session: Session, jobs: Sequence[Job]) -> dict[str, Progress]:
@@ -147,5 +148,9 @@ def _step(group: _Group) -> BegunStep:
 def living_workers(session: Session) -> list[Workers]:
     """Those that were seen just now."""
     alive = Worker.seen_at > db.now(session) - timedelta(seconds=ALIVE_SECONDS)
-    alike = Worker.queue, Worker.device, Worker.threads
-    return [Workers(*row) for row in session.execute(select(*alike, func.count()).where(alive).group_by(*alike))]
+    alike = Worker.queue, Worker.device, Worker.threads, Worker.bfloat16_by
+    found = session.execute(select(*alike, func.count()).where(alive).group_by(*alike))
+    return [
+        Workers(queue, Arithmetic(device, threads, cast(Bfloat16By, by)), number)
+        for queue, device, threads, by, number in found
+    ]

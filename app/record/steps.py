@@ -24,12 +24,13 @@ from app.errors import InternalError
 from app.record import db
 from app.record.asked import asked
 from app.record.ids import new_token
-from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of
+from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of, trained_of
 from app.record.lifecycle import lock, record_event, settle, transition
 from app.record.objects import ArtifactFile, keep, release
 from app.record.retries import Retries
 from app.record.states import JobState, StepKind, StepState
 from app.record.tables import Artifact, Job, Partial, Step, Worker
+from negmerge.spec.precision import FLOAT32, Trained
 from negmerge.spec.result import Asked, PointOutcome, PointRow, RivalRow, Verdict
 
 _VECTOR = "task_vector"
@@ -92,14 +93,24 @@ class ConcludeInputs:
 # Ending well
 
 
-def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic) -> None:
-    """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim."""
+def finish_prepare(
+    session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic, trained: Trained = FLOAT32
+) -> Trained:
+    """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim.
+
+    trained: how the points are to be. Returns how they are: those of a job from another's accumulators were trained as
+    that one says.
+    """
     job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
     keep(session, [prepared_key])
     job.prepared_key = prepared_key
     job.device, job.threads = arithmetic.device, arithmetic.threads
+    if (first_id := job.spec.get("from_job")) is not None:
+        trained = trained_of(session.get_one(Job, first_id)) or trained
+    job.precision, job.bfloat16_by = trained.precision, trained.by
     transition(session, job, JobState.TUNING)
+    return trained
 
 
 def finish_point(session: Session, claim: Claim, outcome: PointOutcome, vector: KeptVector | None = None) -> None:
@@ -342,7 +353,7 @@ def seen(session: Session, worker: WorkerIdentity) -> None:
     if row is None:
         mine = worker.arithmetic
         row = Worker(id=worker.id, host=worker.host, pid=worker.pid, queue=worker.queue, started_at=moment)
-        row.device, row.threads = mine.device, mine.threads
+        row.device, row.threads, row.bfloat16_by = mine.device, mine.threads, mine.bfloat16_by
         session.add(row)
     row.seen_at = moment
 

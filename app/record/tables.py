@@ -164,6 +164,8 @@ class Job(Table):
     points: Mapped[int]
     device: Mapped[str | None] = mapped_column(String(20))  # the arithmetic: set by prepare, and only
     threads: Mapped[int | None]  # workers with the same one tune and conclude this job
+    precision: Mapped[str | None] = mapped_column(String(20))  # of its training
+    bfloat16_by: Mapped[str | None] = mapped_column(String(20))  # what computes that; None where it is float32
     prepared_key: Mapped[str | None] = mapped_column(Text)
     result_key: Mapped[str | None] = mapped_column(Text)
     digests: Mapped[dict[str, Any] | None]  # of the result: base, task_vector, unlearned
@@ -293,5 +295,6 @@ class Worker(Table):
     queue: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(20))
     threads: Mapped[int]
+    bfloat16_by: Mapped[str] = mapped_column(String(20), server_default="emulated")
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]

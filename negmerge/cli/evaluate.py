@@ -24,6 +24,7 @@ def evaluate(
         raise ModelError(f"{seen(model)} is no folder: give a model's folder in open_clip's or timm's format")
 
     from negmerge.evaluation.figures import recorded
+    from negmerge.models.determinism import deterministic
     from negmerge.models.devices import device_of
     from negmerge.pipeline import local
     from negmerge.pipeline.prepare import prepare
@@ -33,7 +34,7 @@ def evaluate(
     spec = local.read_spec(spec_file)
     spec = spec.model_copy(update={"scale_search": ScaleSearch(rule="lowest_forget")})  # no λ, so nothing to match
     forget, retain = local.open_datasets(spec, *read_prompts(class_names, templates))
-    with following(Console(stderr=True)) as on_stage:
+    with deterministic(), following(Console(stderr=True)) as on_stage:
         network = local.open_measured(model, spec, device_of(device))
         prepared = prepare(spec, network, forget, retain, on_stage("evaluate"))
     print_json(recorded(prepared.base))

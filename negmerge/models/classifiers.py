@@ -28,12 +28,8 @@ from negmerge.formats.timm_config import (
     preprocess_of,
 )
 from negmerge.models import cifar_resnets
+from negmerge.models.memory_format import memory_format
 from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
-
-_AVX2_CHANNELS = 8
-"""How many float32 numbers oneDNN's kernels for AVX2 work on at once."""
-_OF_VOLUMES = 5
-"""Dimensions of what a three-dimensional convolution works on."""
 
 
 class Classifier(Network):
@@ -49,9 +45,8 @@ class Classifier(Network):
     ) -> None:
         if "pretrained_cfg" not in config:  # without it, timm would not read model_args
             config = config | {"pretrained_cfg": {key: config[key] for key in PREPROCESS if key in config}}
-        self._memory_format = memory_format(module)
-        module = module.to(memory_format=self._memory_format)
         super().__init__(module, config, original, preprocess(module, config), device)
+        self.lay_out(module, memory_format(module))
 
     def moves(self, name: str) -> bool:
         return True
@@ -72,28 +67,8 @@ class Classifier(Network):
 
     def features(self, images: Tensor) -> Tensor:
         """The logits, one for each output of the module's own head."""
-        scores: Tensor = self.module(self.pixels(images).contiguous(memory_format=self._memory_format))
+        scores: Tensor = self.module(self.pixels(images))
         return scores.to(torch.float32)
-
-
-def memory_format(module: torch.nn.Module) -> torch.memory_format:
-    """How the module's tensors are to lie in memory: channels last, with which convolutions are half as fast again.
-
-    Not where a strided 1 × 1 convolution takes fewer than eight channels: laid out so, oneDNN's kernel for AVX2 writes
-    beyond its buffer in the backward pass (torch 2.14.1, found with valgrind), and the process aborts or worse. Nor
-    where a tensor has five dimensions, as a LambdaNetwork's: torch would lay it out so too, and fails.
-    """
-    if any(tensor.ndim == _OF_VOLUMES for tensor in (*module.parameters(), *module.buffers())):
-        return torch.contiguous_format
-    for part in module.modules():
-        if (
-            isinstance(part, torch.nn.Conv2d)
-            and part.kernel_size == (1, 1)
-            and max(part.stride) > 1
-            and part.in_channels // part.groups < _AVX2_CHANNELS
-        ):
-            return torch.contiguous_format
-    return torch.channels_last
 
 
 def load_tag(architecture: str, tag: str, device: str = "cpu") -> Classifier:

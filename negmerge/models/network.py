@@ -89,6 +89,12 @@ class Network(ABC):
         std = torch.tensor(preprocess.std, device=self.device).view(1, 3, 1, 1)
         self._gain = 1 / (255 * std)
         self._offset = -torch.tensor(preprocess.mean, device=self.device).view(1, 3, 1, 1) / std
+        self._memory_format = torch.contiguous_format
+
+    def lay_out(self, looking: torch.nn.Module, memory_format: torch.memory_format) -> None:
+        """Let the part that looks at pixels, and the pixels themselves, lie so in memory; the values stay."""
+        looking.to(memory_format=memory_format)
+        self._memory_format = memory_format
 
     @abstractmethod
     def moves(self, name: str) -> bool:
@@ -112,8 +118,9 @@ class Network(ABC):
         """What logits are made of: uint8 [B, 3, S, S] → float32 [B, D] on the model's device. Keeps gradients."""
 
     def pixels(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, S, S] → normalised float32 of the same shape, on the model's device."""
-        return images.to(self.device).to(torch.float32).mul_(self._gain).add_(self._offset)
+        """uint8 [B, 3, S, S] → normalised float32 of the same shape, on the model's device, as it is to lie there."""
+        pixels = images.to(self.device).to(torch.float32, memory_format=self._memory_format)
+        return pixels.mul_(self._gain).add_(self._offset)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """The module's own parameters that take part, in the order of ``names``."""

@@ -24,6 +24,7 @@ from negmerge.decoding.preprocess import of_open_clip
 from negmerge.errors import DataError, ModelError
 from negmerge.formats.open_clip_config import CONFIG_FILE, WEIGHTS_FILE, check_config
 from negmerge.formats.tokenizer_files import MAX_BYTES, has_files
+from negmerge.models.memory_format import has_convolutions, memory_format
 from negmerge.models.network import UNBUILDABLE, Network, Outputs, check_fit
 from negmerge.models.tokenizers import files_beside, tokenizer_of, tokens_by_class
 
@@ -51,6 +52,8 @@ class ZeroShotModel(Network):
         cfg = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
         preprocess = of_open_clip(PreprocessCfg(**cfg | {"size": image_size(module)}))
         super().__init__(module, config, original, preprocess, device, beside)
+        if has_convolutions(self.tuned):
+            self.lay_out(self.tuned, memory_format(self.tuned))
         self._tokenize = tokenizer_of(config, self.beside)
 
     def moves(self, name: str) -> bool:

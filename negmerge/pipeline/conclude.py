@@ -21,6 +21,7 @@ from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.report.comparison import Run
 from negmerge.report.document import Concluded, MethodResult, write
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Trained
 from negmerge.spec.result import Asked, PointRow, ResultDocument, RivalRow
 from negmerge.spec.sweep import of_repeat
 
@@ -30,13 +31,14 @@ class Evidence:
     """What the earlier steps have made.
 
     partials: one for each repeat of the sweep. points: one row for each point, in order. load: the kept task vector of
-    a point, for methods that need it.
+    a point, for methods that need it. trained: how points and rivals were.
     """
 
     partials: Sequence[Partial]
     points: Sequence[PointRow]
     rivals: Sequence[RivalRow]
     load: Callable[[int], TaskVector]
+    trained: Trained
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,18 @@ def conclude(
     twice = duplicates(prepared.forget, prepared.retain, frozen_at(on_step, total - 1, total))
     shown = examples(prepared, chosen, before, after)
     concluded = Concluded(
-        spec, job, asked, prepared, base, results, consensus, evidence.points, evidence.rivals, twice, shown
+        spec,
+        job,
+        asked,
+        prepared,
+        base,
+        results,
+        consensus,
+        evidence.points,
+        evidence.rivals,
+        twice,
+        shown,
+        evidence.trained,
     )
     document = write(concluded, model, vectors[0], folder)
     on_step(total, total, None)

@@ -16,18 +16,26 @@ from negmerge.pipeline.rivals import run_rival
 from negmerge.progress import OnStep, Stages, frozen_at, ignore
 from negmerge.spec.figures import PARTS, Part
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Precision
 from negmerge.spec.result import DataIdentities, RivalRow
 from negmerge.spec.rivals import RETRAIN, RivalRun
 
 
-def prepare(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on_step: OnStep = ignore) -> Prepared:
+def prepare(
+    spec: JobSpec,
+    model: Network,
+    forget: Dataset,
+    retain: Dataset,
+    on_step: OnStep = ignore,
+    precision: Precision = "float32",
+) -> Prepared:
     """All that a job needs before its points are trained: ``measured``, and the retrained model that λ is to match.
 
-    Raises what ``measured`` and ``retrained`` raise.
+    precision: of that model's training. Raises what ``measured`` and ``retrained`` raise.
     """
     prepared = measured(spec, model, forget, retain, on_step)
     if spec.scale_rule == "match_retrained":
-        return with_goal(prepared, retrained(spec, model, prepared, on_step))
+        return with_goal(prepared, retrained(spec, model, prepared, on_step, precision))
     return prepared
 
 
@@ -60,9 +68,11 @@ def measured(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on
     return prepared
 
 
-def retrained(spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep) -> RivalRow:
+def retrained(
+    spec: JobSpec, model: Network, prepared: Prepared, on_step: OnStep, precision: Precision = "float32"
+) -> RivalRow:
     """The retrained model that λ is to match, trained before any point is. Raises DivergedError where it diverged."""
-    row = run_rival(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step)
+    row = run_rival(spec, model, prepared, RivalRun(RETRAIN, 0, spec.sweep.seed), on_step, precision)
     if row.figure(prepared.forget_search_part, "forget") is None:
         raise DivergedError(f"the retrained model, which λ is to match, diverged: {row.cause}")
     return row

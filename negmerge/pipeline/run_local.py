@@ -8,6 +8,7 @@ import torch
 
 from negmerge.errors import CheckpointError, FieldError, SpecError
 from negmerge.memory import keep_freed_memory
+from negmerge.models.determinism import deterministic
 from negmerge.models.devices import device_of
 from negmerge.pipeline.local import check_local, open_datasets, open_model, read_spec
 from negmerge.pipeline.run import run, stages
@@ -60,12 +61,13 @@ def run_local(
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
-    forget, retain = open_datasets(spec, class_names, templates)
-    model = open_model(spec, device_of(device))
-    spec = with_sweep(spec, model, forget, retain)
-    on_plan(stages(spec))
-    with unfinished(out, restart=restart) as done:
-        return run(spec, model, forget, retain, done, on_stage)
+    with deterministic():
+        forget, retain = open_datasets(spec, class_names, templates)
+        model = open_model(spec, device_of(device))
+        spec = with_sweep(spec, model, forget, retain)
+        on_plan(stages(spec))
+        with unfinished(out, restart=restart) as done:
+            return run(spec, model, forget, retain, done, on_stage)
 
 
 def _parsed(spec: JobSpec | Mapping[str, Any] | Path | str) -> JobSpec:

@@ -9,10 +9,12 @@ from negmerge.evaluation.prepared import Prepared
 from negmerge.merging.methods import METHODS, NegMerge
 from negmerge.merging.partial import Partial, Single
 from negmerge.merging.vectors import TaskVector, check, task_vector
+from negmerge.models.determinism import refusing_what_cannot_repeat
 from negmerge.models.network import Network
 from negmerge.pipeline.scale import choose_scale, load_at
 from negmerge.progress import OnStep, frozen_at, ignore
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Precision
 from negmerge.spec.result import PointOutcome
 from negmerge.spec.sweep import Point
 from negmerge.training.fine_tune import fine_tune
@@ -27,23 +29,33 @@ class TunedPoint:
     outcome: PointOutcome
 
 
-def tune(spec: JobSpec, model: Network, prepared: Prepared, point: Point, on_step: OnStep = ignore) -> TunedPoint:
+def tune(
+    spec: JobSpec,
+    model: Network,
+    prepared: Prepared,
+    point: Point,
+    on_step: OnStep = ignore,
+    precision: Precision = "float32",
+) -> TunedPoint:
     """Fine-tune one point on the forget set's train part, and check its task vector.
 
     Where task arithmetic is among the job's methods, or greedy, which goes through the points by rank, the point is
-    also searched and tested here, as a single model, so that its weights need not be kept. Raises DivergedError.
+    also searched and tested here, as a single model, so that its weights need not be kept. precision: of the training;
+    what is measured is measured in float32. Raises DivergedError, and ModelError where training cannot repeat.
     """
     started = time.monotonic()
     train = prepared.forget.parts["train"]
-    tuned = fine_tune(
-        model,
-        train.images,
-        train.labels,
-        prepared.forget.head,
-        point.hyper_parameters,
-        point.seed,
-        on_step,
-    )
+    with refusing_what_cannot_repeat():
+        tuned = fine_tune(
+            model,
+            train.images,
+            train.labels,
+            prepared.forget.head,
+            point.hyper_parameters,
+            point.seed,
+            on_step,
+            precision,
+        )
     vector = task_vector(tuned.state, model.base, model.names)
     check(vector)
     trained = {"loss": tuned.loss, "steps": tuned.steps, "digest": digest(vector), "training_seconds": since(started)}

@@ -24,6 +24,7 @@ from negmerge.merging.partial import Partial
 from negmerge.models.network import Network
 from negmerge.pipeline.tune import new_partial
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Trained
 from negmerge.spec.result import PointRow, RivalRow
 
 _DONE, _LOCK, _RESULT = "done.json", "lock", "result"
@@ -32,7 +33,7 @@ Identity = dict[str, Any]
 """What points were done with, by the word that says what differs."""
 
 
-def identity(spec: JobSpec, model: Network, prepared: Prepared) -> Identity:
+def identity(spec: JobSpec, model: Network, prepared: Prepared, trained: Trained) -> Identity:
     """What the points of a job depend on: they may be put together where all of it is the same."""
     tensors = {}
     for name, side in prepared.sides.items():
@@ -44,6 +45,7 @@ def identity(spec: JobSpec, model: Network, prepared: Prepared) -> Identity:
         "base model": digest(model.original),
         "data": [digest(tensors), prepared.data.as_json()],
         "device or number of threads": [torch.device(model.device).type, torch.get_num_threads()],
+        "precision": [trained.precision, trained.by],
         "version of torch or of negmerge": [torch.__version__, __version__],
     }
 
@@ -65,13 +67,13 @@ class Unfinished:
         """Whether the folder is this job's."""
         return bool(self._identity)
 
-    def begin(self, spec: JobSpec, model: Network, prepared: Prepared) -> list[Partial]:
+    def begin(self, spec: JobSpec, model: Network, prepared: Prepared, trained: Trained) -> list[Partial]:
         """The partials to go on with, one for each repeat; ``points``, ``rivals`` and ``retrained``, the
         model that λ is to match, are the rows of what is done.
 
         Raises CheckpointError where the folder holds points of another job.
         """
-        now = identity(spec, model, prepared)
+        now = identity(spec, model, prepared, trained)
         if (self._folder / _DONE).exists():
             kept = json.loads((self._folder / _DONE).read_text())
             if differing := [what for what, found in now.items() if kept["identity"].get(what) != found]:

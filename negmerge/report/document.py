@@ -24,6 +24,7 @@ from negmerge.spec import auto, caveats, outcome, paths
 from negmerge.spec.consensus import Consensus
 from negmerge.spec.examples import Examples
 from negmerge.spec.job import JobSpec
+from negmerge.spec.precision import Trained
 from negmerge.spec.result import (
     Asked,
     CurveRow,
@@ -61,6 +62,7 @@ class Concluded:
     rivals: Sequence[RivalRow]
     duplicates: Duplicates
     examples: Examples
+    trained: Trained
 
 
 def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path) -> ResultDocument:
@@ -81,7 +83,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
         model.theirs.save(weights, folder / paths.UNLEARNED_THEIRS)
     changed = any(not torch.equal(weights[name], model.original[name]) for name in merged)
     lost = rounded_away(model.original, merged, scale)
-    document = as_document(concluded, digests, environment(model.device), lost, changed)
+    document = as_document(concluded, digests, environment(model.device, concluded.trained), lost, changed)
     _write_text(folder / paths.RESULT, json.dumps(document.as_json(), indent=2, allow_nan=False) + "\n")
     _write_text(folder / "examples.json", json.dumps(concluded.examples.as_json(), indent=2) + "\n")
     _write_text(folder / "report.html", pages.html(document))
@@ -137,12 +139,14 @@ def as_document(
     return document.model_copy(update={"warnings": caveats.of_result(document)})
 
 
-def environment(device: torch.device | str) -> Environment:
-    """Where the figures come from: device, threads and versions."""
+def environment(device: torch.device | str, trained: Trained) -> Environment:
+    """Where the figures come from: device, threads, precision and versions."""
     device = torch.device(device)
     return Environment(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(),
+        precision=trained.precision,
+        **({} if trained.by is None else {"bfloat16_by": trained.by}),
         torch=torch.__version__,
         open_clip=open_clip.__version__,
         timm=timm.__version__,

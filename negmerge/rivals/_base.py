@@ -18,6 +18,7 @@ from negmerge.errors import DivergedError, FieldError, SpecError
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
 from negmerge.spec.fields import listed
+from negmerge.spec.precision import Precision
 from negmerge.spec.rivals import RivalOptions, rival_names
 from negmerge.training.fine_tune import seeded
 
@@ -40,7 +41,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """What a rival works on. model: at θ₀. forget, retain: the train parts. generator: all that is random."""
+    """What a rival works on. model: at θ₀. forget, retain: the train parts. generator: all that is random.
+
+    precision: of its steps of training (``descend``); what it computes besides, such as a saliency, is float32.
+    """
 
     model: Network
     head: Tensor
@@ -49,6 +53,7 @@ class Task:
     settings: Settings
     generator: torch.Generator
     on_step: OnStep
+    precision: Precision = "float32"
 
 
 class Rival(Protocol):
@@ -83,18 +88,19 @@ def train_rival(
     retain: Decoded,
     seed: int,
     on_step: OnStep = ignore,
+    precision: Precision = "float32",
 ) -> State:
     """Train a rival from θ₀ and return its state; the model is back at θ₀ afterwards, whatever happened.
 
     forget, retain: uint8 [N, 3, S, S] with int64 labels, the train parts. Everything random comes from the seed, and
-    the process's own random state is left as it was. Raises what ``settings_of`` raises, DivergedError where a weight
-    is not finite, and what on_step raises.
+    the process's own random state is left as it was. precision: of its steps of training. Raises what ``settings_of``
+    raises, DivergedError where a weight is not finite, and what on_step raises.
     """
     rival, settings = find(name), settings_of(name, options)
     model.restore()
     try:
         with seeded(model.device, seed) as generator:
-            rival.unlearn(Task(model, head, forget, retain, settings, generator, on_step))
+            rival.unlearn(Task(model, head, forget, retain, settings, generator, on_step, precision))
         state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.module.state_dict().items()}
     finally:
         model.module.zero_grad(set_to_none=True)

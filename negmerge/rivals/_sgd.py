@@ -48,7 +48,7 @@ def descend(
         an_epoch += len(batch_sizes(len(one.images), settings.batch_size, alone))
     augment = partial(crop_and_flip, generator=task.generator) if settings.crop_flip else as_they_are
     total = an_epoch * settings.epochs
-    descent = Descent(model, task.head, optimizer, total, task.on_step, augment, after_step=after_step)
+    descent = Descent(model, task.head, optimizer, total, task.on_step, augment, task.precision, after_step=after_step)
     model.tuned.train()
     for epoch in range(settings.epochs):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(epoch)

@@ -30,7 +30,8 @@ from negmerge.spec.fields import (
     listed,
 )
 from negmerge.spec.methods import METHOD_NAMES, MethodName, needs_kept_vectors
-from negmerge.spec.references import BaseModelSpec, DatasetRef
+from negmerge.spec.precision import AskedPrecision
+from negmerge.spec.references import BaseModelSpec, DatasetRef, OpenClipModel
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed, spelled_out
 
@@ -114,6 +115,10 @@ class JobSpec(Spec):
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = Field(
         1, description="Train the whole sweep and every rival so often, with other seeds, for mean and spread."
     )
+    precision: AskedPrecision = Field(
+        "auto",
+        description="In which points and rivals are trained; `auto` is bfloat16 where the hardware computes in it.",
+    )
     keep_task_vectors: bool = False
     deliver: Place | None = Field(
         None, description="`s3://BUCKET/PREFIX` that the finished job's files are copied to as well; must be allowed."
@@ -162,6 +167,12 @@ class JobSpec(Spec):
             raise field_error("compare", f"{rivals[0]} trains in its own way: submit a new job without from_job")
         if self.scale_rule == "match_retrained":
             raise field_error("scale_search", "match_retrained trains a model: take another rule", "rule")
+        return self
+
+    @model_validator(mode="after")
+    def _expansions_are_float32(self) -> Self:
+        if self.precision == "bfloat16" and isinstance(self.base_model, OpenClipModel) and self.base_model.linearised:
+            raise field_error("precision", "a linearised model computes in float32: leave it out, or say float32")
         return self
 
     @model_validator(mode="after")

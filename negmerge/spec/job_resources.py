@@ -300,6 +300,7 @@ _RESULT: dict[str, Any] = {
     "environment": {
         "device": "cpu",
         "threads": 2,
+        "precision": "float32",
         "torch": "2.14.1",
         "open_clip": "3.3.0",
         "timm": "1.0.31",

@@ -14,6 +14,7 @@ from negmerge.spec.job import JobSpec, ScaleRule, SpecDocument
 from negmerge.spec.methods import MethodName
 from negmerge.spec.newer import Open, is_tolerant
 from negmerge.spec.paths import RESULT
+from negmerge.spec.precision import Bfloat16By, Precision
 from negmerge.spec.references import DatasetRef, Select
 from negmerge.spec.sweep import HyperParameters, Point, of_repeat
 
@@ -212,10 +213,12 @@ class Digests(Record):
 
 
 class Environment(Record):
-    """Where the figures come from: device, threads and versions."""
+    """Where the figures come from: device, threads, precision and versions."""
 
     device: str
     threads: int
+    precision: Open[Precision] | None = Field(None, description="In which points and rivals were trained.")
+    bfloat16_by: Open[Bfloat16By] | None = Field(None, description="What computed bfloat16, where they were in it.")
     torch: str
     open_clip: str
     timm: str

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from negmerge.errors import DivergedError
 from negmerge.models.network import Network
+from negmerge.models.precision import autocast
 from negmerge.progress import OnStep
+from negmerge.spec.precision import Precision
 
 Augment = Callable[[Tensor], Tensor]
 """uint8 [B, 3, S, S] → uint8 of the same shape."""
@@ -31,9 +33,9 @@ def nothing() -> None:
 class Descent:
     """What the steps of one training share, and how many were taken; the optimiser moves the model's own parameters.
 
-    head: what ``model.logits`` needs besides the images. steps: of the whole training. half: on CUDA the logits are
-    computed under bf16 autocast. max_norm: gradients are scaled down to this norm, over all parameters together.
-    after_step: called after each update, before its loss is judged.
+    head: what ``model.logits`` needs besides the images. steps: of the whole training. precision: of the forward pass
+    and, with it, the backward one; weights and loss are float32. max_norm: gradients are scaled down to this norm, over
+    all parameters together. after_step: called after each update, before its loss is judged.
     """
 
     model: Network
@@ -42,7 +44,7 @@ class Descent:
     steps: int
     on_step: OnStep
     augment: Augment = as_they_are
-    half: bool = False
+    precision: Precision = "float32"
     max_norm: float | None = None
     after_step: Callable[[], None] = nothing
     taken: int = 0
@@ -55,7 +57,7 @@ class Descent:
         """
         device = self.model.device
         batch = self.augment(images.to(device))
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.half and device.type == "cuda"):
+        with autocast(device, self.precision):
             logits = self.model.logits(batch, self.head)
         value = loss(logits, labels.to(device))
         self.optimizer.zero_grad(set_to_none=True)

@@ -2,7 +2,7 @@
 
 Of a zero-shot model only the image tower's parameters move, against the frozen head; of a classifier all do.
 Everything random comes from the point's seed, and the process's own random state is left as it was: the same seed on
-the same device with the same number of threads gives the same weights, to the bit.
+the same device with the same number of threads and the same precision gives the same weights, to the bit.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from negmerge.models.network import Network
 from negmerge.progress import OnStep, ignore
+from negmerge.spec.precision import Precision
 from negmerge.spec.sweep import HyperParameters
 from negmerge.training.augment import rand_augment
 from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
@@ -45,11 +46,12 @@ def fine_tune(
     hyper: HyperParameters,
     seed: int,
     on_step: OnStep = ignore,
+    precision: Precision = "float32",
 ) -> Tuned:
     """Fine-tune the model from θ₀; the model itself is back at θ₀ afterwards, whatever happened.
 
     images: uint8 [N, 3, S, S]. labels: int64 [N], columns of the logits that the model gives with ``head``.
-    Decay is on every parameter, the gradient norm clipped at 1.0; on CUDA under bf16 autocast.
+    Decay is on every parameter, the gradient norm clipped at 1.0. precision: of the two passes (``Descent``).
     Raises DivergedError as soon as a loss is not finite, DataError without images, and what on_step raises.
     """
     check_images(model, images)
@@ -68,7 +70,7 @@ def fine_tune(
     try:
         with seeded(model.device, seed) as generator:
             augment = partial(_augment, hyper=hyper, generator=generator, fill=fill)
-            descent = Descent(model, head, optimizer, steps, on_step, augment, half=True, max_norm=MAX_GRADIENT_NORM)
+            descent = Descent(model, head, optimizer, steps, on_step, augment, precision, MAX_GRADIENT_NORM)
             model.tuned.train()
             for step, chosen in enumerate(order(generator)):
                 if step % an_epoch == 0:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from negmerge.errors import DataError
 from negmerge.formats.timm_config import CONFIG_FILE, WEIGHTS_FILE, outputs_of
-from negmerge.models.classifiers import memory_format
 from negmerge.models.loading import load_model
+from negmerge.models.memory_format import memory_format
 from negmerge.models.network import Network
 from negmerge.spec.sweep import HyperParameters
 from negmerge.training.fine_tune import fine_tune

@@ -69,6 +69,12 @@ def test_a_job_that_began_elsewhere_says_which_worker_it_waits_for() -> None:
     assert told(row, workers=0).reason == "no worker that computes on cuda with 4 threads, as it began, is running"
 
 
+def test_a_job_in_bfloat16_says_by_what_a_worker_must_compute_it() -> None:
+    row = job(JobState.TUNING, device="cpu", threads=4, precision="bfloat16", bfloat16_by="amx")
+    expected = "no worker that computes on cpu with 4 threads and bfloat16 by AMX, as it began, is running"
+    assert told(row, workers=0).reason == expected
+
+
 @pytest.mark.parametrize(("place", "reason"), [(1, "it is next"), (2, "1 job before it"), (4, "3 jobs before it")])
 def test_a_queued_job_says_how_many_come_first(place: int, reason: str) -> None:
     assert told(job(JobState.QUEUED), place).reason == reason

@@ -8,6 +8,8 @@ import pytest
 
 from negmerge.checkpoints.files import file_digest
 from negmerge.errors import CheckpointError
+from negmerge.models import precision
+from negmerge.models.precision import bfloat16_by
 from negmerge.pipeline.run_local import run_local
 from negmerge.pipeline.unfinished import kept, unfinished
 from negmerge.progress import OnStage, OnStep, ignore
@@ -90,14 +92,20 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     assert len(list((tmp_path / "out" / "points").iterdir())) == 4
 
 
-@pytest.mark.parametrize("other", ["spec", "base model", "data"])
-def test_points_of_another_run_are_not_gone_on_with(tmp_path: Path, other: str) -> None:
+@pytest.mark.parametrize("other", ["spec", "base model", "data", "precision"])
+def test_points_of_another_run_are_not_gone_on_with(
+    tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = local_job.spec_document(tmp_path)
     stopped(document, tmp_path / "out", "point 2/4")
     if other == "spec":
         document["scale_search"] = {"keep": 0.5}
     elif other == "base model":
         pico.write_folder(tmp_path / "model")  # the same shapes, untrained
+    elif other == "precision":  # ``auto`` on another machine
+        other_cpu = tmp_path / "cpuinfo"
+        other_cpu.write_text("flags: amx_bf16" if bfloat16_by("cpu") == "emulated" else "flags: fpu")
+        monkeypatch.setattr(precision, "_CPU_INFO", other_cpu)
     else:
         pico.make_archive(tmp_path / "digits.zip", per_class=99)
     with pytest.raises(CheckpointError, match=f"1 point of a run with another {other}"):

@@ -1,6 +1,7 @@
 """Which step a worker gets, on both databases."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -11,6 +12,7 @@ from app.record.db import Database
 from app.record.leases import Arithmetic, WorkerIdentity
 from app.record.states import JobState, StepKind
 from app.record.tables import Job
+from negmerge.spec.precision import FLOAT32, Trained
 from tests.support.records import (
     CPU,
     at_the_same_moment,
@@ -23,6 +25,7 @@ from tests.support.records import (
     fold,
     give_back,
     make_job,
+    make_job_in,
     make_tuning_job,
     make_worker,
     read_job,
@@ -100,6 +103,27 @@ def test_conclude_goes_only_to_a_worker_with_the_same_arithmetic(database: Datab
     make_tuning_job(database)
     fold(database, make_worker())
     assert claim_or_none(database, make_worker(other)) is None
+
+
+def test_points_in_bfloat16_go_only_to_workers_that_compute_it_alike(database: Database) -> None:
+    make_job_in(database, Trained("bfloat16", "amx"))
+    for by in ("emulated", "avx512"):
+        assert claim_or_none(database, make_worker(replace(CPU, bfloat16_by=by))) is None
+    held = claim(database, make_worker(replace(CPU, bfloat16_by="amx")))
+    assert (held.kind, held.trained) == (StepKind.POINT, Trained("bfloat16", "amx"))
+
+
+def test_points_in_float32_go_to_workers_whatever_they_compute_bfloat16_by(database: Database) -> None:
+    make_tuning_job(database)
+    held = claim(database, make_worker(replace(CPU, bfloat16_by="amx")))
+    assert (held.kind, held.trained) == (StepKind.POINT, FLOAT32)
+
+
+def test_what_was_trained_in_bfloat16_is_concluded_by_any_worker_of_the_arithmetic(database: Database) -> None:
+    """Measuring is float32, so no job waits at its end for hardware that is gone."""
+    make_job_in(database, Trained("bfloat16", "amx"))
+    fold(database, make_worker(replace(CPU, bfloat16_by="amx")))
+    assert claim(database, make_worker(CPU)).kind == StepKind.CONCLUDE
 
 
 def test_a_step_that_was_given_back_comes_first_again(database: Database) -> None:

@@ -12,14 +12,15 @@ from app.record.objects import ArtifactFile
 from app.record.states import JobState, StepKind
 from app.record.steps import CommittedPartial
 from app.record.tables import Partial, StoredObject
+from negmerge.spec.precision import FLOAT32, Trained
 from tests.support import records
 
 DIGESTS = {"base": "sha256:0", "unlearned": "sha256:1"}
 
 
-def finished(database: Database, kept: int = 1) -> str:
+def finished(database: Database, kept: int = 1, trained: Trained = FLOAT32) -> str:
     """A job whose points two workers folded, and which keeps so many partials of its own."""
-    job_id = records.make_tuning_job(database)
+    job_id = records.make_job_in(database, trained)
     records.fold(database, records.make_worker())
     held = records.claim(database, records.make_worker())
     with database.write() as session:
@@ -93,6 +94,14 @@ def test_a_job_from_another_has_no_points_and_gets_the_others(database: Database
     assert [row.index for row in inputs.points] == [0, 1, 2]
     assert [partial.points for partial in inputs.partials] == [[0, 1, 2]]
     assert records.read_job(database, job_id).points == 0
+
+
+def test_a_job_from_another_was_trained_as_that_one(database: Database) -> None:
+    first = finished(database, trained=Trained("bfloat16", "emulated"))
+    derived(database, first)
+    worker = records.make_worker()
+    records.finish_prepare(database, records.claim(database, worker), trained=FLOAT32)
+    assert records.claim(database, worker).trained == Trained("bfloat16", "emulated")
 
 
 def test_the_first_job_stays_while_a_job_from_it_has_not_ended(database: Database) -> None:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
 from app.record.db import Database, alembic_config
-from app.record.tables import Partial, Table
+from app.record.tables import Job, Partial, Table
 
 
 def test_the_revisions_make_exactly_the_tables_of_the_code(database: Database) -> None:
@@ -26,7 +26,7 @@ def test_the_revisions_make_exactly_the_tables_of_the_code(database: Database) -
 def test_migrating_again_changes_nothing(database: Database) -> None:
     database.migrate()
     with database.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0009"
+        assert MigrationContext.configure(connection).get_current_revision() == "0010"
 
 
 def test_processes_that_start_together_migrate_once(database_url: str) -> None:
@@ -125,6 +125,17 @@ def test_rows_of_the_first_revision_get_their_repeats_and_rivals(database_url: s
     assert [given for (given,) in steps_of(database_url, "hyper_parameters")[:6]] == [{"epochs": 1}] * 4 + [None] * 2
     with as_of(database_url, "head") as connection:
         assert dict(connection.execute(sa.select(Partial.id, Partial.repeat)).all()) == {"a": 0, "b": 1}
+
+
+@pytest.mark.slow
+def test_jobs_begun_before_precision_was_recorded_get_that_of_their_device(database_url: str) -> None:
+    job = {name: value for name, value in JOB.items() if name != "stacking"} | {"spec": {}, "points": 1}
+    devices = {"job_1": "cpu", "job_2": "cuda", "job_3": None}
+    with as_of(database_url, "0009") as connection:
+        insert(connection, "jobs", *(job | {"id": one, "device": device} for one, device in devices.items()))
+    with as_of(database_url, "head") as connection:
+        found = connection.execute(sa.select(Job.precision, Job.bfloat16_by).order_by(Job.id)).all()
+        assert [tuple(row) for row in found] == [("float32", None), ("bfloat16", "cuda"), (None, None)]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """How far jobs are, on both databases: against a count of each job's own rows, and by few statements."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from app.record.leases import Arithmetic, Claim, report_progress
 from app.record.progress import progress, queue_positions
 from app.record.tables import Job, Step
 from negmerge.spec.job_resources import Progress
+from negmerge.spec.precision import Trained
 from tests.support.records import (
     CAUSE,
     CPU,
@@ -19,6 +21,7 @@ from tests.support.records import (
     flush,
     make_finished_job,
     make_job,
+    make_job_in,
     make_tuning_job,
     make_worker,
     train,
@@ -136,6 +139,14 @@ def test_progress_says_how_many_living_workers_could_go_on(database: Database) -
     with database.write() as session:
         for worker in (able, other, make_worker(CPU, queue="elsewhere")):
             steps.seen(session, worker)
+    assert progress_of(database, job_id).workers == 1
+
+
+def test_a_worker_that_computes_bfloat16_otherwise_cannot_go_on_with_a_job_in_it(database: Database) -> None:
+    job_id = make_job_in(database, Trained("bfloat16", "amx"))
+    with database.write() as session:
+        for by in ("amx", "avx512", "emulated"):
+            steps.seen(session, make_worker(replace(CPU, bfloat16_by=by)))
     assert progress_of(database, job_id).workers == 1
 
 

@@ -1,6 +1,7 @@
 """The rivals' training loop against SGD written out in float64, batch by batch (``linear``)."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from negmerge.errors import DataError, DivergedError
 from negmerge.progress import OnStep, ignore
 from negmerge.rivals._base import Settings, Task
 from negmerge.rivals._sgd import always, descend
+from negmerge.spec.precision import Precision
 from negmerge.training.crop_flip import crop_and_flip
 from tests.support import linear
 from tests.support.linear import Linear, Vector, flat, gradients, random_samples, random_theta, samples
@@ -150,3 +152,12 @@ class Watching(Linear):
 def test_a_pass_without_images_is_refused() -> None:
     with pytest.raises(DataError, match="nothing to train on"):
         descend(make(), always(Decoded(FIVE.images[:0], FIVE.labels[:0], ())))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_rivals_steps_are_in_the_jobs_precision(precision: Precision, dtype: torch.dtype) -> None:
+    task = replace(make(), precision=precision)
+    seen = set()
+    task.model.module.register_forward_hook(lambda module, given, out: seen.add(out.dtype))
+    descend(task, always(FIVE))
+    assert seen == {dtype}

@@ -83,6 +83,13 @@ def test_what_multiplies_weights_is_within_what_float32_can_tell(
     assert pointers(VALID | part(most * 1.01)) == [pointer]
 
 
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_a_linearised_model_is_trained_in_float32_alone(precision: str) -> None:
+    linearised = {"base_model": VALID["base_model"] | {"linearised": True}}
+    assert parse(VALID | linearised | {"precision": precision}).precision == precision
+    assert pointers(VALID | linearised | {"precision": "bfloat16"}) == ["/precision"]
+
+
 def test_the_spec_of_the_design_is_taken_as_it_stands() -> None:
     spec = parse(VALID)
     assert spec.sweep.grid is not None
@@ -104,6 +111,8 @@ def test_a_spec_survives_json_and_back() -> None:
 WRONG: list[tuple[str, Any, str]] = [
     # (where it is put, what, the pointer that must come back)
     ("/colour", "red", "/colour"),
+    ("/precision", "float16", "/precision"),
+    ("/precision", None, "/precision"),
     ("/sweep/grid/learning_rates", [1e-5], "/sweep/grid/learning_rates"),
     ("/base_model/revision", "x", "/base_model/revision"),
     ("/base_model/family", "resnet", "/base_model/family"),

@@ -15,6 +15,7 @@ from app.record.retries import Retries
 from app.record.states import StepKind
 from app.record.tables import Job, Step
 from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.precision import FLOAT32, Trained
 from negmerge.spec.result import PointOutcome, RivalRow, Verdict
 
 T = TypeVar("T")
@@ -73,11 +74,18 @@ def make_tuning_job(database: Database, **spec: Any) -> str:
     return job_id
 
 
-def finish_prepare(database: Database, held: Claim, arithmetic: Arithmetic = CPU) -> str:
+def make_job_in(database: Database, trained: Trained) -> str:
+    """A job whose points are due, to be trained so."""
+    job_id = make_job(database)
+    finish_prepare(database, claim(database, make_worker()), trained=trained)
+    return job_id
+
+
+def finish_prepare(database: Database, held: Claim, arithmetic: Arithmetic = CPU, trained: Trained = FLOAT32) -> str:
     """Say that the job is prepared; the key of what was."""
     with database.write() as session:
         key = register(session, held, "prepared")
-        steps.finish_prepare(session, held, key, arithmetic)
+        steps.finish_prepare(session, held, key, arithmetic, trained)
     return key
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from negmerge.errors import DataError, DivergedError, Interrupted
 from negmerge.models.loading import load_zero_shot
 from negmerge.models.zero_shot import ZeroShotModel
+from negmerge.spec.precision import Precision
 from negmerge.spec.sweep import HyperParameters, RandAugment
 from negmerge.training.batching import batches
 from negmerge.training.fine_tune import Tuned, fine_tune, learning_rate, warmup_steps
@@ -48,9 +49,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def tune(model: ZeroShotModel, head: Tensor, hyper: HyperParameters, seed: int = 0, per_class: int = 8) -> Tuned:
+def tune(
+    model: ZeroShotModel,
+    head: Tensor,
+    hyper: HyperParameters,
+    seed: int = 0,
+    per_class: int = 8,
+    precision: Precision = "float32",
+) -> Tuned:
     images, labels = pico.image_tensor(per_class=per_class)
-    return fine_tune(model, images, labels, head, hyper, seed)
+    return fine_tune(model, images, labels, head, hyper, seed, precision=precision)
 
 
 Update = Callable[[int, str, Tensor, Tensor], Tensor]
@@ -309,3 +317,45 @@ def test_each_epoch_is_a_permutation_of_all_samples() -> None:
     first, second = torch.cat(found[:3]).tolist(), torch.cat(found[3:]).tolist()
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
+
+
+# In bfloat16
+
+
+@pytest.fixture
+def dtypes(model: ZeroShotModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[torch.dtype]]]:
+    """What a linear layer of the tower gives, and the logits."""
+    seen: dict[str, set[torch.dtype]] = defaultdict(set)
+    original = model.logits
+
+    def logits(images: Tensor, given: Tensor) -> Tensor:
+        found = original(images, given)
+        seen["logits"].add(found.dtype)
+        return found
+
+    monkeypatch.setattr(model, "logits", logits)
+    linear = next(part for part in model.tuned.modules() if type(part) is torch.nn.Linear)
+    with linear.register_forward_hook(lambda module, given, out: seen["layer"].add(out.dtype)):
+        yield seen
+
+
+@pytest.mark.parametrize(("precision", "layer"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_layers_compute_in_the_precision_and_logits_and_weights_are_float32(
+    model: ZeroShotModel, head: Tensor, dtypes: dict[str, set[torch.dtype]], precision: Precision, layer: torch.dtype
+) -> None:
+    tuned = tune(model, head, ONE_STEP, precision=precision)
+    assert dtypes == {"layer": {layer}, "logits": {torch.float32}}
+    assert {tensor.dtype for tensor in tuned.state.values()} == {torch.float32}
+
+
+def test_a_rate_too_small_for_bfloat16_still_moves_the_masters(model: ZeroShotModel, head: Tensor) -> None:
+    """A step of 10⁻⁷ of a weight is below what bf16 tells apart: only a float32 master keeps it."""
+    tuned = tune(model, head, ONE_STEP.model_copy(update={"learning_rate": 1e-7}), precision="bfloat16")
+    before, after = model.base["visual.ln_post.weight"], tuned.state["visual.ln_post.weight"]
+    assert not torch.equal(after, before)
+    assert torch.equal(after.bfloat16(), before.bfloat16())
+
+
+def test_the_same_seed_gives_the_same_bits_in_bfloat16(model: ZeroShotModel, head: Tensor, one_thread: None) -> None:
+    first, second = (tune(model, head, FEW_STEPS, seed=7, precision="bfloat16") for _ in range(2))
+    assert all(torch.equal(first.state[name], second.state[name]) for name in model.names)
