@@ -106,7 +106,7 @@ def _matrix(drawn: Drawn, height: int, width: int) -> Matrix:
 
 def _degrees(factor: float) -> float:
     """The angle of a shear, by torch, whose last bits are not those of ``math``."""
-    return torch.rad2deg(torch.atan(torch.tensor([factor, 0.0], dtype=torch.float64))).tolist()[0]
+    return float(torch.rad2deg(torch.atan(torch.tensor([factor, 0.0], dtype=torch.float64)))[0])
 
 
 def _posterize(images: Tensor, drawn: Sequence[Drawn], fill: Sequence[int]) -> Tensor:

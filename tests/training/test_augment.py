@@ -45,8 +45,7 @@ def colourful() -> Tensor:
 
 def ours(name: str, level: float, sign: float, fill: tuple[int, int, int] = GREY) -> Tensor:
     """What the operation makes of the colourful picture; level in [0, 1]."""
-    [changed] = OPERATIONS[name](colourful().unsqueeze(0), [Drawn(name, level, sign)], fill)
-    return changed
+    return OPERATIONS[name](colourful().unsqueeze(0), [Drawn(name, level, sign)], fill)[0]
 
 
 def by_timm(name: str, image: Tensor, level: float, sign: int) -> Tensor:
