@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("merge", "fold", "sweep", "api", "classifier", "full_size", "hostile", "page")
+NAMES = ("merge", "fold", "training", "sweep", "api", "classifier", "full_size", "hostile", "page")
 
 
 def main(names: list[str]) -> None:

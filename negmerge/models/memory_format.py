@@ -2,8 +2,8 @@
 
 import torch
 
-_AVX2_CHANNELS = 8
-"""How many float32 numbers oneDNN's kernels for AVX2 work on at once."""
+_CHANNELS_AT_ONCE = 16
+"""How many float32 numbers oneDNN's kernels work on at once at most: 8 with AVX2, 16 with AVX-512."""
 _OF_VOLUMES = 5
 """Dimensions of what a three-dimensional convolution works on."""
 
@@ -11,9 +11,10 @@ _OF_VOLUMES = 5
 def memory_format(module: torch.nn.Module) -> torch.memory_format:
     """Channels last, but where that would do harm.
 
-    Not where a strided 1 × 1 convolution takes fewer than eight channels: laid out so, oneDNN's kernel for AVX2 writes
-    beyond its buffer in the backward pass (torch 2.14.1, found with valgrind), and the process aborts or worse. Nor
-    where a tensor has five dimensions, as a LambdaNetwork's: torch would lay it out so too, and fails.
+    Not where a strided 1 × 1 convolution takes fewer channels than oneDNN's kernel works on at once: laid out so, it
+    writes beyond its buffer in the backward pass (torch 2.14.1, found with valgrind), and the process aborts or worse.
+    With AVX2 that is below 8 channels, with AVX-512 without AMX below 16; the layout is the same on every processor.
+    Nor where a tensor has five dimensions, as a LambdaNetwork's: torch would lay it out so too, and fails.
     """
     if any(tensor.ndim == _OF_VOLUMES for tensor in (*module.parameters(), *module.buffers())):
         return torch.contiguous_format
@@ -22,7 +23,7 @@ def memory_format(module: torch.nn.Module) -> torch.memory_format:
             isinstance(part, torch.nn.Conv2d)
             and part.kernel_size == (1, 1)
             and max(part.stride) > 1
-            and part.in_channels // part.groups < _AVX2_CHANNELS
+            and part.in_channels // part.groups < _CHANNELS_AT_ONCE
         ):
             return torch.contiguous_format
     return torch.channels_last

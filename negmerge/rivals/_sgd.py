@@ -41,6 +41,7 @@ def descend(
         lr=settings.learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
+        fused=model.device.type == "cuda",  # on a CPU it rounds otherwise, and a rival's bits would be others
     )
     an_epoch = 0
     for one in passes(0):
@@ -48,7 +49,9 @@ def descend(
         an_epoch += len(batch_sizes(len(one.images), settings.batch_size, alone))
     augment = partial(crop_and_flip, generator=task.generator) if settings.crop_flip else as_they_are
     total = an_epoch * settings.epochs
-    descent = Descent(model, task.head, optimizer, total, task.on_step, augment, task.precision, after_step=after_step)
+    descent = Descent(
+        model, task.head, optimizer, total, an_epoch, task.on_step, augment, task.precision, after_step=after_step
+    )
     model.tuned.train()
     for epoch in range(settings.epochs):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(epoch)
@@ -56,6 +59,7 @@ def descend(
         for samples in passes(epoch):
             for chosen in batches(len(samples.images), settings.batch_size, 1, task.generator, alone):
                 descent.step(samples.images[chosen], samples.labels[chosen], goal)
+    descent.finish()
 
 
 def _with_penalty(loss: Loss, penalty: Callable[[], Tensor]) -> Loss:

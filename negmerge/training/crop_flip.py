@@ -21,9 +21,8 @@ def crop_and_flip(
     if flip:
         mirrored = torch.randint(2, (count, 1), generator=generator).bool()
         across = torch.where(mirrored, across.flip(1), across)
-    rows = top + torch.arange(height)
-    columns = left + across
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    image = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
-    return padded[image, channel, rows.view(count, 1, -1, 1), columns.view(count, 1, 1, -1)]
+    rows = (top + torch.arange(height)).to(images.device, non_blocking=True)
+    columns = (left + across).to(images.device, non_blocking=True)
+    places = rows.unsqueeze(2) * padded.shape[-1] + columns.unsqueeze(1)
+    kept = places.view(count, 1, -1).expand(-1, channels, -1)
+    return padded.flatten(2).gather(2, kept).view(images.shape)

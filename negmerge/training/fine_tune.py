@@ -66,23 +66,20 @@ def fine_tune(
     order = partial(batches, len(images), hyper.batch_size, hyper.epochs, alone=alone)
     smoothed = partial(functional.cross_entropy, label_smoothing=hyper.label_smoothing)
     fill = [round(255 * mean) for mean in model.preprocess.mean]
-    loss_sum, seen = 0.0, 0
     try:
         with seeded(model.device, seed) as generator:
             augment = partial(_augment, hyper=hyper, generator=generator, fill=fill)
-            descent = Descent(model, head, optimizer, steps, on_step, augment, precision, MAX_GRADIENT_NORM)
+            descent = Descent(model, head, optimizer, steps, an_epoch, on_step, augment, precision, MAX_GRADIENT_NORM)
             model.tuned.train()
             for step, chosen in enumerate(order(generator)):
-                if step % an_epoch == 0:
-                    loss_sum, seen = 0.0, 0
                 optimizer.param_groups[0]["lr"] = learning_rate(step, steps, warmup, hyper.learning_rate)
-                loss = descent.step(images[chosen], labels[chosen], smoothed)
-                loss_sum, seen = loss_sum + loss * len(chosen), seen + len(chosen)
+                descent.step(images[chosen], labels[chosen], smoothed)
+            loss = descent.finish()
         state = {
             name: parameter.detach().to("cpu", torch.float32, copy=True)
             for name, parameter in zip(model.names, parameters, strict=True)
         }
-        return Tuned(state, loss_sum / seen, steps)
+        return Tuned(state, loss, steps)
     finally:
         optimizer.zero_grad(set_to_none=True)
         model.module.eval()

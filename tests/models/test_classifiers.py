@@ -55,15 +55,17 @@ def logits(model: Network, images: Tensor) -> Tensor:
 
 
 TRAIN_NARROW = """
+import sys
 import torch
 from negmerge.models.classifiers import Classifier, build
-config = {"architecture": "resnet18", "num_classes": 3, "stem": "cifar", "input_size": [3, 8, 8],
-          "model_args": {"layers": [1, 1, 1, 0], "channels": [4, 4, 4, 4]}}
+channels, size, count = map(int, sys.argv[1:])
+config = {"architecture": "resnet18", "num_classes": 3, "stem": "cifar", "input_size": [3, size, size],
+          "model_args": {"layers": [1, 1, 1, 0], "channels": [channels] * 4}}
 module = build(config)
 model = Classifier(module, config, module.state_dict(), "cpu")
 kept = []
 for step in range(100):
-    model.logits(torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8), torch.zeros(0)).sum().backward()
+    model.logits(torch.randint(256, (count, 3, size, size), dtype=torch.uint8), torch.zeros(0)).sum().backward()
     kept = kept[-50:] + [torch.empty(size) for size in range(1, 200, 7)]
 """
 
@@ -249,9 +251,9 @@ def test_labels_count_through_the_models_outputs(folders: dict[str, Path], tmp_p
 @pytest.mark.parametrize(
     ("convolution", "expected"),
     [
-        (torch.nn.Conv2d(7, 8, 1, stride=2), torch.contiguous_format),
-        (torch.nn.Conv2d(16, 8, 1, stride=2, groups=4), torch.contiguous_format),
-        (torch.nn.Conv2d(8, 4, 1, stride=2), torch.channels_last),
+        (torch.nn.Conv2d(15, 8, 1, stride=2), torch.contiguous_format),
+        (torch.nn.Conv2d(32, 8, 1, stride=2, groups=4), torch.contiguous_format),
+        (torch.nn.Conv2d(16, 4, 1, stride=2), torch.channels_last),
         (torch.nn.Conv2d(4, 8, 1), torch.channels_last),
         (torch.nn.Conv2d(3, 8, 3, stride=2), torch.channels_last),
     ],
@@ -264,11 +266,16 @@ def test_channels_lie_last_unless_a_narrow_strided_convolution_would_write_beyon
 
 
 @pytest.mark.slow
-def test_a_narrow_strided_convolution_is_trained_without_damage_to_memory() -> None:
-    """In a process of its own, on one thread: where the fault is met, it aborts within a few steps."""
+@pytest.mark.parametrize(
+    ("threads", "channels", "size", "count"), [(1, 4, 8, 6), (2, 12, 16, 9)], ids=["AVX2", "AVX-512"]
+)
+def test_a_narrow_strided_convolution_is_trained_without_damage_to_memory(
+    threads: int, channels: int, size: int, count: int
+) -> None:
+    """In a process of its own: on a processor that meets the fault, it aborts within a few steps."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN_NARROW],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", TRAIN_NARROW, str(channels), str(size), str(count)],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         capture_output=True,
         text=True,
         timeout=240,

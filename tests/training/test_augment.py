@@ -11,7 +11,7 @@ from timm.data.auto_augment import NAME_TO_OP
 from torch import Tensor
 
 from negmerge.spec.sweep import RandAugment
-from negmerge.training.augment import OPERATIONS, rand_augment
+from negmerge.training.augment import OPERATIONS, Drawn, rand_augment
 from tests.support import pico
 
 GREY = (128, 128, 128)
@@ -43,6 +43,11 @@ def colourful() -> Tensor:
     return torch.from_numpy(np.stack(channels).clip(0, 255).astype(np.uint8))
 
 
+def ours(name: str, level: float, sign: float, fill: tuple[int, int, int] = GREY) -> Tensor:
+    """What the operation makes of the colourful picture; level in [0, 1]."""
+    return OPERATIONS[name](colourful().unsqueeze(0), [Drawn(name, level, sign)], fill)[0]
+
+
 def by_timm(name: str, image: Tensor, level: float, sign: int) -> Tensor:
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     arguments = TIMM_ARGUMENTS[name](level, sign)
@@ -56,16 +61,14 @@ def by_timm(name: str, image: Tensor, level: float, sign: int) -> Tensor:
 def test_each_operation_is_timms_own(name: str, level: float) -> None:
     if name == "Posterize":
         level = max(level, 2.5)  # below it keeps 0 bits, which newer Pillows refuse
-    image = colourful()
     for sign in (1, -1):
-        ours = OPERATIONS[name](image, level / 10, sign, GREY)
-        gap = (ours.int() - by_timm(name, image, level, sign).int()).abs()
+        gap = (ours(name, level / 10, sign).int() - by_timm(name, colourful(), level, sign).int()).abs()
         # Rounding, and the blend at the border of what was brought in, are the two libraries' own.
         assert gap.float().quantile(0.9) <= 2
 
 
 def test_no_bits_kept_is_a_black_picture() -> None:
-    assert not OPERATIONS["Posterize"](colourful(), 0.2, 1, GREY).any()
+    assert not ours("Posterize", 0.2, 1).any()
 
 
 def test_the_operations_are_timms_fifteen() -> None:
@@ -114,5 +117,5 @@ def test_a_round_is_skipped_half_of_the_time() -> None:
 
 
 def test_one_picture_is_filled_with_the_given_colour() -> None:
-    moved = OPERATIONS["TranslateXRel"](colourful(), 1.0, -1, (7, 8, 9))
+    moved = ours("TranslateXRel", 1.0, -1, (7, 8, 9))
     assert moved[:, :, 0].tolist() == [[7] * 40, [8] * 40, [9] * 40]
