@@ -92,11 +92,16 @@ class ConcludeInputs:
 # Ending well
 
 
-def finish_prepare(session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic) -> None:
-    """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim."""
+def finish_prepare(
+    session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic, beside: Sequence[str] = ()
+) -> None:
+    """The prepared data lie under registered keys; tuning begins, with this arithmetic. Raises LostClaim.
+
+    beside: keys that the object under ``prepared_key`` names, of this job alone.
+    """
     job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
-    keep(session, [prepared_key])
+    keep(session, [prepared_key, *beside])
     job.prepared_key = prepared_key
     job.device, job.threads = arithmetic.device, arithmetic.threads
     transition(session, job, JobState.TUNING)
