@@ -128,6 +128,14 @@ class Settings(BaseSettings):
         86_400.0, description="After this time an object of an upload that never ended is collected."
     )
 
+    decoded_hours: float = Field(
+        72.0,
+        ge=0,
+        description="How long pixels that were decoded of a registered data set, and what base models score on them, "
+        "are kept for later jobs after one used them last; they go with the data set in any case. 0: until that job's "
+        "end.",
+    )
+
     max_upload_bytes: int = Field(20 * 2**30, gt=0, description="Largest body of an upload.")
     max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest JSON body.")
     max_archive_bytes: int = Field(50 * 2**30, gt=0, description="Largest sum of an archive's files, unpacked.")
@@ -137,8 +145,8 @@ class Settings(BaseSettings):
         89_478_485,
         gt=0,
         le=89_478_485,
-        description="Largest image, in pixels; more than this, Pillow's own limit, is not taken. A worker decodes 64 "
-        "images at once, or as many as take 512 MiB by their size; one of this size takes about 1.3 GB.",
+        description="Largest image, in pixels; more than this, Pillow's own limit, is not taken. A worker decodes as "
+        "many images at once as take 512 MiB by their size; one of this size takes about 1.3 GB.",
     )
 
     max_copies_bytes: int = Field(

@@ -3,7 +3,18 @@
 import sys
 from importlib import import_module
 
-NAMES = ("merge", "fold", "training", "sweep", "api", "classifier", "full_size", "hostile", "page")
+NAMES = (
+    "merge",
+    "fold",
+    "training",
+    "sweep",
+    "second_job",
+    "api",
+    "classifier",
+    "full_size",
+    "hostile",
+    "page",
+)
 
 
 def main(names: list[str]) -> None:

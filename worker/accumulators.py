@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 from app.record.leases import Claim
 from app.record.steps import CommittedPartial, ConcludeInputs
-from negmerge.checkpoints.tensors import digest
 from negmerge.errors import ModelError
 from negmerge.merging.partial import Partial, Single
 from negmerge.merging.vectors import TaskVector
@@ -31,7 +30,7 @@ def partials_of(
     """
     if inputs.origin is None:
         return _combined(context, loaded.spec, loaded, inputs.partials, on_step)
-    if digest(loaded.model.original) != inputs.origin.base:
+    if loaded.model.digest != inputs.origin.base:
         raise ModelError(
             f"the base model is not what it was in {inputs.origin.job_id}, so its task vectors are another's: "
             "submit a new job"

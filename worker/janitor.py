@@ -1,14 +1,15 @@
-"""The janitor: the thread of a worker that collects stored objects which nobody needs.
+"""The janitor: the thread of a worker that collects stored objects which nobody needs, or has used for long.
 
 It is neither the keeper's nor the loop's: a store that does not answer takes a minute to say so, and must keep
 neither the leases nor the next step waiting.
 """
 
 import threading
+import time
 
 import structlog
 
-from app.record import db
+from app.record import db, decoded
 from app.store import garbage
 from app.store.objects import StoreUnavailable
 from worker.context import WorkerContext
@@ -18,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 200
 _FINISH_SECONDS = 5.0
+_EXPIRE_SECONDS = 60.0
 
 
 class Janitor(threading.Thread):
@@ -28,6 +30,7 @@ class Janitor(threading.Thread):
         self._context = context
         self._held = held
         self._finished = threading.Event()
+        self._expire_at = 0.0
 
     def run(self) -> None:
         """Collect until the end. An outage costs one look; an error that nobody foresaw ends the process."""
@@ -48,5 +51,9 @@ class Janitor(threading.Thread):
 
     def _collect(self) -> None:
         context, found = self._context, _AT_ONCE
+        if time.monotonic() >= self._expire_at:
+            with context.database.write() as session:
+                decoded.expire(session, 3600 * context.settings.decoded_hours)
+            self._expire_at = time.monotonic() + _EXPIRE_SECONDS
         while found == _AT_ONCE and not self._finished.is_set():
             found = garbage.collect(context.database, context.store, context.settings.upload_grace_seconds, _AT_ONCE)

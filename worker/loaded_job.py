@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.record.leases import Claim
-from negmerge.checkpoints.tensors import digest
 from negmerge.errors import ModelError
 from negmerge.evaluation.prepared import Prepared
 from negmerge.models.network import Network
@@ -12,7 +11,7 @@ from negmerge.progress import OnStep
 from negmerge.spec import job as job_spec
 from negmerge.spec.job import JobSpec
 from negmerge.spec.precision import Trained
-from worker import resolve
+from worker import resolve, shelves
 from worker.context import WorkerContext
 
 
@@ -42,9 +41,10 @@ def load_job(context: WorkerContext, claim: Claim, on_step: OnStep) -> LoadedJob
         context.cache / "jobs" / claim.job_id / Path(key).name,
         lambda path: context.download(key, path, on_step),
     )
-    return LoadedJob(claim.job_id, spec, model, Prepared.load(path), claim.trained)
+    prepared = Prepared.load(path, lambda reference: shelves.fetch(context, reference, on_step))
+    return LoadedJob(claim.job_id, spec, model, prepared, claim.trained)
 
 
 def prepared_name(model: Network) -> str:
     """The name of the prepared data's file. It tells with which base model they were made."""
-    return f"prepared-{digest(model.original).removeprefix('sha256:')[:32]}.safetensors"
+    return f"prepared-{model.digest.removeprefix('sha256:')[:32]}.safetensors"

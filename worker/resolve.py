@@ -7,6 +7,8 @@ go as soon as the data set, the model or the job is gone.
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.intake import uris, weights
+from app.record import decoded
 from app.record.db import Database
 from app.record.leases import Claim
 from app.record.states import TERMINAL
@@ -46,6 +49,7 @@ from negmerge.spec.sources import (
     stored_source,
 )
 from worker.context import WorkerContext
+from worker.shelves import StoreShelf, Taken
 
 
 def open_model(context: WorkerContext, claim: Claim, spec: JobSpec, on_step: OnStep) -> Network:
@@ -84,37 +88,56 @@ def _registered_model(context: WorkerContext, claim: Claim, model_id: str, on_st
     return load_model(folder, context.worker.arithmetic.device)
 
 
-def open_dataset(context: WorkerContext, claim: Claim, ref: DatasetRef, on_step: OnStep) -> Dataset:
-    """A data set that the spec names. Raises DataError."""
+def open_dataset(
+    context: WorkerContext, claim: Claim, ref: DatasetRef, on_step: OnStep, taken: Taken | None = None
+) -> Dataset:
+    """A data set that the spec names, with its shelf. Raises DataError.
+
+    An upload is fetched when something is read of it that does not lie on the shelf. taken: what is taken from there is
+    added to it.
+    """
+    noted = Taken() if taken is None else taken
+
+    def shelf(content: str, dataset_id: str | None = None) -> StoreShelf:
+        kept = dataset_id if context.settings.decoded_hours else None
+        return StoreShelf(context, claim, on_step, content, kept, noted)
+
     match ref.source:
         case RegisteredDataset(dataset_id):
-            return _registered_dataset(context, claim, dataset_id, on_step)
+            return _registered_dataset(context, claim, dataset_id, on_step, shelf)
         case DatasetUri(uri, leave_out):
             path = _fetched(context, claim.job_id, uri, on_step)
-            return open_archive(path, None, {}, DEFAULT_TEMPLATES, context.settings.archive_limits, leave_out)
+            limits = context.settings.archive_limits
+            return open_archive(path, None, {}, DEFAULT_TEMPLATES, limits, leave_out, shelf(uri))
         case PublishedDataset(name, root):
             local = uris.local_path(root, context.settings)
             if local is None:
                 raise DataError(f"the root {root} must be a local folder")
-            return open_torchvision(name, local)
+            return replace(open_torchvision(name, local), shelf=shelf(f"{name} {root}"))
 
 
-def _registered_dataset(context: WorkerContext, claim: Claim, dataset_id: str, on_step: OnStep) -> Dataset:
+def _registered_dataset(
+    context: WorkerContext, claim: Claim, dataset_id: str, on_step: OnStep, shelf: Callable[..., StoreShelf]
+) -> Dataset:
     with context.database.read() as session:
         row = session.get(DatasetRow, dataset_id)
     if row is None or row.tenant != claim.tenant:
         raise DataError(f"there is no data set {dataset_id}: it was deleted")
-    if row.key is None:
-        path, index = _fetched(context, claim.job_id, row.uri or "", on_step), None
-    else:
-        key, sha256 = row.key, row.sha256
-        path = context.scratch.cached(
-            context.cache / "datasets" / row.id,
-            lambda path: _download(context, key, sha256, path, on_step),
-        )
-        index = Index.from_json(json.loads(context.store.read(row.index_key))) if row.index_key else None
     limits, leave_out = context.settings.archive_limits, row.on_unreadable == "leave_out"
-    return open_archive(path, index, row.class_names, row.templates, limits, leave_out)
+    words = row.class_names, row.templates, limits, leave_out
+    if row.key is None:
+        path = _fetched(context, claim.job_id, row.uri or "", on_step)
+        # What lies at a URI may be another tomorrow; of a folder nothing tells whether it is.
+        mine = shelf(file_sha256(path), row.id) if path.is_file() else shelf(row.uri or "")
+        return open_archive(path, None, *words, mine)
+    key, sha256 = row.key, row.sha256
+
+    def fetched() -> Path:
+        place = context.cache / "datasets" / dataset_id
+        return context.scratch.cached(place, lambda path: _download(context, key, sha256, path, on_step))
+
+    index = Index.from_json(json.loads(context.store.read(row.index_key))) if row.index_key else None
+    return open_archive(fetched, index, *words, shelf(sha256 or key, row.id))
 
 
 def is_active(session: Session, job_id: str) -> bool:
@@ -125,18 +148,22 @@ def is_active(session: Session, job_id: str) -> bool:
 def tidy(database: Database, cache: Path) -> None:
     """Remove from the cache what belongs to a data set or a model that was deleted, or to a job that has ended.
 
-    Several workers of a machine may do so at the same moment.
+    So goes what was made of a data set and is kept no more. Several workers of a machine may do so at the same moment.
     """
-    entries = {path.name: path for path in cache.glob("*/*")}
+    entries = list(cache.glob("*/*"))
     if not entries:
         return
     with database.read() as session:
-        wanted = _active(session, list(entries))
+        names = [path.name for path in entries]
+        wanted = _active(session, names)
         for table in (DatasetRow, ModelRow):
-            wanted |= set(session.scalars(select(table.id).where(table.id.in_(entries))))
-    for name, path in entries.items():
-        if name not in wanted:
-            path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+            wanted |= set(session.scalars(select(table.id).where(table.id.in_(names))))
+        shelves = [path for path in entries if path.parent.name == "decoded" and path.name.startswith("ds_")]
+        kept = {key.rpartition("/")[2] for key in decoded.keys(session, [path.name for path in shelves])}
+    gone = [path for path in entries if path.name not in wanted]
+    gone += [path for shelf in shelves for path in shelf.glob("*") if path.name not in kept]
+    for path in gone:
+        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def _active(session: Session, job_ids: list[str]) -> set[str]:

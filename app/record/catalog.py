@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import InUse, NotFound
-from app.record import jobs
+from app.record import decoded, jobs
 from app.record.objects import keep, release
 from app.record.pages import first_rows
 from app.record.tables import Dataset, Model
@@ -49,6 +49,7 @@ def delete(session: Session, kind: type[Entry], tenant: str, entry_id: str) -> N
     if using := jobs.using(session, tenant, entry_id):
         raise InUse(f"{entry_id} is needed by {', '.join(using[:3])}: wait until they end, or cancel them")
     release(session, row.keys)
+    decoded.release_all(session, entry_id)
     session.delete(row)
 
 

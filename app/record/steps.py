@@ -94,16 +94,21 @@ class ConcludeInputs:
 
 
 def finish_prepare(
-    session: Session, claim: Claim, prepared_key: str, arithmetic: Arithmetic, trained: Trained = FLOAT32
+    session: Session,
+    claim: Claim,
+    prepared_key: str,
+    arithmetic: Arithmetic,
+    trained: Trained = FLOAT32,
+    beside: Sequence[str] = (),
 ) -> Trained:
-    """The prepared data lie under a registered key; tuning begins, with this arithmetic. Raises LostClaim.
+    """The prepared data lie under registered keys; tuning begins, with this arithmetic. Raises LostClaim.
 
     trained: how the points are to be. Returns how they are: those of a job from another's accumulators were trained as
-    that one says.
+    that one says. beside: keys that the object under ``prepared_key`` names, of this job alone.
     """
     job, step = require_claim(session, claim)
     _end(session, step, StepState.DONE)
-    keep(session, [prepared_key])
+    keep(session, [prepared_key, *beside])
     job.prepared_key = prepared_key
     job.device, job.threads = arithmetic.device, arithmetic.threads
     if (first_id := job.spec.get("from_job")) is not None:

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from negmerge.data.archives import Index, Sample, index_archive, read_samples
@@ -16,7 +18,9 @@ from negmerge.data.images import DAMAGE, open_image
 from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES, check_templates, class_words
 from negmerge.data.published.reading import open_named
+from negmerge.decoding.files import mapped, written
 from negmerge.decoding.preprocess import Preprocess
+from negmerge.decoding.shelf import Kept, Shelf, name_of
 from negmerge.errors import DataError
 from negmerge.naming import shown
 from negmerge.progress import OnStep, ignore
@@ -26,8 +30,8 @@ Named = tuple[str, Image.Image]
 
 Read = Callable[[Collection[str]], Iterator[Named]]
 
-_AT_ONCE = 64
-"""Images that are decoded side by side: what a few threads need."""
+_WAITING = 4
+"""Images for each thread that are being decoded or wait: with fewer, one large image would leave threads idle."""
 
 _BYTES_AT_ONCE = 512 * 2**20
 """What the images that are decoded side by side may take together; one that takes more is decoded alone."""
@@ -42,44 +46,56 @@ class Dataset:
 
     class_words: the words of each class, in the order of ``index.classes``; templates: sentences with ``{}`` for
     them; read: gives the images with these ids, each once, in the data set's own order, and raises DataError.
+    shelf: where pixels that were decoded are kept, if anywhere.
     """
 
     index: Index
     class_words: list[str]
     templates: list[str]
     read: Read
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """images: uint8 [N, 3, S, S], RGB; labels: int64 [N], places in ``index.classes``; ids: N ids."""
+    """images: uint8 [N, 3, S, S], RGB; labels: int64 [N], places in ``index.classes``; ids: N ids.
+
+    kept: the file that the images are pages of, where they lie on a shelf.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     ids: tuple[str, ...]
+    kept: Kept | None = None
 
 
 def open_archive(
-    path: Path,
+    path: Path | Callable[[], Path],
     index: Index | None = None,
     class_names: Mapping[str, str] | None = None,
     templates: Sequence[str] = DEFAULT_TEMPLATES,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     leave_out: bool = False,
+    shelf: Shelf | None = None,
 ) -> Dataset:
     """A zip, tar, tar.gz, WebDataset tar or folder; indexed and verified first where ``index`` is None.
 
-    leave_out: as ``index_archive``'s. Raises ArchiveError, and DataError for class names or templates that do not fit.
+    path: where it is, or what fetches it and says so, called when it is read. leave_out: as ``index_archive``'s.
+    shelf: where its pixels are kept. Raises ArchiveError, and DataError for class names or templates that do not fit.
     """
     if index is None:
-        index = index_archive(path, limits, leave_out=leave_out)
+        index = index_archive(_there(path), limits, leave_out=leave_out)
     root = index.root
 
     def read(ids: Collection[str]) -> Iterator[Named]:
-        for sample_id, content in read_samples(path, ids, root, limits):
+        for sample_id, content in read_samples(_there(path), ids, root, limits):
             yield sample_id, open_image(sample_id, content, limits.pixels)
 
-    return Dataset(index, class_words(index.classes, class_names or {}), check_templates(templates), read)
+    return Dataset(index, class_words(index.classes, class_names or {}), check_templates(templates), read, shelf)
+
+
+def _there(path: Path | Callable[[], Path]) -> Path:
+    return path if isinstance(path, Path) else path()
 
 
 def open_torchvision(
@@ -116,24 +132,61 @@ def open_torchvision(
 def decode(dataset: Dataset, samples: Sequence[Sample], preprocess: Preprocess, on_step: OnStep = ignore) -> Decoded:
     """The samples' pixels, in the order of ``samples``, as the model's own library prepares them for evaluation.
 
-    on_step counts images. Raises DataError, naming the sample that cannot be decoded, or where all are more than the
-    machine has memory.
+    Where the data set has a shelf, pixels that lie there are taken as they are, and others go there: into a file, of
+    which they are pages. on_step counts images. Raises DataError, naming the sample that cannot be decoded, or where
+    all are more than the machine has memory.
     """
     _check_memory(len(samples), preprocess.size)
-    to_pixels = _to_pixels(preprocess)
-    images = np.empty((len(samples), 3, preprocess.size, preprocess.size), dtype=np.uint8)
-    places = {sample.id: place for place, sample in enumerate(samples)}
     numbers = {name: number for number, name in enumerate(dataset.index.classes)}
-    read = dataset.read(places)
-    done = 0
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for batch in _batches(read, preprocess):
-            for (sample_id, _), pixels in zip(batch, pool.map(to_pixels, batch), strict=True):
-                images[places[sample_id]] = pixels
-            done += len(batch)
-            on_step(done, len(samples), None)
     labels = torch.tensor([numbers[sample.class_name] for sample in samples], dtype=torch.int64)
-    return Decoded(torch.from_numpy(images), labels, tuple(sample.id for sample in samples))
+    ids = tuple(sample.id for sample in samples)
+    if dataset.shelf is None or not samples:
+        images = np.empty((len(samples), 3, preprocess.size, preprocess.size), dtype=np.uint8)
+        _decode_into(images, dataset, ids, preprocess, on_step)
+        return Decoded(torch.from_numpy(images), labels, ids)
+
+    def make(path: Path) -> None:
+        with written(path, len(ids), preprocess.size) as images:
+            _decode_into(images, dataset, ids, preprocess, on_step)
+
+    kept = dataset.shelf.take(name_of("pixels", preprocess.recipe, ids), make)
+    return Decoded(mapped(kept.path), labels, ids, kept)
+
+
+def _decode_into(
+    images: NDArray[Any], dataset: Dataset, ids: Sequence[str], preprocess: Preprocess, on_step: OnStep
+) -> None:
+    """Decode by all cores. Images are read one after the other, and no further ahead than memory allows."""
+    places = {sample_id: place for place, sample_id in enumerate(ids)}
+    to_pixels = _to_pixels(preprocess)
+
+    def decode_one(item: Named) -> None:
+        images[places[item[0]]] = to_pixels(item)
+
+    threads = min(8, os.cpu_count() or 1)
+    running: dict[Future[None], int] = {}
+    done = 0
+
+    def settle() -> None:
+        """Wait for the first that is done. Raises what it raised."""
+        nonlocal done
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            del running[future]
+            future.result()
+            done += 1
+            on_step(done, len(ids), None)
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in dataset.read(places):
+            size = _bytes_of(item[1], preprocess)
+            while running and (len(running) >= _WAITING * threads or sum(running.values()) + size > _BYTES_AT_ONCE):
+                settle()
+            running[pool.submit(decode_one, item)] = size
+        while running:
+            settle()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _check_memory(count: int, size: int) -> None:
@@ -144,21 +197,6 @@ def _check_memory(count: int, size: int) -> None:
             f"{count} images of {size} × {size} pixels take {wanted / 2**30:.1f} GiB, and this machine has "
             f"{there / 2**30:.1f} GiB of memory: take fewer samples, or a model of smaller images"
         )
-
-
-def _batches(images: Iterator[Named], preprocess: Preprocess) -> Iterator[list[Named]]:
-    """The images in lists that fit into memory, by what their headers say."""
-    batch: list[Named] = []
-    taken = 0
-    for item in images:
-        size = _bytes_of(item[1], preprocess)
-        if batch and (len(batch) == _AT_ONCE or taken + size > _BYTES_AT_ONCE):
-            yield batch
-            batch, taken = [], 0
-        batch.append(item)
-        taken += size
-    if batch:
-        yield batch
 
 
 def _bytes_of(image: Image.Image, preprocess: Preprocess) -> int:
@@ -185,7 +223,7 @@ def _to_pixels(preprocess: Preprocess) -> Callable[[Named], np.ndarray]:
         except DAMAGE as error:
             raise DataError(f"{shown(sample_id)} cannot be decoded: {error}") from None
         finally:
-            given.close()  # or its pixels would stay until the others of the batch are done
+            given.close()  # or its pixels would stay as long as something still knows the image
         return np.asarray(image).transpose(2, 0, 1)
 
     return to_pixels

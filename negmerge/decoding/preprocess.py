@@ -1,10 +1,15 @@
 """How images become a model's pixels, up to but without the conversion to floats, as open_clip and timm say it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
 from typing import Any
 
+import open_clip
+import PIL
+import timm
+import torchvision
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from timm.data.transforms_factory import create_transform
@@ -18,7 +23,8 @@ class Preprocess:
 
     ``images / 255``, normalised by ``mean`` and ``std``, is what the model then gets. fitted: pixels that the shorter
     side is brought to while the longer one grows or shrinks along; 0 where the steps do not do so. told: what the
-    model's library calls the resizing, for whoever does it elsewhere.
+    model's library calls the resizing, for whoever does it elsewhere. recipe: all that decides about the pixels, the
+    versions of the libraries too: two that are equal give the same ones.
     """
 
     size: int
@@ -27,6 +33,7 @@ class Preprocess:
     steps: tuple[Step, ...]
     fitted: int = 0
     told: tuple[tuple[str, str | float], ...] = ()
+    recipe: str = ""
 
     def pixels_on_the_way(self, width: int, height: int) -> int:
         """The most pixels that resizing makes of an image: Pillow brings all its rows to their length first."""
@@ -42,7 +49,8 @@ def of_open_clip(cfg: PreprocessCfg) -> Preprocess:
     size = cfg.size if isinstance(cfg.size, int) else cfg.size[0]
     fitted = size if cfg.resize_mode == "shortest" else 0
     told = (("interpolation", cfg.interpolation), ("resize_mode", cfg.resize_mode))
-    return Preprocess(size, tuple(cfg.mean), tuple(cfg.std), tuple(steps), fitted, told)
+    recipe = _recipe("open_clip", open_clip.__version__, size, cfg.mode, cfg.fill_color, told)
+    return Preprocess(size, tuple(cfg.mean), tuple(cfg.std), tuple(steps), fitted, told, recipe)
 
 
 def of_timm(cfg: dict[str, Any]) -> Preprocess:
@@ -58,7 +66,12 @@ def of_timm(cfg: dict[str, Any]) -> Preprocess:
     ).transforms
     fitted = 0 if cfg["crop_mode"] == "squash" else floor(size / crop)
     told = (("interpolation", cfg["interpolation"]), ("crop_pct", crop), ("crop_mode", cfg["crop_mode"]))
-    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), (_to_rgb, *steps), fitted, told)
+    recipe = _recipe("timm", timm.__version__, tuple(cfg["input_size"]), told)
+    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), (_to_rgb, *steps), fitted, told, recipe)
+
+
+def _recipe(*decides: object) -> str:
+    return json.dumps([PIL.__version__, torchvision.__version__, *decides])
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

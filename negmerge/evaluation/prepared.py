@@ -1,11 +1,11 @@
 """What a job computes with: decoded images, labels and frozen heads of both sides, and the base model's figures.
 
-``pipeline.prepare`` makes it once per job; ``save`` and ``load`` carry it to other workers as one safetensors file,
-whose images are mapped from disk, not read.
+``pipeline.prepare`` makes it once per job; ``save`` and ``load`` carry it to other workers as one safetensors file.
+Images that lie on a shelf are files of their own, which that one names.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from safetensors import safe_open
 
 from negmerge.checkpoints.files import save_tensors
 from negmerge.decoding.dataset import Decoded
+from negmerge.decoding.files import mapped
+from negmerge.decoding.shelf import Kept
 from negmerge.errors import CheckpointError
 from negmerge.evaluation.figures import Figures, figures_of, recorded
 from negmerge.evaluation.metrics import Count, evaluate
@@ -22,6 +24,10 @@ from negmerge.models.network import Network
 from negmerge.progress import OnStep, Stages, ignore
 from negmerge.spec.figures import CountRecord, Measured, Part, SideName, SplitCounts
 from negmerge.spec.result import DataIdentities, RivalRow
+
+
+def _nowhere(reference: str) -> Kept:
+    raise CheckpointError(f"the images {reference} lie elsewhere: say how to fetch them")
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Prepared:
         return "validation" if self.forget.samples("validation") else "train"
 
     def save(self, path: Path) -> str:
-        """Write all of it as one file; returns the file's digest."""
+        """Write all but images that are kept on a shelf as one file, which names those; returns the file's digest."""
         tensors: dict[str, torch.Tensor] = {}
         document: dict[str, Any] = {
             "splits": self.splits.as_json(),
@@ -84,17 +90,23 @@ class Prepared:
         }
         for side_name, side in self.sides.items():
             tensors[f"{side_name}.head"] = side.head.cpu().contiguous()
-            ids = {}
+            ids, images = {}, {}
             for part_name, part in side.parts.items():
-                tensors[f"{side_name}.{part_name}.images"] = part.images
+                if part.kept is None:
+                    tensors[f"{side_name}.{part_name}.images"] = part.images
+                else:
+                    images[part_name] = part.kept.reference
                 tensors[f"{side_name}.{part_name}.labels"] = part.labels
                 ids[part_name] = list(part.ids)
-            document["sides"][side_name] = {"classes": list(side.classes), "ids": ids}
+            document["sides"][side_name] = {"classes": list(side.classes), "ids": ids, "images": images}
         return save_tensors(tensors, path, {"prepared": json.dumps(document)})
 
     @classmethod
-    def load(cls, path: Path) -> "Prepared":
-        """Read what ``save`` wrote. Raises CheckpointError where the file is something else."""
+    def load(cls, path: Path, fetch: Callable[[str], Kept] = _nowhere) -> "Prepared":
+        """Read what ``save`` wrote. fetch: from the reference of images on a shelf to their file.
+
+        Raises CheckpointError where the file is something else, or names images that nobody fetches.
+        """
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if "prepared" not in metadata:
@@ -102,14 +114,15 @@ class Prepared:
             document = json.loads(metadata["prepared"])
             sides = {}
             for side_name, kept in document["sides"].items():
-                parts = {
-                    part: Decoded(
-                        file.get_tensor(f"{side_name}.{part}.images"),
-                        file.get_tensor(f"{side_name}.{part}.labels"),
-                        tuple(ids),
-                    )
-                    for part, ids in kept["ids"].items()
-                }
+                parts: dict[Part, Decoded] = {}
+                for part, ids in kept["ids"].items():
+                    at, labels = f"{side_name}.{part}", file.get_tensor(f"{side_name}.{part}.labels")
+                    reference = kept.get("images", {}).get(part)
+                    if reference is None:
+                        parts[part] = Decoded(file.get_tensor(f"{at}.images"), labels, tuple(ids))
+                    else:
+                        there = fetch(reference)
+                        parts[part] = Decoded(mapped(there.path), labels, tuple(ids), there)
                 sides[side_name] = Side(tuple(kept["classes"]), file.get_tensor(f"{side_name}.head"), parts)
         reference, retrained = document["reference"], document["retrained"]
         return cls(

@@ -1,7 +1,8 @@
 """Choosing the scale λ on validation data, in exact arithmetic (``docs/method.md``).
 
 Accuracies are compared as integer counts, and a share such as ``keep`` as the decimal that was written (0.95 is
-19/20, not the binary fraction nearest to it), so that no rounding decides a choice.
+19/20, not the binary fraction nearest to it), so that no rounding decides a choice. Forgetting is measured at every
+scale; the retain set, which is most of the data, as far as the rule and a curve that can be read need it.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,8 @@ STEPS = 20
 """Steps of the grid from one whole scale to the next."""
 EDGES = (1, 2, 4)
 """Where the grid ends, and where it goes on to while its last scale keeps enough and is short of the goal."""
+READABLE = frozenset(i / STEPS for i in (*range(0, STEPS + 1, 2), *range(STEPS, EDGES[-1] * STEPS + 1, 10)))
+"""Scales at which the retain set is measured for the curve alone: each tenth up to 1, each half beyond."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen scale, all that was tried, and the choice's rank.
+    """The chosen scale, the curve, and the choice's rank.
 
     at_edge: it is the last that was tried, and still short of the goal: a larger one might do better.
     rank: (distance from the goal in whole counts, scale), smaller is better. It orders the choices of one job
@@ -43,7 +46,8 @@ class Choice:
 
 
 def choose(
-    evaluate: Callable[[float], tuple[Count, Count]],
+    forget_at: Callable[[float], Count],
+    retain_at: Callable[[float], Count],
     search: ScaleSearch,
     rule: str,
     base_retain: Count,
@@ -51,23 +55,27 @@ def choose(
 ) -> Choice:
     """Choose λ by ``rule``: the best forget accuracy among scales that keep enough of the retain accuracy.
 
-    evaluate: scale → (forget, retain) counts on validation data. base_retain: what the base model scores there
-    on the retain set; reference: what the rules ``match_unseen`` and ``match_retrained`` compare with.
+    forget_at, retain_at: scale → counts on validation data; asked at most once for each scale. base_retain: what the
+    base model scores there on the retain set; reference: what the rules ``match_unseen`` and ``match_retrained``
+    compare with.
     Best is lowest (``lowest_forget``), or nearest to ``reference`` or to ``search.target``; ties go to the smaller
     scale. The grid goes on while its last scale keeps enough and forgets less than is wanted. ``fixed`` takes
     ``search.scale`` as it is and compares it with 0. Where nothing keeps enough, the scale is 0: nothing is unlearned.
+
+    The curve has every scale that was tried (``search.curve`` is ``full``), or those at which the retain set was
+    measured: where the rule needs it, at ``READABLE``, and at the chosen one. The choice is the same.
     """
-    tried: dict[float, CurvePoint] = {}
-
-    def at(scale: float) -> CurvePoint:
-        if scale not in tried:
-            tried[scale] = CurvePoint(scale, *evaluate(scale))
-        return tried[scale]
-
-    choice = choose_sparingly(
-        lambda scale: at(scale).forget, lambda scale: at(scale).retain, search, rule, base_retain, reference
-    )
-    return replace(choice, curve=list(tried.values()))
+    forget, retain = _Measured(forget_at), _Measured(retain_at)
+    choice = choose_sparingly(forget.at, retain.at, search, rule, base_retain, reference)
+    for scale in sorted(forget.found):
+        if search.curve == "full" or scale in READABLE or scale == choice.scale:
+            retain.at(scale)
+    curve = [
+        CurvePoint(scale, count, retain.found[scale])
+        for scale, count in sorted(forget.found.items())
+        if scale in retain.found
+    ]
+    return replace(choice, curve=curve)
 
 
 def choose_sparingly(
@@ -102,6 +110,19 @@ def choose_sparingly(
             break  # past the goal, or at too high a price: more of τ* helps neither
     best = next(key for key in sorted(ranks) if keeps(key[1]))
     return Choice(best[1], short and best[1] == edge, [], best)
+
+
+class _Measured:
+    """Counts by scale, each measured once; ``found`` has those that were."""
+
+    def __init__(self, measure: Callable[[float], Count]) -> None:
+        self._measure = measure
+        self.found: dict[float, Count] = {}
+
+    def at(self, scale: float) -> Count:
+        if scale not in self.found:
+            self.found[scale] = self._measure(scale)
+        return self.found[scale]
 
 
 def _goal(search: ScaleSearch, rule: str, reference: Count | None) -> Fraction:

@@ -10,6 +10,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from negmerge.checkpoints.files import atomic_path, save_tensors
+from negmerge.checkpoints.tensors import digest
 from negmerge.decoding.preprocess import Preprocess
 from negmerge.errors import TensorError
 from negmerge.models.hugging_face import TransformersFolder
@@ -95,6 +97,11 @@ class Network(ABC):
         """Let the part that looks at pixels, and the pixels themselves, lie so in memory; the values stay."""
         looking.to(memory_format=memory_format)
         self._memory_format = memory_format
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:…`` of θ₀, over every tensor (``checkpoints.tensors.digest``). Nobody changes ``original``."""
+        return digest(self.original)
 
     @abstractmethod
     def moves(self, name: str) -> bool:

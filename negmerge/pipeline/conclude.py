@@ -43,7 +43,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Merged:
-    """A method's τ*, the scale chosen for it, and what only greedy has: the points in it."""
+    """A method's τ*, its scale, with the curve in the first repeat, and what only greedy has: the points in it."""
 
     vector: TaskVector
     choice: Choice
@@ -81,7 +81,7 @@ def conclude(
         for i, method in enumerate(methods):
             poll = frozen_at(on_step, repeat * len(methods) + i, total)
             started = time.monotonic()
-            merged = _merge(spec, model, prepared, partial, method, rows, evidence.load, poll)
+            merged = _merge(spec, model, prepared, partial, method, rows, evidence.load, poll, with_curve=repeat == 0)
             seconds = _pool_seconds(method, rows) + time.monotonic() - started
             load_at(model, merged.vector, merged.choice.scale)
             assessment = assess(model, prepared, poll)
@@ -122,14 +122,18 @@ def _merge(
     rows: Sequence[PointRow],
     load: Callable[[int], TaskVector],
     on_step: OnStep,
+    with_curve: bool,
 ) -> _Merged:
-    def search(vector: TaskVector) -> Choice:
-        return choose_scale(spec, model, prepared, vector, on_step)
+    """One method of one repeat. with_curve: as ``choose_scale``'s; what greedy only tries never has one."""
+
+    def search(vector: TaskVector, with_curve: bool = False) -> Choice:
+        return choose_scale(spec, model, prepared, vector, on_step, with_curve)
 
     if METHODS[method].needs_kept_vectors:
-        return _Merged(*greedy(rows, load, search))
+        vector, choice, points = greedy(rows, load, search)
+        return _Merged(vector, search(vector, with_curve=True) if with_curve else choice, points)
     vector = partial.result(method)
-    return _Merged(vector, search(vector))
+    return _Merged(vector, search(vector, with_curve))
 
 
 def _pool_seconds(method: str, rows: Sequence[PointRow]) -> float:

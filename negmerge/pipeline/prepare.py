@@ -8,13 +8,15 @@ from negmerge.data.identity import identity
 from negmerge.data.selection import split
 from negmerge.decoding.dataset import Dataset, Decoded, decode
 from negmerge.errors import DivergedError, SelectionError
-from negmerge.evaluation.metrics import Count, evaluate
-from negmerge.evaluation.prepared import Prepared, Side, measure
+from negmerge.evaluation.figures import Figures
+from negmerge.evaluation.metrics import Count
+from negmerge.evaluation.prepared import Prepared, Side
 from negmerge.models.network import Network, Outputs
 from negmerge.pipeline import rivals as rival_runs
+from negmerge.pipeline.kept import base_figures, outputs_of
 from negmerge.pipeline.rivals import run_rival
 from negmerge.progress import OnStep, Stages, frozen_at, ignore
-from negmerge.spec.figures import PARTS, Part
+from negmerge.spec.figures import PARTS, Part, SideName
 from negmerge.spec.job import JobSpec
 from negmerge.spec.precision import Precision
 from negmerge.spec.result import DataIdentities, RivalRow
@@ -54,17 +56,18 @@ def measured(spec: JobSpec, model: Network, forget: Dataset, retain: Dataset, on
     }
     half = sum(len(samples) for parts in taken.values() for samples in parts.values())
     stages = Stages(on_step, 2 * half)
-    forget_outputs = _outputs(model, forget)
-    retain_outputs = forget_outputs if spec.one_data_set else _outputs(model, retain)
+    forget_outputs = outputs_of(model, forget)
+    retain_outputs = forget_outputs if spec.one_data_set else outputs_of(model, retain)
     forget_side = _side(model, forget, forget_outputs, taken["forget"], stages)
     retain_side = _side(model, retain, retain_outputs, taken["retain"], stages)
     model.restore()
-    base = measure(model, {"forget": forget_side, "retain": retain_side}, PARTS, stages.next(half))
+    base = _base(model, {"forget": (forget_side, forget), "retain": (retain_side, retain)}, stages)
     data = DataIdentities(forget=identity(spec.forget, forget.index), retain=identity(spec.retain, retain.index))
     prepared = Prepared(forget_side, retain_side, splits.counts(), data, base)
     if spec.scale_rule == "match_unseen":
-        unseen = _unseen(model, forget, forget_side, forget_outputs, splits.unseen, frozen_at(on_step, 0, 1))
-        return replace(prepared, reference=unseen)
+        return replace(
+            prepared, reference=_unseen(spec, model, forget, forget_outputs, prepared, splits.unseen, on_step)
+        )
     return prepared
 
 
@@ -85,22 +88,44 @@ def with_goal(prepared: Prepared, row: RivalRow) -> Prepared:
     return replace(prepared, reference=Count.of(figure), retrained=row)
 
 
+def _base(model: Network, sides: Mapping[SideName, tuple[Side, Dataset]], stages: Stages) -> Figures:
+    """What the model as it stands, θ₀, scores on every part of both sides that has samples."""
+    base: Figures = {}
+    for part in PARTS:
+        for name, (side, dataset) in sides.items():
+            if (samples := side.samples(part)) is not None:
+                on_batch = stages.next(len(samples.ids))
+                base.setdefault(part, {})[name] = base_figures(model, side, part, dataset.shelf, on_batch)
+    return base
+
+
 def _unseen(
-    model: Network, forget: Dataset, side: Side, outputs: Outputs, samples: Sequence[Sample], on_step: OnStep
+    spec: JobSpec,
+    model: Network,
+    forget: Dataset,
+    outputs: Outputs,
+    prepared: Prepared,
+    samples: Sequence[Sample],
+    on_step: OnStep,
 ) -> Count:
-    """What the base model scores on validation samples of the forget set's data set that stay."""
+    """What the base model scores on validation samples of the forget set's data set that stay.
+
+    Those that are in the retain set are decoded and measured already: mostly they are all.
+    """
     if not samples:
         raise SelectionError(
             "match_unseen compares with unseen samples of the forget set's data set, and there are none: "
             "choose another rule",
             "/scale_search/rule",
         )
-    decoded = _decoded(model, forget, outputs, samples, on_step)
-    return evaluate(model, decoded.images, decoded.labels, side.head, side.classes, on_step).total
-
-
-def _outputs(model: Network, dataset: Dataset) -> Outputs:
-    return model.outputs(dataset.index.classes, dataset.class_words, dataset.templates)
+    known = set(prepared.retain.parts["validation"].ids) if spec.one_data_set else set()
+    others = [sample for sample in samples if sample.id not in known]
+    counts = [prepared.base["validation"]["retain"].total] if known else []
+    if others:
+        still = frozen_at(on_step, 0, 1)
+        side = Side(outputs.classes, outputs.head, {"validation": _decoded(model, forget, outputs, others, still)})
+        counts.append(base_figures(model, side, "validation", forget.shelf, still).total)
+    return Count(sum(count.correct for count in counts), sum(count.count for count in counts))
 
 
 def _side(

@@ -22,22 +22,23 @@ def choose_scale(
 ) -> Choice:
     """The scale λ for θ₀ − λ·τ*, by the job's rule, on validation data.
 
-    Without the curve the choice is the same, and the retain set is measured only where it decides.
+    Without the curve the choice is the same, and the retain set is measured only where it decides. At λ = 0 the model
+    is the base model to the bit, which was measured already.
     """
-    base_retain = prepared.base["validation"]["retain"].total
 
     def measured(side: SideName, part: Part) -> Callable[[float], Count]:
         def at(scale: float) -> Count:
+            if scale == 0:
+                return prepared.base[part][side].total
             load_at(model, merged, scale)
             return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total
 
         return at
 
     forget_at, retain_at = measured("forget", prepared.forget_search_part), measured("retain", "validation")
-    rule = (spec.scale_search, spec.scale_rule, base_retain, prepared.reference)
-    if with_curve:
-        return choose(lambda scale: (forget_at(scale), retain_at(scale)), *rule)
-    return choose_sparingly(forget_at, retain_at, *rule)
+    by_rule = choose if with_curve else choose_sparingly
+    base_retain = prepared.base["validation"]["retain"].total
+    return by_rule(forget_at, retain_at, spec.scale_search, spec.scale_rule, base_retain, prepared.reference)
 
 
 def load_at(model: Network, merged: TaskVector, scale: float) -> None:

@@ -42,7 +42,7 @@ def identity(spec: JobSpec, model: Network, prepared: Prepared, trained: Trained
             tensors |= {f"{name}/{part}/images": decoded.images, f"{name}/{part}/labels": decoded.labels}
     return {
         "spec": spec.model_dump(mode="json", exclude_none=True),
-        "base model": digest(model.original),
+        "base model": model.digest,
         "data": [digest(tensors), prepared.data.as_json()],
         "device or number of threads": [torch.device(model.device).type, torch.get_num_threads()],
         "precision": [trained.precision, trained.by],

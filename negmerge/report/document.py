@@ -75,7 +75,7 @@ def write(concluded: Concluded, model: Network, merged: TaskVector, folder: Path
     weights = unlearned(model.original, merged, scale)
     save_tensors(merged, folder / paths.TASK_VECTOR)
     digests = Digests(
-        base=digest(model.original),
+        base=model.digest,
         task_vector=digest(merged),
         unlearned=model.save(weights, folder / "unlearned"),
     )

@@ -81,7 +81,8 @@ def derive(document: Mapping[str, Any], original_id: str, original: JobSpec) -> 
 
 def searches_alike(spec: JobSpec, original: JobSpec) -> bool:
     """Whether what the first job found of single models is what this job would find."""
-    return spec.scale_search == original.scale_search and spec.retain == original.retain
+    chosen_by, there = (one.scale_search.model_dump(exclude={"curve"}) for one in (spec, original))
+    return chosen_by == there and spec.retain == original.retain
 
 
 def must_fold_again(spec: JobSpec, original: JobSpec) -> bool:

@@ -36,6 +36,7 @@ from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, 
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed, spelled_out
 
 ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target", "fixed"]
+Curve = Literal["needed", "full"]
 
 MAX_REPEATS = 10
 MAX_METADATA = 16
@@ -63,6 +64,10 @@ class ScaleSearch(Spec):
     target: Accuracy | None = Field(None, description="Forget accuracy to come nearest to (rule `target`).")
     scale: Annotated[float, Field(ge=0, le=MAX_SCALE)] | None = Field(None, description="The λ to use (rule `fixed`).")
     extend: bool = Field(True, description="Go on to 2, then 4, while the edge keeps enough and forgets too little.")
+    curve: Curve = Field(
+        "needed",
+        description="Measure what stays at each scale (`full`), or where the choice and a readable curve need it.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -91,7 +91,9 @@ class CurveRow(Record):
 class _Chosen(Record):
     scale: float | None = None
     scale_at_edge: bool | None = None
-    curve: list[CurveRow] | None = Field(None, description="Every scale that was tried, on validation data.")
+    curve: list[CurveRow] | None = Field(
+        None, description="Scales at which both sides were measured on validation data: all, or as `curve` says."
+    )
     points: list[int] | None = Field(None, description="The points in a greedy soup, as they joined.")
     repeat: int | None = None
     seed: int | None = None

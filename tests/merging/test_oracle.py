@@ -23,7 +23,8 @@ Tensors = dict[str, NDArray[np.float32]]
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("oracle")
-    return folder, local_job.run(folder, keep_task_vectors=True)
+    whole = {"keep": local_job.KEEP, "curve": "full"}
+    return folder, local_job.run(folder, keep_task_vectors=True, scale_search=whole)
 
 
 def published_merge(folder: Path) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.float64]]]:

@@ -88,6 +88,17 @@ def test_the_same_job_gives_the_same_weights(job: tuple[Path, dict[str, Any]], t
     assert again["digests"] == result["digests"]
 
 
+def test_a_full_curve_has_more_rows_and_the_job_is_the_same_to_the_bit(
+    job: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    _, needed = job
+    full = local_job.run(tmp_path, scale_search={"keep": local_job.KEEP, "curve": "full"})
+    assert (full["digests"], full["scale"]) == (needed["digests"], needed["scale"])
+    rows, all_rows = (result["methods"]["negmerge"]["curve"] for result in (needed, full))
+    assert [row for row in all_rows if row in rows] == rows
+    assert {i / 10 for i in range(11)} <= {row["scale"] for row in rows} < {row["scale"] for row in all_rows}
+
+
 def test_splits_add_up_to_the_archive(job: tuple[Path, dict[str, Any]]) -> None:
     _, result = job
     assert result["splits"] == {

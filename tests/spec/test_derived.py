@@ -63,6 +63,11 @@ def test_what_it_holds_is_what_was_named() -> None:
     assert derived(**asked) == derived(**spec.model_dump(mode="json", exclude_unset=True))
 
 
+def test_a_longer_curve_takes_no_comparison_away() -> None:
+    spec = derived(scale_search={"keep": 0.9, "curve": "full"})
+    assert spec.compare == ["uniform", "task_arithmetic"]
+
+
 def test_all_that_is_merged_and_measured_may_be_otherwise() -> None:
     asked = {
         "retain": {"dataset": "ds_2"},
