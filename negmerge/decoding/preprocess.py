@@ -1,13 +1,17 @@
-"""How images become a model's pixels, up to but without the conversion to floats, as open_clip and timm say it."""
+"""How images become a model's pixels, up to but without the conversion to floats, as open_clip and timm say it.
+
+Each library takes seconds to load, so a job loads its own model's alone.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from timm.data.transforms_factory import create_transform
+
+if TYPE_CHECKING:
+    from open_clip.transform import PreprocessCfg
 
 Step = Callable[[Image.Image], Image.Image]
 
@@ -36,8 +40,10 @@ class Preprocess:
         return self.fitted * width // short * max(self.fitted * height // short, height)
 
 
-def of_open_clip(cfg: PreprocessCfg) -> Preprocess:
+def of_open_clip(cfg: "PreprocessCfg") -> Preprocess:
     """open_clip's own transform for evaluation. As there, an EXIF orientation is not applied."""
+    from open_clip.transform import image_transform_v2
+
     *steps, _to_floats, _normalise = image_transform_v2(cfg, is_train=False).transforms
     size = cfg.size if isinstance(cfg.size, int) else cfg.size[0]
     fitted = size if cfg.resize_mode == "shortest" else 0
@@ -47,6 +53,8 @@ def of_open_clip(cfg: PreprocessCfg) -> Preprocess:
 
 def of_timm(cfg: dict[str, Any]) -> Preprocess:
     """timm's own transform for evaluation, from a ``pretrained_cfg`` with nothing left out."""
+    from timm.data.transforms_factory import create_transform
+
     size, crop = int(cfg["input_size"][-1]), float(cfg["crop_pct"])
     *steps, _to_floats, _normalise = create_transform(
         tuple(cfg["input_size"]),

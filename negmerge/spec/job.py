@@ -30,6 +30,7 @@ from negmerge.spec.fields import (
     listed,
 )
 from negmerge.spec.methods import METHOD_NAMES, MethodName, needs_kept_vectors
+from negmerge.spec.numbers import MAX_SCALE
 from negmerge.spec.references import BaseModelSpec, DatasetRef
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
 from negmerge.spec.sweep import MAX_POINTS, Point, Sweep, count, expand, repeat_seed, spelled_out
@@ -39,10 +40,6 @@ ScaleRule = Literal["lowest_forget", "match_unseen", "match_retrained", "target"
 MAX_REPEATS = 10
 MAX_METADATA = 16
 MAX_COMPARED = 20
-
-
-MAX_SCALE = 1000
-"""Largest fixed λ: as a |τ| is below 8, θ₀ − λ·τ then stays finite in every storage type, float16 too."""
 
 
 class Merge(Spec):
