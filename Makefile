@@ -20,7 +20,7 @@ HTMX_VERSION := 4.0.1
 # Images often set it; every process of the tests would compile torch again, in twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench experiments notebook screenshots clean
+.PHONY: docs help setup lock zoo names htmx demo up browser test lint types contracts pytest quick mutants fuzz bench gpu experiments notebook screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -123,6 +123,9 @@ fuzz: setup ## Put broken input into every parser, a minute each; SECONDS=600 fo
 
 bench: setup ## Measure speed and memory beside the published way
 	$(RUN)python -m benchmarks
+
+gpu: ## GPU tests and a table of one device's speeds, in 8 minutes; from .venv where it is there, else this machine's Python
+	$(if $(wildcard .venv/.installed),$(RUN)python,$(PYTHON)) -m benchmarks.gpu
 
 .PHONY: check-extras
 check-extras: | $(UV) ## Install the base and what each image has, from nothing, and use them

@@ -14,6 +14,7 @@ NAMES = (
     "full_size",
     "hostile",
     "page",
+    "start",
 )
 
 

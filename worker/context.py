@@ -23,7 +23,7 @@ class WorkerContext:
 
     @property
     def cache(self) -> Path:
-        """Files fetched once and shared by all workers of this machine (see ``resolve.tidy``)."""
+        """Files fetched once and shared by all workers of this machine (see ``worker.cache.tidy``)."""
         return self.settings.data_dir / "cache"
 
     def download(self, key: str, path: Path, on_step: OnStep) -> None:

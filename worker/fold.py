@@ -7,6 +7,7 @@ that finds one of its points lost is void; then a new, empty partial is begun be
 import time
 import uuid
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,9 +16,11 @@ from app.record.leases import Claim
 from app.record.steps import FlushOutcome
 from app.store.objects import ObjectMissing, StoreUnavailable
 from negmerge.merging.partial import Partial
-from negmerge.pipeline.tune import TunedPoint
 from worker.context import WorkerContext
 from worker.held_claims import HeldClaims
+
+if TYPE_CHECKING:
+    from negmerge.pipeline.tune import TunedPoint
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +48,7 @@ class Fold:
         self._due_at = 0.0
         self._tried: tuple[str, list[Claim]] | None = None
 
-    def add(self, claim: Claim, tuned: TunedPoint) -> None:
+    def add(self, claim: Claim, tuned: "TunedPoint") -> None:
         """Fold a trained point. It stays claimed until a flush commits it."""
         try:
             self._partial.add(claim.index, tuned.vector, tuned.single)

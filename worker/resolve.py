@@ -1,7 +1,7 @@
 """A spec's references as files of this machine: models and data sets, fetched once into the cache.
 
 What belongs to a registered thing lies in the cache under its id, what belongs to one job under the job's. Both
-go as soon as the data set, the model or the job is gone.
+go as soon as the data set, the model or the job is gone (``worker.cache``).
 """
 
 import hashlib
@@ -12,24 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from app.intake import uris, weights
-from app.record import decoded
-from app.record.db import Database
 from app.record.leases import Claim
-from app.record.states import TERMINAL
 from app.record.tables import Dataset as DatasetRow
-from app.record.tables import Job, beside
 from app.record.tables import Model as ModelRow
+from app.record.tables import beside
 from negmerge.checkpoints.files import file_digest as file_sha256
 from negmerge.data.archives import Index
 from negmerge.data.prompts import DEFAULT_TEMPLATES
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import DataError, ModelError
 from negmerge.formats.families import family_of
-from negmerge.models.hub import fetch as fetch_from_hub
 from negmerge.models.loading import as_asked, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.progress import OnStep
@@ -140,36 +133,6 @@ def _registered_dataset(
     return open_archive(fetched, index, *words, shelf(sha256 or key, row.id))
 
 
-def is_active(session: Session, job_id: str) -> bool:
-    """Whether the job has not ended."""
-    return job_id in _active(session, [job_id])
-
-
-def tidy(database: Database, cache: Path) -> None:
-    """Remove from the cache what belongs to a data set or a model that was deleted, or to a job that has ended.
-
-    So goes what was made of a data set and is kept no more. Several workers of a machine may do so at the same moment.
-    """
-    entries = list(cache.glob("*/*"))
-    if not entries:
-        return
-    with database.read() as session:
-        names = [path.name for path in entries]
-        wanted = _active(session, names)
-        for table in (DatasetRow, ModelRow):
-            wanted |= set(session.scalars(select(table.id).where(table.id.in_(names))))
-        shelves = [path for path in entries if path.parent.name == "decoded" and path.name.startswith("ds_")]
-        kept = {key.rpartition("/")[2] for key in decoded.keys(session, [path.name for path in shelves])}
-    gone = [path for path in entries if path.name not in wanted]
-    gone += [path for shelf in shelves for path in shelf.glob("*") if path.name not in kept]
-    for path in gone:
-        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-
-
-def _active(session: Session, job_ids: list[str]) -> set[str]:
-    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.state.not_in(TERMINAL))))
-
-
 def _referenced_model(
     context: WorkerContext,
     job_id: str,
@@ -214,6 +177,8 @@ def _as_folder(context: WorkerContext, job_id: str, path: Path, architecture: st
 
 def _from_hub(context: WorkerContext, job_id: str, reference: HubReference, on_step: OnStep) -> Path:
     """The folder of a model on the hub that the settings allow, fetched for this job."""
+    from negmerge.models.hub import fetch as fetch_from_hub  # and with it the hub's own library
+
     endpoint, limit = context.settings.hub_endpoint, context.settings.max_upload_bytes
     if not endpoint:
         raise ModelError(uris.NO_HUB)

@@ -1,11 +1,12 @@
 """The loop of a worker: claim what is due, do it, fold it, until nothing is left. Read it after ``app.record.steps``.
 
 One thread computes, whoever wakes it: a message, or its own look at the record every ``poll_seconds``. So an
-empty broker, or none, costs a second and no job.
+empty broker, or none, costs a second and no job. What a step needs is loaded with the first of its kind, or ``ahead``.
 """
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import structlog
 import torch
@@ -16,19 +17,17 @@ from app.record.retries import Retries
 from app.record.states import StepKind
 from app.store.objects import StoreUnavailable
 from negmerge.errors import NegmergeError
-from negmerge.merging.partial import Partial
-from negmerge.pipeline.tune import new_partial
-from worker import resolve
+from worker import cache
+from worker.ahead import Ahead
 from worker.backoff import Backoff
 from worker.causes import cause_of, lacks_room, may_pass
-from worker.conclude import conclude_step
 from worker.context import WorkerContext
 from worker.fold import Fold
 from worker.held_claims import HeldClaims, Reason, Stopped
-from worker.loaded_job import LoadedJob, load_job
-from worker.prepare import prepare_step
-from worker.rival import rival_step
-from worker.tune import tune_step
+
+if TYPE_CHECKING:
+    from negmerge.merging.partial import Partial
+    from worker.loaded_job import LoadedJob
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +43,7 @@ class Loop(threading.Thread):
         self._held = held
         self._wake = threading.Event()
         self._idle = threading.Event()
+        self._ahead = Ahead()
         self._loaded: LoadedJob | None = None
         self._fold: Fold | None = None
         self._backoff = Backoff(context.settings.poll_seconds)
@@ -101,13 +101,15 @@ class Loop(threading.Thread):
             self._held.end()
 
     def _rest(self) -> bool:
-        """Nothing is left to claim: commit what is folded, and forget what nobody needs."""
+        """Nothing is left to claim: commit what is folded, make ready for what may come, forget what nobody needs."""
         if self._fold is not None and self._fold.flush():
             return True
-        resolve.tidy(self._context.database, self._context.cache)
+        if self._ahead.load_one():
+            return True
+        cache.tidy(self._context.database, self._context.cache)
         if self._loaded is not None:
             with self._context.database.read() as session:
-                active = resolve.is_active(session, self._loaded.job_id)
+                active = cache.is_active(session, self._loaded.job_id)
             if not active:
                 self._loaded = self._fold = None
         return False
@@ -162,25 +164,37 @@ class Loop(threading.Thread):
         if self._loaded is not None and self._loaded.job_id != claim.job_id:
             self._loaded = None
         if claim.kind is StepKind.PREPARE:
+            from worker.prepare import prepare_step
+
             self._loaded = prepare_step(self._context, claim, self._held.on_step)
             return
+        from worker.loaded_job import load_job
+
         loaded = self._loaded = self._loaded or load_job(self._context, claim, self._held.on_step)
         if claim.kind is StepKind.CONCLUDE:
+            from worker.conclude import conclude_step
+
             conclude_step(self._context, loaded, claim, self._held.on_step)
             return
         if claim.kind is StepKind.RIVAL:
+            from worker.rival import rival_step
+
             rival_step(self._context, loaded, claim, self._on_step)
             return
+        from worker.tune import tune_step
+
         tune_step(self._context, loaded, self._fold_for(loaded, claim.repeat), claim, self._on_step)
 
-    def _fold_for(self, loaded: LoadedJob, repeat: int) -> Fold:
+    def _fold_for(self, loaded: "LoadedJob", repeat: int) -> Fold:
         """The fold of this repeat of the job's sweep; that of another is committed first."""
         if self._fold is not None and self._fold.repeat != repeat:
             self._fold.flush()
             self._fold = None
         if self._fold is None:
 
-            def empty() -> Partial:
+            def empty() -> "Partial":
+                from negmerge.pipeline.tune import new_partial
+
                 return new_partial(loaded.spec, loaded.model)
 
             self._fold = Fold(self._context, self._held, loaded.job_id, empty, repeat)

@@ -15,7 +15,7 @@ from app.api.problems import documented
 from app.errors import NotFound
 from app.record import jobs, tables
 from negmerge.spec import paths
-from negmerge.spec.job import MAX_SCALE
+from negmerge.spec.numbers import MAX_SCALE
 from negmerge.spec.resources import Artifact, Page
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])

@@ -30,7 +30,7 @@ from app.record.db import Database
 from app.settings import Settings
 from app.store.objects import Store
 from negmerge.errors import FieldError
-from negmerge.spec.fields import plain_number
+from negmerge.spec.numbers import plain_number
 
 _ID = re.compile(r"[a-z]{2,3}_[0-9A-Za-z]{1,36}")
 _REPEATABLE = frozenset({"state", "outcome", "class", "part"})

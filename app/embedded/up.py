@@ -1,7 +1,8 @@
 """``python -m app up``: the whole service on one machine, from nothing: broker, API and workers as children.
 
-Everything lies under one data directory. The parts start in order (broker, API, workers), are started again
-when they die, and stop in order (API, workers, broker). Only one ``up`` may use a data directory at a time.
+Everything lies under one data directory. The broker starts while the record is brought up to date, API and workers
+side by side after that; all are started again when they die, and stop in order (API, workers, broker). Only one ``up``
+may use a data directory at a time.
 """
 
 import fcntl
@@ -17,8 +18,6 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from redis import Redis
-from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import select
 
 from app import auth
@@ -51,11 +50,12 @@ def run(data_dir: Path, port: int, workers: int, say: Say) -> None:
         _check_port(settings.host, port)
         database = Database(settings.database_url)
         try:
-            database.migrate()
-            _first_key(database, data_dir / "api-key", say)
-            _warn_of_other_threads(database, settings.cpu_threads, say)
             stack = _Stack(settings, socket_path, workers, database, say)
             try:
+                stack.broker.start()
+                database.migrate()
+                _first_key(database, data_dir / "api-key", say)
+                _warn_of_other_threads(database, settings.cpu_threads, say)
                 stack.start(stopping)
                 stack.watch(stopping)
             finally:
@@ -98,7 +98,6 @@ class _Stack:
 
     def __init__(self, settings: Settings, socket_path: Path, workers: int, database: Database, say: Say) -> None:
         self._settings = settings
-        self._socket = socket_path
         self._database = database
         self._say = say
         logs = settings.data_dir / "logs"
@@ -121,12 +120,10 @@ class _Stack:
         return [self.broker, self.api, *self.workers]
 
     def start(self, stopping: _Stopping) -> None:
-        """Start all and wait until all answer. Raises UpError where one ends, or takes too long."""
-        self.broker.start()
-        self._wait(stopping, "the broker", self._broker_answers)
+        """Start API and workers and wait until all answer. Raises UpError where one ends, or takes too long."""
         for child in (self.api, *self.workers):
             child.start()
-        self._wait(stopping, "the API and the workers", self._all_ready)
+        self._wait(stopping, "the broker, the API or a worker", self._all_ready)
         if not stopping:
             self._say(f"Ready: http://{self._settings.host}:{self._settings.port}  (Ctrl-C stops everything)")
 
@@ -150,7 +147,8 @@ class _Stack:
         deadline = time.monotonic() + _GRACE["worker"]
         for worker in self.workers:
             worker.stop(max(deadline - time.monotonic(), 0.1))
-            self._release(worker.worker_id)
+            if worker.worker_id:  # else it was never started
+                self._release(worker.worker_id)
         self.broker.stop(_GRACE["broker"])
 
     def _release(self, worker_id: str) -> None:
@@ -170,13 +168,6 @@ class _Stack:
             if time.monotonic() > deadline:
                 raise UpError(f"{what} did not answer within {READY_SECONDS} s; see {self.api.log.parent}")
             time.sleep(0.1)
-
-    def _broker_answers(self) -> bool:
-        try:
-            with Redis(unix_socket_path=str(self._socket)) as client:
-                return bool(client.ping())
-        except BrokerAway:
-            return False
 
     def _all_ready(self) -> bool:
         try:

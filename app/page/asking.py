@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import InvalidSpec
 from app.record.tables import Model
 from negmerge.errors import FieldError
-from negmerge.spec.fields import plain_number
+from negmerge.spec.numbers import plain_number
 
 AXES = {
     "learning_rate": "Learning rate",

@@ -14,7 +14,7 @@ from app.page.routing import PageRoute
 from app.record import jobs
 from app.record.tables import Artifact
 from negmerge.spec import paths
-from negmerge.spec.job import MAX_SCALE
+from negmerge.spec.numbers import MAX_SCALE
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from negmerge.cli.given import Scale, check_apart, check_parent, seen, tell_rounding
 from negmerge.cli.printed import AsJson, print_json
@@ -26,6 +25,8 @@ def apply(
     for given in (base, task_vector):
         check_apart(out, given)
     check_parent(out)
+
+    from rich.console import Console
 
     from negmerge.merging.apply import apply as apply_to
     from negmerge.report.console import following

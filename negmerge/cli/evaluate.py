@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from negmerge.cli.given import ClassNames, Device, SpecFile, Templates, read_prompts, seen
 from negmerge.cli.printed import AsJson, print_json
@@ -22,6 +21,8 @@ def evaluate(
     """Measure a model on a job's splits; prints JSON: part → side → accuracy, per class too."""
     if not model.is_dir():
         raise ModelError(f"{seen(model)} is no folder: give a model's folder in open_clip's or timm's format")
+
+    from rich.console import Console
 
     from negmerge.evaluation.figures import recorded
     from negmerge.models.determinism import deterministic

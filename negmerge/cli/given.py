@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from negmerge.errors import CheckpointError, DataError, ExtraError
-from negmerge.formats import strict_json
 from negmerge.naming import visible
-from negmerge.spec.fields import plain_number
-from negmerge.spec.job import MAX_SCALE
+from negmerge.spec.numbers import MAX_SCALE, plain_number
 
 T = TypeVar("T")
 
@@ -115,6 +112,10 @@ def read_prompts(class_names: Path | None, templates: Path | None) -> tuple[dict
 
 def read_json(path: Path, shape: type[T], example: str) -> T:
     """A small JSON file of this shape. Raises DataError, with the example."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from negmerge.formats import strict_json
+
     if path.exists() and not path.is_file():  # a pipe would be waited for, and a device has no end
         raise DataError(f"{seen(path)} is no file")
     try:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from negmerge.cli.printed import AsJson, print_json
 
@@ -14,6 +13,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show a file's tensors: type, shape, share of elements that are not zero (a merge's consensus), norm."""
+    from rich.table import Table
+
     from negmerge.merging.summaries import inspect_file
     from negmerge.report.tables import plain, show
 

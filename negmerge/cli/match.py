@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from negmerge.cli.printed import AsJson, print_json
 from negmerge.errors import DataError
@@ -24,6 +23,8 @@ def match(
 
     The ids come as "select" takes them; look at those that are not exact first.
     """
+    from rich.console import Console
+
     from negmerge.data.matching import match as matches_of
     from negmerge.report.console import following
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from negmerge.cli.given import Scale, check_apart, check_parent, offered, seen, tell_rounding
 from negmerge.cli.printed import AsJson, print_json
@@ -34,6 +33,8 @@ def merge(
     for given in (base, *tuned):
         check_apart(out, given)
     check_parent(out)
+
+    from rich.console import Console
 
     from negmerge.merging.files import merge_files
     from negmerge.report.console import following

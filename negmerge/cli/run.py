@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from negmerge.cli.given import ClassNames, Device, SpecFile, Templates, check_new, read_prompts, seen
 from negmerge.cli.printed import AsJson, print_json
@@ -28,6 +27,8 @@ def run(
     target, 4 where nothing was unlearned.
     """
     check_new(out)
+
+    from rich.console import Console
 
     from negmerge.pipeline.local import read_spec
     from negmerge.pipeline.run_local import run_local

@@ -17,7 +17,6 @@ from negmerge.data.costs import decoding_bytes, packed_bytes
 from negmerge.data.images import DAMAGE, open_image
 from negmerge.data.members import Limits
 from negmerge.data.prompts import DEFAULT_TEMPLATES, check_templates, class_words
-from negmerge.data.published.reading import open_named
 from negmerge.decoding.files import mapped, written
 from negmerge.decoding.preprocess import Preprocess
 from negmerge.decoding.shelf import Kept, Shelf, name_of
@@ -110,6 +109,8 @@ def open_torchvision(
     Classes and templates are the published ones where nothing else is given. Raises DataError: an unknown name, the
     file that is missing, or class names or templates that do not fit.
     """
+    from negmerge.data.published.reading import open_named  # and with it scipy, which archives do not need
+
     opened = open_named(name, root)
     called = {**opened.words, **(class_names or {})}
 

@@ -1,18 +1,19 @@
-"""How images become a model's pixels, up to but without the conversion to floats, as open_clip and timm say it."""
+"""How images become a model's pixels, up to but without the conversion to floats, as open_clip and timm say it.
+
+Each library takes seconds to load, so a job loads its own model's alone.
+"""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import floor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import open_clip
-import PIL
-import timm
-import torchvision
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from timm.data.transforms_factory import create_transform
+
+if TYPE_CHECKING:
+    from open_clip.transform import PreprocessCfg
 
 Step = Callable[[Image.Image], Image.Image]
 
@@ -43,18 +44,22 @@ class Preprocess:
         return self.fitted * width // short * max(self.fitted * height // short, height)
 
 
-def of_open_clip(cfg: PreprocessCfg) -> Preprocess:
+def of_open_clip(cfg: "PreprocessCfg") -> Preprocess:
     """open_clip's own transform for evaluation. As there, an EXIF orientation is not applied."""
+    from open_clip.transform import image_transform_v2
+
     *steps, _to_floats, _normalise = image_transform_v2(cfg, is_train=False).transforms
     size = cfg.size if isinstance(cfg.size, int) else cfg.size[0]
     fitted = size if cfg.resize_mode == "shortest" else 0
     told = (("interpolation", cfg.interpolation), ("resize_mode", cfg.resize_mode))
-    recipe = _recipe("open_clip", open_clip.__version__, size, cfg.mode, cfg.fill_color, told)
+    recipe = _recipe("open_clip_torch", size, cfg.mode, cfg.fill_color, told)
     return Preprocess(size, tuple(cfg.mean), tuple(cfg.std), tuple(steps), fitted, told, recipe)
 
 
 def of_timm(cfg: dict[str, Any]) -> Preprocess:
     """timm's own transform for evaluation, from a ``pretrained_cfg`` with nothing left out."""
+    from timm.data.transforms_factory import create_transform
+
     size, crop = int(cfg["input_size"][-1]), float(cfg["crop_pct"])
     *steps, _to_floats, _normalise = create_transform(
         tuple(cfg["input_size"]),
@@ -66,12 +71,12 @@ def of_timm(cfg: dict[str, Any]) -> Preprocess:
     ).transforms
     fitted = 0 if cfg["crop_mode"] == "squash" else floor(size / crop)
     told = (("interpolation", cfg["interpolation"]), ("crop_pct", crop), ("crop_mode", cfg["crop_mode"]))
-    recipe = _recipe("timm", timm.__version__, tuple(cfg["input_size"]), told)
+    recipe = _recipe("timm", tuple(cfg["input_size"]), told)
     return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), (_to_rgb, *steps), fitted, told, recipe)
 
 
-def _recipe(*decides: object) -> str:
-    return json.dumps([PIL.__version__, torchvision.__version__, *decides])
+def _recipe(library: str, *decides: object) -> str:
+    return json.dumps([*(f"{package} {version(package)}" for package in ("pillow", "torchvision", library)), *decides])
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

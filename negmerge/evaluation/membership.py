@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import SVC
 from torch import Tensor
 
 from negmerge.errors import DataError, DivergedError, ModelError
@@ -59,6 +58,8 @@ def membership_inference(trained: Values, untrained: Values, forgotten: Values) 
     Raises DataError where a set is empty or the sides differ in number, DivergedError where a value is not finite,
     and ModelError where one is no confidence.
     """
+    from sklearn.svm import SVC  # half a second, and only some jobs ask for it
+
     inside, outside, asked = _checked(trained, untrained, forgotten)
     if len(inside) != len(outside):
         raise DataError(

@@ -1,9 +1,12 @@
-"""Models in: from a folder of either family or of transformers, or by the tag of a registry."""
+"""Models in: from a folder of either family or of transformers, or by the tag of a registry.
+
+open_clip and timm take seconds to load, so each is loaded with the first model of its family.
+"""
 
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,18 +17,18 @@ from negmerge.errors import ModelError, TensorError
 from negmerge.formats import open_clip_config, strict_json, timm_config
 from negmerge.formats.families import OPEN_CLIP, TIMM, Family, family_of
 from negmerge.formats.hugging_face.config import is_of_transformers
-from negmerge.models import classifiers, clip_states, hugging_face, zero_shot
+from negmerge.models import clip_states, hugging_face
 from negmerge.models.as_trained import as_trained
 from negmerge.models.building import black_image, filled, skeleton, try_out
-from negmerge.models.classifiers import Classifier
 from negmerge.models.costs import IMAGE, PROMPT, check_cost
-from negmerge.models.linearised import LinearisedModel
 from negmerge.models.network import Network
-from negmerge.models.tokenizers import files_beside
-from negmerge.models.zero_shot import ZeroShotModel
 from negmerge.naming import shown
 from negmerge.spec.job import JobSpec
 from negmerge.spec.references import OpenClipModel
+
+if TYPE_CHECKING:
+    from negmerge.models.classifiers import Classifier
+    from negmerge.models.zero_shot import ZeroShotModel
 
 _INDEX = "model.safetensors.index.json"
 _UNLIKE = ("a red house", "7")
@@ -76,11 +79,15 @@ def of_tensors(
 def tensors_of(config: dict[str, Any]) -> dict[str, Tensor]:
     """The tensors that a config asks for, by name, without memory behind them. Raises ModelError."""
     if family_of(config) is TIMM:
+        from negmerge.models import classifiers
+
         return dict(skeleton(lambda: classifiers.build(config)).state_dict())
+    from negmerge.models import zero_shot
+
     return dict(skeleton(lambda: zero_shot.build(config["model_cfg"])).state_dict())
 
 
-def load_zero_shot(folder: Path, device: str = "cpu") -> ZeroShotModel:
+def load_zero_shot(folder: Path, device: str = "cpu") -> "ZeroShotModel":
     """Load a folder in open_clip's local-dir format. Raises as ``load_model``."""
     config = read_config(folder / open_clip_config.CONFIG_FILE, open_clip_config.check_config)
     return _zero_shot(config, _weights(folder, OPEN_CLIP), device, folder)
@@ -89,7 +96,11 @@ def load_zero_shot(folder: Path, device: str = "cpu") -> ZeroShotModel:
 def load_tag(family: str, architecture: str, tag: str, device: str = "cpu") -> Network:
     """Load a library's own architecture with the weights of a tag, downloaded if need be. Raises ModelError."""
     if family == "timm":
+        from negmerge.models import classifiers
+
         return classifiers.load_tag(architecture, tag, device)
+    from negmerge.models import zero_shot
+
     return zero_shot.load_tag(architecture, tag, device)
 
 
@@ -97,6 +108,8 @@ def as_asked(model: Network, spec: JobSpec) -> Network:
     """The model as the spec wants it: of its family, and linearised where it says so. Raises ModelError."""
     check_family(model, spec)
     if is_linearised(spec):
+        from negmerge.models.linearised import LinearisedModel
+
         expansion = LinearisedModel(model.module, model.config, model.original, str(model.device), model.beside)
         expansion.theirs = model.theirs
         return expansion
@@ -155,20 +168,25 @@ def _theirs(folder: Path) -> dict[str, Tensor]:
     return load_tensors(folder)
 
 
-def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> Classifier:
+def _classifier(config: dict[str, Any], tensors: Mapping[str, Tensor], device: str) -> "Classifier":
+    from negmerge.models import classifiers
+
     def judge(shape: Any) -> None:
         size = classifiers.preprocess(shape, config).size
         check_cost(shape, lambda: shape(_pixels(size)), IMAGE, _looking(size))
 
     module = as_trained(filled(tensors, lambda: classifiers.build(config), judge), config)
-    model = Classifier(module, config, tensors, device)
+    model = classifiers.Classifier(module, config, tensors, device)
     _look(model)
     return model
 
 
 def _zero_shot(
     config: dict[str, Any], tensors: Mapping[str, Tensor], device: str, folder: Path | None
-) -> ZeroShotModel:
+) -> "ZeroShotModel":
+    from negmerge.models import zero_shot
+    from negmerge.models.tokenizers import files_beside
+
     def judge(shape: Any) -> None:
         size, length = zero_shot.image_size(shape), config["model_cfg"]["text_cfg"].get("context_length", 77)
         check_cost(shape, lambda: shape.encode_image(_pixels(size)), IMAGE, _looking(size))
@@ -180,13 +198,13 @@ def _zero_shot(
     except TensorError as error:
         raise clip_states.with_remedy(error, tensors, tensors_of(config), config["model_cfg"]) from None
     as_trained(module.get_submodule("visual"), config)
-    model = ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
+    model = zero_shot.ZeroShotModel(module, config, tensors, device, files_beside(config, folder))
     _look(model)
     try_out(lambda: model.logits(black_image(model), _head(model)), "compare an image with a prompt")
     return model
 
 
-def _head(model: ZeroShotModel) -> Tensor:
+def _head(model: "ZeroShotModel") -> Tensor:
     """The head of two texts that every tokenizer tells apart. Raises ModelError where the model does not."""
     head = model.head(list(_UNLIKE), ["{}"])
     first, second = head

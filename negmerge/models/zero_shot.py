@@ -14,7 +14,6 @@ from typing import Any
 
 import open_clip
 import torch
-from huggingface_hub import snapshot_download
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor
 from torch.nn import functional
@@ -136,6 +135,8 @@ def fetched_tokenizer(config: Mapping[str, Any]) -> Path | None:
     """The folder of a built-in architecture's tokenizer, fetched if need be, as its weights are. Raises ModelError."""
     if not has_files(config):
         return None
+    from huggingface_hub import snapshot_download
+
     name = config["model_cfg"]["text_cfg"]["hf_tokenizer_name"]
     try:
         return Path(snapshot_download(name, allow_patterns=list(MAX_BYTES)))

@@ -9,8 +9,6 @@ from negmerge.data.prompts import DEFAULT_TEMPLATES, class_words
 from negmerge.decoding.dataset import Dataset, open_archive, open_torchvision
 from negmerge.errors import ArchiveError, DataError, FieldError, ModelError, SpecError
 from negmerge.formats.spec_files import read_document
-from negmerge.models.hub import cached
-from negmerge.models.linearised import LinearisedModel
 from negmerge.models.loading import as_asked, check_family, is_linearised, load_model, load_tag
 from negmerge.models.network import Network
 from negmerge.spec.fields import listed
@@ -58,6 +56,8 @@ def open_model(spec: JobSpec, device: str) -> Network:
         case RegisteredModel() | WeightsUri():
             raise ModelError(f"{weights} is the service's: here, base_model.weights is a local folder or a tag")
         case HubModel(reference):
+            from negmerge.models.hub import cached
+
             return as_asked(load_model(cached(parsed(reference), MAX_HUB_BYTES), device), spec)
         case WeightsPath(tag) | RegistryTag(tag):
             if not isinstance(architecture, str):
@@ -77,6 +77,8 @@ def open_measured(folder: Path, spec: JobSpec, device: str) -> Network:
     if not is_linearised(spec):
         return model
     check_family(model, spec)
+    from negmerge.models.linearised import LinearisedModel
+
     base = open_model(spec, device)
     return LinearisedModel(model.module, model.config, model.original, device, model.beside, around=base.original)
 

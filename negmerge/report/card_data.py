@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import open_clip
-import timm
 import yaml
 
 from negmerge.naming import visible
@@ -87,6 +85,8 @@ def _repository_of(document: ResultDocument) -> str | None:
     source, architecture = base_model.source, base_model.architecture
     if not isinstance(source, RegistryTag) or not isinstance(architecture, str):
         return None
+    import open_clip
+
     place = open_clip.get_pretrained_cfg(architecture, source.tag).get("hf_hub", "")  # owner/name/file
     return "/".join(place.split("/")[:2]) or None
 
@@ -96,6 +96,8 @@ def _published(base_model: BaseModelSpec) -> Any:
     source, architecture = base_model.source, base_model.architecture
     if base_model.family != "timm" or not isinstance(source, RegistryTag) or not isinstance(architecture, str):
         return None
+    import timm
+
     try:
         return timm.get_pretrained_cfg(f"{architecture}.{source.tag}")
     except RuntimeError:  # no such tag

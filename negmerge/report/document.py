@@ -4,10 +4,9 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-import open_clip
-import timm
 import torch
 
 import negmerge
@@ -148,8 +147,8 @@ def environment(device: torch.device | str, trained: Trained) -> Environment:
         precision=trained.precision,
         **({} if trained.by is None else {"bfloat16_by": trained.by}),
         torch=torch.__version__,
-        open_clip=open_clip.__version__,
-        timm=timm.__version__,
+        open_clip=version("open_clip_torch"),
+        timm=version("timm"),
         python=platform.python_version(),
         negmerge=negmerge.__version__,
     )

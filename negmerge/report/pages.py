@@ -6,13 +6,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from negmerge.naming import visible
-from negmerge.report import card_data, escape, plots, summary
+from negmerge.report import card_data, escape, summary
 from negmerge.spec import sweep_words, words
 from negmerge.spec.result import ResultDocument
 
 
 def html(document: ResultDocument) -> str:
     """The report of a result document, as one HTML page."""
+    from negmerge.report import plots  # and with it matplotlib, which nothing before a job's last step needs
+
     pictures = {
         "scale_curve": plots.scale_curve(document),
         "consensus": plots.consensus_by_layer(document),

@@ -5,7 +5,6 @@ decay 5e-4, batch 256, 182 epochs, the learning rate 0.1 cut to a tenth at a hal
 91 and 136); random crops and flips.
 """
 
-from negmerge.models import classifiers
 from negmerge.rivals._base import Settings, Task
 from negmerge.rivals._sgd import always, descend
 from negmerge.spec.rivals import SGD
@@ -16,6 +15,8 @@ READS = SGD
 
 def unlearn(task: Task) -> None:
     """Train fresh random weights of the same architecture on the retain set alone."""
+    from negmerge.models import classifiers  # and with it timm, which other rivals do not need
+
     fresh = classifiers.build(task.model.config)  # drawn from the generators that the task's seed has set
     task.model.load_state(fresh.state_dict())
     descend(task, always(task.retain), factor=lambda epoch: cuts(epoch, task.settings.epochs))

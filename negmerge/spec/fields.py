@@ -1,6 +1,5 @@
 """What all parts of the spec are made of: the base class, constrained types, errors about one field."""
 
-import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -66,16 +65,6 @@ def _in_pieces(entries: Any, check: Any) -> Any:
 
 IN_PIECES = WrapValidator(_in_pieces)
 """For an object with any keys: its entries are checked up to the first hundred of which one is wrong."""
-
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-def plain_number(text: Any) -> Any:
-    """A number that came as text, as people and JSON write it: Python alone reads ``1_0`` as 10. Raises ValueError."""
-    if isinstance(text, str) and not _NUMBER.fullmatch(text):
-        raise ValueError("write it as a finite number, such as 20 or 0.6")
-    return text
 
 
 def at_most(number: int) -> BeforeValidator:

@@ -30,6 +30,7 @@ from negmerge.spec.fields import (
     listed,
 )
 from negmerge.spec.methods import METHOD_NAMES, MethodName, needs_kept_vectors
+from negmerge.spec.numbers import MAX_SCALE
 from negmerge.spec.precision import AskedPrecision
 from negmerge.spec.references import BaseModelSpec, DatasetRef, OpenClipModel
 from negmerge.spec.rivals import RETRAIN, RivalOptions, RivalRun, options_read, rival_names
@@ -41,10 +42,6 @@ Curve = Literal["needed", "full"]
 MAX_REPEATS = 10
 MAX_METADATA = 16
 MAX_COMPARED = 20
-
-
-MAX_SCALE = 1000
-"""Largest fixed λ: as a |τ| is below 8, θ₀ − λ·τ then stays finite in every storage type, float16 too."""
 
 
 class Merge(Spec):

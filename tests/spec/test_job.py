@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from negmerge.errors import SpecError
 from negmerge.spec.fields import listed
-from negmerge.spec.job import MAX_SCALE, JobSpec, parse
+from negmerge.spec.job import JobSpec, parse
+from negmerge.spec.numbers import MAX_SCALE
 from negmerge.spec.references import Select
 
 VALID: dict[str, Any] = {

@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.store.objects import Store
 from negmerge.errors import ArchiveError, DataError
 from tests.support import records
-from worker import resolve
+from worker import cache
 from worker.causes import may_pass
 from worker.context import WorkerContext
 from worker.held_claims import TRACE, HeldClaims, Reason, Stopped
@@ -125,7 +125,7 @@ def test_workers_that_tidy_the_same_cache_at_once_do_not_stumble(sqlite: Databas
 
     def tidy(_: int) -> None:
         gate.wait()
-        resolve.tidy(sqlite, tmp_path / "cache")
+        cache.tidy(sqlite, tmp_path / "cache")
 
     for _ in range(5):
         for number in range(100):

@@ -20,7 +20,7 @@ from negmerge.progress import ignore
 from tests.support import pico, records
 from tests.support.service import CALLER, Service, uploaded
 from tests.support.worker_contexts import worker_context
-from worker import resolve
+from worker import cache
 from worker.context import WorkerContext
 from worker.loaded_job import LoadedJob, load_job
 from worker.prepare import prepare_step
@@ -167,7 +167,7 @@ def test_what_is_the_jobs_alone_is_shared_with_its_workers_and_goes_with_it(
     place.collect()
     assert place.stored(f"jobs/{job_id}/") == []
     for machine in (place.here, place.there):
-        resolve.tidy(place.service.database, machine.cache)
+        cache.tidy(place.service.database, machine.cache)
         assert list((machine.cache / "decoded").iterdir()) == []
 
 
@@ -182,7 +182,7 @@ def test_a_deleted_data_set_leaves_nothing_in_the_store_and_in_no_cache(place: P
     assert place.stored(f"datasets/{dataset_id}/") == []
     for machine in (place.here, place.there):
         assert (machine.cache / "decoded" / dataset_id).is_dir()
-        resolve.tidy(place.service.database, machine.cache)
+        cache.tidy(place.service.database, machine.cache)
         assert list(machine.cache.rglob(f"*{dataset_id}*")) == []
 
 
@@ -232,7 +232,7 @@ def test_what_no_job_used_for_long_goes_unless_one_that_runs_needs_its_data_set(
     assert place.expire(0.0) == count
     place.collect()
     assert not any("/decoded/" in key for key in place.stored(f"datasets/{dataset_id}/"))
-    resolve.tidy(place.service.database, place.here.cache)
+    cache.tidy(place.service.database, place.here.cache)
     assert list((place.here.cache / "decoded" / dataset_id).iterdir()) == []
 
 
