@@ -30,6 +30,8 @@ class LinearisedModel(ZeroShotModel):
     around: θ₀, where ``original`` is another model of the same architecture, to be measured by its expansion.
     """
 
+    is_expansion = True
+
     def __init__(
         self,
         module: torch.nn.Module,

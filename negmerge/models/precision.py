@@ -7,23 +7,25 @@ and what is not trained so: docs/decisions/precision.md.
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from negmerge.models.linearised import LinearisedModel
-from negmerge.models.network import Network
 from negmerge.spec.precision import FLOAT32, AskedPrecision, Bfloat16By, Precision, Trained
+
+if TYPE_CHECKING:  # a worker asks for its hardware before it loads what models need
+    from negmerge.models.network import Network
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
-def training_precision(asked: AskedPrecision, model: Network, preferred: AskedPrecision = "auto") -> Trained:
+def training_precision(asked: AskedPrecision, model: "Network", preferred: AskedPrecision = "auto") -> Trained:
     """How to train the model's points on its device.
 
     asked: the spec's. preferred: what this machine's operator means by ``auto``. What is ``auto`` still is bfloat16
     where the hardware computes in it, else float32: by what it is, never by how fast it seems.
     """
-    if isinstance(model, LinearisedModel):  # an expansion computes in float32; a spec that asks for more is refused
+    if model.is_expansion:  # which computes in float32; a spec that asks for more is refused
         return FLOAT32
     by = bfloat16_by(model.device)
     chosen = preferred if asked == "auto" else asked
