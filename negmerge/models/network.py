@@ -54,9 +54,9 @@ class Network(ABC):
     config: the folder's JSON. names: the tensors that take part, in state-dict order. base: their float32
     masters on the CPU. original: θ₀ as stored, every tensor in its own dtype, on the CPU. Whatever the
     storage type, the module computes in float32. preprocess: how images become pixels, as its own library says it.
-    is_classifier: whether the model has a head of its own, rather than one made of class words. is_expansion: whether it
-    is linear in its parameters, around θ₀. beside: other files of its folder, by name, which go wherever it goes. theirs:
-    the folder of transformers that it came in, if it did.
+    is_classifier: whether the model has a head of its own, rather than one made of class words. is_expansion: whether
+    it is linear in its parameters, around θ₀. beside: other files of its folder, by name, which go wherever it goes.
+    theirs: the folder of transformers that it came in, if it did.
     """
 
     family: ClassVar[str]

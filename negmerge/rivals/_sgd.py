@@ -12,6 +12,7 @@ from negmerge.rivals._base import Task
 from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
 from negmerge.training.crop_flip import crop_and_flip
 from negmerge.training.descent import Descent, Loss, as_they_are, nothing
+from negmerge.training.feed import Feed
 
 
 def constant(epoch: int) -> float:
@@ -52,13 +53,15 @@ def descend(
     descent = Descent(
         model, task.head, optimizer, total, an_epoch, task.on_step, augment, task.precision, after_step=after_step
     )
+    feed = Feed(model.device)
     model.tuned.train()
     for epoch in range(settings.epochs):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * factor(epoch)
         goal = loss if penalty is None else _with_penalty(loss, partial(penalty, epoch / settings.epochs))
         for samples in passes(epoch):
-            for chosen in batches(len(samples.images), settings.batch_size, 1, task.generator, alone):
-                descent.step(samples.images[chosen], samples.labels[chosen], goal)
+            order = list(batches(len(samples.images), settings.batch_size, 1, task.generator, alone))
+            for batch in feed.batches(samples.images, samples.labels, order):
+                descent.step(*batch, goal)
     descent.finish()
 
 

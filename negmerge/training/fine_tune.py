@@ -23,6 +23,8 @@ from negmerge.training.augment import rand_augment
 from negmerge.training.batching import batch_sizes, batches, check_images, has_batch_norm
 from negmerge.training.crop_flip import crop_and_flip
 from negmerge.training.descent import Descent
+from negmerge.training.feed import Feed
+from negmerge.training.fitting import computed_again, fit
 
 MAX_GRADIENT_NORM = 1.0
 MAX_WARMUP_STEPS = 500
@@ -47,14 +49,20 @@ def fine_tune(
     seed: int,
     on_step: OnStep = ignore,
     precision: Precision = "float32",
+    room: int | None = None,
 ) -> Tuned:
     """Fine-tune the model from θ₀; the model itself is back at θ₀ afterwards, whatever happened.
 
     images: uint8 [N, 3, S, S]. labels: int64 [N], columns of the logits that the model gives with ``head``.
-    Decay is on every parameter, the gradient norm clipped at 1.0. precision: of the two passes (``Descent``).
+    Decay is on every parameter, the gradient norm clipped at 1.0. precision: of the two passes (``Descent``). room:
+    bytes of memory that training may take besides the model, by default most of what is free: where a batch needs more,
+    it goes through in parts, or inner results are computed twice (``fitting``).
     Raises DivergedError as soon as a loss is not finite, DataError without images, and what on_step raises.
     """
     check_images(model, images)
+    head = head.to(model.device)
+    with seeded(model.device, seed):
+        fitting = fit(model, images, head, min(hyper.batch_size, len(images)), room)
     model.restore()
     parameters = model.parameters()
     optimizer = _optimizer(parameters, hyper)
@@ -62,18 +70,21 @@ def fine_tune(
     an_epoch = len(batch_sizes(len(images), hyper.batch_size, alone))
     steps = an_epoch * hyper.epochs
     warmup = warmup_steps(steps) if hyper.warmup_steps is None else hyper.warmup_steps
-    head = head.to(model.device)
-    order = partial(batches, len(images), hyper.batch_size, hyper.epochs, alone=alone)
+    feed = Feed(model.device)
     smoothed = partial(functional.cross_entropy, label_smoothing=hyper.label_smoothing)
     fill = [round(255 * mean) for mean in model.preprocess.mean]
     try:
-        with seeded(model.device, seed) as generator:
+        with seeded(model.device, seed) as generator, computed_again(model, fitting.again):
             augment = partial(_augment, hyper=hyper, generator=generator, fill=fill)
             descent = Descent(model, head, optimizer, steps, an_epoch, on_step, augment, precision, MAX_GRADIENT_NORM)
+            descent.at_once = fitting.at_once
             model.tuned.train()
-            for step, chosen in enumerate(order(generator)):
-                optimizer.param_groups[0]["lr"] = learning_rate(step, steps, warmup, hyper.learning_rate)
-                descent.step(images[chosen], labels[chosen], smoothed)
+            for _ in range(hyper.epochs):
+                order = list(batches(len(images), hyper.batch_size, 1, generator, alone))
+                for batch in feed.batches(images, labels, order):
+                    rate = learning_rate(descent.taken, steps, warmup, hyper.learning_rate)
+                    optimizer.param_groups[0]["lr"] = rate
+                    descent.step(*batch, smoothed)
             loss = descent.finish()
         state = {
             name: parameter.detach().to("cpu", torch.float32, copy=True)
