@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("merge", "sweep", "second_job", "api", "classifier", "full_size", "hostile", "page")
+NAMES = ("merge", "sweep", "second_job", "decoding", "api", "classifier", "full_size", "hostile", "page")
 
 
 def main(names: list[str]) -> None:

@@ -14,9 +14,8 @@ from app.record import catalog, decoded, jobs, tables
 from app.record.leases import Claim, LostClaim
 from app.settings import Settings
 from app.store import garbage
-from negmerge.evaluation.metrics import Evaluation
+from negmerge.evaluation.metrics import Evaluation, evaluate
 from negmerge.evaluation.prepared import Prepared
-from negmerge.pipeline import kept
 from negmerge.progress import ignore
 from tests.support import pico, records
 from tests.support.service import CALLER, Service, uploaded
@@ -103,13 +102,12 @@ def place(make: Callable[..., Place]) -> Place:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows with each part on which a base model is measured."""
     calls: list[str] = []
-    evaluate = kept.evaluate
 
     def counting(*arguments: Any) -> Evaluation:
         calls.append("a part")
         return evaluate(*arguments)
 
-    monkeypatch.setattr(kept, "evaluate", counting)
+    monkeypatch.setattr("negmerge.pipeline.kept.evaluate", counting)
     return calls
 
 
