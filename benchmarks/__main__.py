@@ -9,6 +9,7 @@ NAMES = (
     "training",
     "sweep",
     "second_job",
+    "decoding",
     "api",
     "classifier",
     "full_size",

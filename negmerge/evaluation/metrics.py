@@ -77,13 +77,14 @@ def evaluate(
     """Measure the model as it stands, in float32 and eval mode.
 
     images: uint8 [N, 3, S, S], N ≥ 1. labels: int64 [N], into ``classes`` and the rows of ``head``
-    (float32 [C, D]). on_step is called after each ``batch`` of images. Ties go to the first class.
+    (float32 [C, D]). on_step is called after each ``batch`` of images. Ties go to the first class. Images may lie on
+    the model's device already; nothing waits for the device before the end.
     """
     model.module.eval()
-    hits = []
+    right, hits = labels.to(model.device), []
     for start in range(0, len(images), batch):
-        right = labels[start : start + batch].to(model.device)
-        hits.append(model.logits(images[start : start + batch], head).argmax(dim=1) == right)
+        answers = model.logits(images[start : start + batch], head).argmax(dim=1)
+        hits.append(answers == right[start : start + batch])
         on_step(start // batch + 1, -(-len(images) // batch), None)
     hit = torch.cat(hits).cpu()
     counts = torch.bincount(labels, minlength=len(classes)).tolist()

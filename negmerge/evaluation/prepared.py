@@ -6,7 +6,7 @@ Images that lie on a shelf are files of their own, which that one names.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,17 @@ class Prepared:
             Count.of(CountRecord.model_validate(reference)) if reference else None,
             RivalRow.model_validate(retrained) if retrained else None,
         )
+
+
+def near(side: Side, part: Part, device: torch.device) -> Side:
+    """The side with one part's images on the device, where they take no more than half of what is free there.
+
+    For who measures many models on them: each visit would move them again. On the CPU they are there.
+    """
+    samples = side.parts[part]
+    if device.type != "cuda" or 2 * samples.images.nbytes > torch.cuda.mem_get_info(device)[0]:
+        return side
+    return replace(side, parts={**side.parts, part: replace(samples, images=samples.images.to(device))})
 
 
 def measure(model: Network, sides: Mapping[SideName, Side], parts: Sequence[Part], on_step: OnStep = ignore) -> Figures:

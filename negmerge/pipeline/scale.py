@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from negmerge.evaluation.metrics import Count
-from negmerge.evaluation.prepared import Prepared, measure
+from negmerge.evaluation.prepared import Prepared, measure, near
 from negmerge.evaluation.search import Choice, choose, choose_sparingly
 from negmerge.merging.vectors import TaskVector, apply_scale
 from negmerge.models.network import Network
@@ -27,11 +27,13 @@ def choose_scale(
     """
 
     def measured(side: SideName, part: Part) -> Callable[[float], Count]:
+        data = near(prepared.sides[side], part, model.device)
+
         def at(scale: float) -> Count:
             if scale == 0:
                 return prepared.base[part][side].total
             load_at(model, merged, scale)
-            return measure(model, {side: prepared.sides[side]}, [part], on_step)[part][side].total
+            return measure(model, {side: data}, [part], on_step)[part][side].total
 
         return at
 

@@ -1,11 +1,15 @@
 """Counts, and the evaluation of a real model against its own logits."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+from negmerge.decoding.dataset import Decoded
 from negmerge.errors import Interrupted
 from negmerge.evaluation.metrics import Count, Evaluation, evaluate
+from negmerge.evaluation.prepared import Side, measure, near
 from negmerge.models.loading import load_zero_shot
 from negmerge.models.zero_shot import ZeroShotModel
 from tests.support import pico
@@ -84,3 +88,22 @@ def test_a_model_left_in_training_is_evaluated_in_eval_mode(model: ZeroShotModel
     model.module.train()
     evaluate(model, images, labels, head, CLASSES)
     assert not any(part.training for part in model.module.modules())
+
+
+def side_of(head: Tensor) -> Side:
+    images, labels = pico.image_tensor(per_class=30)
+    return Side(tuple(CLASSES), head, {"test": Decoded(images, labels, tuple(map(str, range(len(labels)))))})
+
+
+def test_on_the_cpu_images_stay_where_they_are(head: Tensor) -> None:
+    side = side_of(head)
+    assert near(side, "test", torch.device("cpu")) is side
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_images_that_lie_on_the_device_give_the_same_counts(head: Tensor, tmp_path: Path) -> None:
+    model, side = load_zero_shot(pico.make_model(tmp_path / "model"), "cuda"), side_of(head)
+    there = near(side, "test", model.device)
+    assert there.parts["test"].images.is_cuda
+    assert measure(model, {"forget": there}, ["test"]) == measure(model, {"forget": side}, ["test"])
