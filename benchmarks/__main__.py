@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("merge", "sweep", "api", "classifier", "full_size", "hostile", "page", "start")
+NAMES = ("merge", "sweep", "api", "classifier", "full_size", "hostile", "page", "start", "scale")
 
 
 def main(names: list[str]) -> None:
