@@ -4,14 +4,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from app.record import jobs
 from app.record.db import Database
 from app.record.ids import new_id
-from app.record.leases import Claim
 from app.record.states import StepKind, StepState
 from app.settings import Settings
 from app.store.objects import Store
@@ -20,6 +21,8 @@ from negmerge.merging.partial import Partial
 from negmerge.spec.job import Merge
 from tests.support import records, servers
 from tests.support.service import Service, running
+
+T = TypeVar("T")
 
 ELEMENTS = 8_000_000
 """Of the partial whose way is measured: 80 MB."""
@@ -40,33 +43,31 @@ def _transactions(database: Database) -> dict[str, float]:
     taken: dict[str, list[float]] = {"claim": [], "finish": [], "renew": [], "flush": []}
     points: list[int] = []
 
-    def timed(what: str, work: Callable[[], object]) -> object:
+    def timed(what: str, work: Callable[[], T]) -> T:
         started = time.perf_counter()
         done = work()
         taken[what].append(time.perf_counter() - started)
         return done
 
     for _ in range(_REPEATS):
-        held = timed("claim", lambda: records.claim(database, worker))
-        assert isinstance(held, Claim)
-        assert held.job_id == job_id
-        claim = held
-        timed("finish", lambda claim=claim: records.train(database, claim))
-        timed("renew", lambda claim=claim: records.renew(database, [claim]))
+        claim = timed("claim", partial(records.claim, database, worker))
+        assert claim.job_id == job_id
+        timed("finish", partial(records.train, database, claim))
+        timed("renew", partial(records.renew, database, [claim]))
         points.append(claim.index)
-        timed("flush", lambda claim=claim: records.flush(database, [claim], partial_id, points))
+        timed("flush", partial(records.flush, database, [claim], partial_id, points))
     return {what: statistics.median(each) for what, each in taken.items()}
 
 
 def _bytes(store: Store, folder: Path) -> dict[str, float]:
     base = {"weight": torch.zeros(ELEMENTS)}
-    partial, sum_of_all = (Partial(["negmerge"], base, Merge()) for _ in range(2))
-    partial.add(0, {"weight": torch.randn(ELEMENTS) * 0.001})
+    one, sum_of_all = (Partial(["negmerge"], base, Merge()) for _ in range(2))
+    one.add(0, {"weight": torch.randn(ELEMENTS) * 0.001})
     path, fetched, size = folder / "partial", folder / "fetched", 0
     taken: dict[str, list[float]] = {"save": [], "put": [], "get": [], "combine": []}
     for number in range(4):
         moments = [time.perf_counter()]
-        partial.save(path)
+        one.save(path)
         moments.append(time.perf_counter())
         store.put_file(f"scale/{number}", path)
         moments.append(time.perf_counter())
