@@ -119,9 +119,9 @@ def simulate(workers: int, work: Work, costs: Costs) -> Simulated:
         if what == "claim" and worker.done:
             left["workers"] -= 1
     partials = sum(worker.folded for worker in each)
-    combining = partials * work.partial * (costs.get + costs.combine)
-    busy = (min(1.0, queue.busy / job.end) for queue in (job.record, job.store))
-    return Simulated(job.end, combining, *busy, partials)
+    combining = partials * work.partial * max(costs.get, costs.combine)  # the next are fetched meanwhile
+    record, store = (min(1.0, queue.busy / job.end) for queue in (job.record, job.store))
+    return Simulated(job.end, combining, record, store, partials)
 
 
 def _claim(job: _Job, worker: _Worker, number: int, now: float) -> None:
