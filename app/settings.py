@@ -35,6 +35,8 @@ def _of_s3(place: str) -> str:
     return place
 
 
+WorkersPerDevice = Annotated[int, Field(ge=1, le=16)] | Literal["auto"]
+
 Bucket = Annotated[str, AfterValidator(_bucket)]
 Delivery = Annotated[Bucket, AfterValidator(_of_s3)]
 
@@ -98,6 +100,12 @@ class Settings(BaseSettings):
         ge=0,
         description="CPU threads of a worker's arithmetic; 0 is all cores that it may use. The same for all workers "
         "of a queue.",
+    )
+    workers_per_device: WorkersPerDevice = Field(
+        1,
+        description="Worker processes on one device, which a small model leaves idle: a number, or `auto`, which "
+        "begins with one and starts more, up to four, while a GPU is less than half busy and has the memory. On the "
+        "CPU `auto` is one. Each takes `NEGMERGE_THREADS`.",
     )
 
     lease_seconds: Seconds = Field(

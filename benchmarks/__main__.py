@@ -16,6 +16,7 @@ NAMES = (
     "hostile",
     "page",
     "start",
+    "scale",
 )
 
 

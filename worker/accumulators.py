@@ -1,6 +1,7 @@
 """What points were added up to, for the step ``conclude``: a job's own accumulators, or those of the job it is from."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from app.record.leases import Claim
 from app.record.steps import CommittedPartial, ConcludeInputs
@@ -14,6 +15,7 @@ from negmerge.spec.job import JobSpec, parse
 from negmerge.spec.result import PointRow
 from negmerge.spec.sweep import of_repeat
 from worker.context import WorkerContext
+from worker.fetching import fetched
 from worker.loaded_job import LoadedJob
 
 
@@ -52,10 +54,8 @@ def _combined(
 ) -> list[Partial]:
     """All partials of each repeat as one; the order does not matter. spec: with which they were added up."""
     combined = [new_partial(spec, loaded.model) for _ in range(spec.repeats)]
-    for committed in partials:
-        with context.scratch.folder() as folder:
-            path = folder / "partial.safetensors"
-            context.download(committed.key, path, on_step)
+    with closing(fetched(context, [committed.key for committed in partials], on_step)) as files:
+        for committed, path in zip(partials, files, strict=True):
             combined[committed.repeat].combine(Partial.load(path, loaded.model.base, spec.merge))
     return combined
 

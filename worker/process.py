@@ -36,11 +36,11 @@ log = structlog.get_logger(__name__)
 def main() -> int:
     """Work until TERM; the status is 1 where the process gave up because something in it was broken."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("--id", help="what this life of the process is called in the record")
-    worker_id = parser.parse_args().id or ids.new_id("wrk")
+    parser.add_argument("--id", help="what this life of the process is called in the record; always one worker alone")
+    given, settings = parser.parse_args().id, Settings()
+    worker_id = given or ids.new_id("wrk")
     logs.configure(worker_id)
     keep_freed_memory()
-    settings = Settings()
     held = HeldClaims(settings.lease_seconds)
     with deterministic(), _context(settings, worker_id) as context:
         loop, keeper, janitor = Loop(context, held), Keeper(context, held), Janitor(context, held)

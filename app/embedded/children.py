@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -19,9 +20,11 @@ _STEADY_AFTER = 60.0
 
 
 class Child:
-    """One supervised process: ``command`` with ``environment``, its output appended to the file ``log``."""
+    """One supervised process: ``command`` with ``environment``. log: what its output is appended to; None: our own."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None = None
+    ) -> None:
         self.name = name
         self.log = log
         self.command = list(command)
@@ -38,13 +41,13 @@ class Child:
 
     def start(self) -> None:
         """Start the process. Call it from the main thread: the child lives as long as the thread that made it."""
-        with self.log.open("ab") as output:
+        with self.log.open("ab") if self.log is not None else nullcontext() as output:
             self._process = subprocess.Popen(
                 self.command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=None if output is None else subprocess.STDOUT,
                 process_group=0,
                 preexec_fn=_dies_with_parent(),
             )
@@ -91,7 +94,7 @@ class Child:
 
     def last_words(self, lines: int = 20) -> str:
         """The end of the child's log, for a message."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        text = self.log.read_text(errors="replace") if self.log is not None and self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import select
 from app import auth
 from app.embedded import valkey
 from app.embedded.children import Child
+from app.embedded.sharing import Sharing
 from app.record import db, ids, steps
 from app.record.db import Database
 from app.record.retries import Retries
@@ -111,9 +112,12 @@ class _Stack:
         }
         self.broker = Child("broker", _broker_command(socket_path), environment, logs / "broker.log")
         self.api = Child("api", [sys.executable, "-m", "app", "serve"], environment, logs / "api.log")
-        self.workers = [
-            _Worker(f"worker-{number}", environment, logs / f"worker-{number}.log") for number in range(1, workers + 1)
-        ]
+        self._environment, self._logs = environment, logs
+        self._sharing = Sharing(settings.workers_per_device, settings.device)
+        self.workers = [self._worker(number) for number in range(1, workers * self._sharing.first + 1)]
+
+    def _worker(self, number: int) -> _Worker:
+        return _Worker(f"worker-{number}", self._environment, self._logs / f"worker-{number}.log")
 
     @property
     def _children(self) -> list[Child]:
@@ -128,7 +132,7 @@ class _Stack:
             self._say(f"Ready: http://{self._settings.host}:{self._settings.port}  (Ctrl-C stops everything)")
 
     def watch(self, stopping: _Stopping) -> None:
-        """Start again what dies, until asked to stop."""
+        """Start again what dies, and another worker where the device has room for one, until asked to stop."""
         while not stopping:
             for child in self._children:
                 status = child.buried()
@@ -137,6 +141,10 @@ class _Stack:
                     if isinstance(child, _Worker):
                         self._release(child.worker_id)
                 child.start_if_due()
+            if self._sharing.another(len(self.workers), time.monotonic()):
+                self.workers.append(self._worker(len(self.workers) + 1))
+                self.workers[-1].start()
+                self._say(f"the device has room for another worker: {len(self.workers)} of them share it")
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -166,7 +174,7 @@ class _Stack:
                 if (status := child.exit_status()) is not None:
                     raise UpError(f"{child.name} ended with status {status} while starting:\n{child.last_words()}")
             if time.monotonic() > deadline:
-                raise UpError(f"{what} did not answer within {READY_SECONDS} s; see {self.api.log.parent}")
+                raise UpError(f"{what} did not answer within {READY_SECONDS} s; see {self._logs}")
             time.sleep(0.1)
 
     def _all_ready(self) -> bool:

@@ -152,18 +152,9 @@ def test_the_guides_values_and_commands_are_right(command: str, tmp_path: Path) 
 def test_every_setting_may_be_given_but_those_that_the_chart_gives_itself() -> None:
     """What the chart's own values say, and what the images say."""
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]
-    own = {
-        "database_url",
-        "broker_url",
-        "store_url",
-        "queue",
-        "device",
-        "threads",
-        "precision",
-        "data_dir",
-        "host",
-        "port",
-    }
+    own = {"database_url", "broker_url", "store_url", "queue", "device", "threads"}
+    own |= {"precision", "workers_per_device"}
+    own |= {"data_dir", "host", "port"}
     assert schema["propertyNames"]["enum"] == [
         f"NEGMERGE_{name.upper()}" for name in Settings.model_fields if name not in own
     ]
