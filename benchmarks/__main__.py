@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("merge", "sweep", "api", "classifier", "full_size", "hostile", "page")
+NAMES = ("merge", "sweep", "api", "classifier", "precision", "full_size", "hostile", "page")
 
 
 def main(names: list[str]) -> None:
