@@ -12,6 +12,7 @@ NAMES = (
     "decoding",
     "api",
     "classifier",
+    "precision",
     "full_size",
     "hostile",
     "page",

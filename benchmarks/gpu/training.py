@@ -3,7 +3,6 @@
 A training's cost beside its steps (optimizer, weights to the CPU) is left out by timing a short and a long one.
 """
 
-import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,9 +69,8 @@ def hyper_of(model: Network, batch: int, epochs: int = 1) -> HyperParameters:
 
 
 def tuned(model: Network, data: tuple[Tensor, Tensor, Tensor], hyper: HyperParameters, seed: int = 0) -> Any:
-    """The product's own training, in bfloat16 where that is chosen by an argument."""
-    chosen: dict[str, Any] = {"precision": "bfloat16"} if "precision" in inspect.signature(fine_tune).parameters else {}
-    return fine_tune(model, *data, hyper, seed, **chosen)
+    """The product's own training, in bfloat16."""
+    return fine_tune(model, *data, hyper, seed, precision="bfloat16")
 
 
 def _ours(
