@@ -1,13 +1,14 @@
 """How long the parts take to start, from a warm disk: a worker to its first claim, `up` to ready, a command's help.
 
-With ``NEGMERGE_BEFORE``, the folder of an earlier checkout, that one is measured too, in turn with this one. Python
-must keep what it compiled: with PYTHONDONTWRITEBYTECODE every start compiles all of it again, so it is not passed on.
+The code as it was before (``before``) takes turns with this one. Python must keep what it compiled: with
+PYTHONDONTWRITEBYTECODE every start compiles all of it again, so it is not passed on.
 Seconds of the clock count; those of the processors, of all processes together, say what a busy machine adds.
 """
 
 import os
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ from pathlib import Path
 from app.record import jobs
 from app.record.db import Database
 from app.settings import Settings
-from benchmarks.timing import spread
+from benchmarks.before import before
+from benchmarks.timing import against, spread
 from negmerge.spec.job import parse
 from tests.support.servers import free_port
 from tooling.machine import machine
@@ -45,8 +47,8 @@ def main(runs: int = RUNS) -> None:
     """Print the seconds of each path, of this checkout and of the one before."""
     print(machine())
     sides = {"now": HERE}
-    if before := os.environ.get("NEGMERGE_BEFORE"):
-        sides = {"before": Path(before).resolve(), **sides}
+    if (old := before()) is not None:
+        sides = {"before": old, **sides}
     paths: dict[str, Callable[[Path], Taken]] = {
         "worker, to its first claim": worker,
         "up, to ready": up,
@@ -60,11 +62,13 @@ def main(runs: int = RUNS) -> None:
                 found = path(checkout)
                 if run > 0:
                     taken[side].append(found)
-        target = f"  (target {TARGETS[name]} s)" if name in TARGETS else ""
         for side, each in taken.items():
             clock, processors = zip(*each, strict=True)
             told = f"{spread(clock)}; of the processors {spread(processors)}"
-            print(f"  {name:28} {side:7} {told}{target if side == 'now' else ''}", flush=True)
+            print(f"  {name:28} {side:7} {told}", flush=True)
+        if name in TARGETS:
+            middle = statistics.median(clock for clock, _ in taken["now"])
+            print(f"  {'':28} {'':7} {against(middle, TARGETS[name], at_most=True)} s")
 
 
 def worker(checkout: Path) -> Taken:
