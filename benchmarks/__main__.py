@@ -8,7 +8,18 @@ import time
 from importlib import import_module
 
 USUAL = ("merge", "fold", "sweep", "second_job", "start")
-OTHERS = ("training", "decoding", "scale", "precision", "api", "classifier", "full_size", "hostile", "page")
+OTHERS = (
+    "merge_sizes",
+    "training",
+    "decoding",
+    "scale",
+    "precision",
+    "api",
+    "classifier",
+    "full_size",
+    "hostile",
+    "page",
+)
 NAMES = (*USUAL, *OTHERS)
 
 

@@ -51,9 +51,9 @@ def _one_type(folder: Path, name: str, size: float, runs: int) -> None:
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(runs):
         for way in ways:
-            seconds[way].append(_run(way, folder, old)["seconds"])
+            seconds[way].append(run_once(way, folder, old)["seconds"])
     for way in ways:
-        memory = _run(way, folder, old, "watched")
+        memory = run_once(way, folder, old, "watched")
         print(
             f"  {way:11} {spread(seconds[way])}; {spread([size / one for one in seconds[way]], 'GB/s')}; "
             f"private memory {memory['peak'] / MIB:.0f} MiB at its peak, {memory['idle'] / MIB:.0f} before"
@@ -112,7 +112,8 @@ def _bytes(folder: Path, way: str) -> bytes:
     return (folder / f"{way}.safetensors").read_bytes()
 
 
-def _run(way: str, folder: Path, old: Path | None, watched: str = "") -> dict[str, float]:
+def run_once(way: str, folder: Path, old: Path | None, watched: str = "") -> dict[str, float]:
+    """One merge of the models in ``folder``, in a process of its own: its seconds, and where watched its memory."""
     here = Path(__file__).resolve().parent
     code = old if old is not None and "before" in way else here.parent
     command = [sys.executable, str(here / "merge_once.py"), way, str(folder), watched]
