@@ -55,8 +55,8 @@ def fine_tune(
 
     images: uint8 [N, 3, S, S]. labels: int64 [N], columns of the logits that the model gives with ``head``.
     Decay is on every parameter, the gradient norm clipped at 1.0. precision: of the two passes (``Descent``). room:
-    bytes of memory that training may take besides the model, by default most of what is free: where a batch needs more,
-    it goes through in parts, or inner results are computed twice (``fitting``).
+    bytes of memory that training may take besides the model, by default most of what the device has: where a batch
+    needs more, it goes through in parts, or inner results are computed twice (``fitting``).
     Raises DivergedError as soon as a loss is not finite, DataError without images, and what on_step raises.
     """
     check_images(model, images)

@@ -1,9 +1,10 @@
 """How much of a batch goes through a network at once, so that what the backward pass needs fits into memory.
 
-Known beforehand: two images go forward, and what autograd keeps of them is counted. Where a batch does not fit, its
-gradient is accumulated over parts that do, each weighed by its share: the same sum, rounded otherwise. A network with
-BatchNorm would take other statistics from a part than from the whole; so it keeps only the inputs of its blocks, and
-computes what lies between again on the way back (Chen et al., arXiv 1604.06174): the same numbers, for more time.
+Known beforehand, and alike on all machines of a kind: two images go forward, and what autograd keeps of them is
+counted. Where a batch does not fit, its gradient is accumulated over parts that do, each weighed by its share: the same
+sum, rounded otherwise. A network with BatchNorm would take other statistics from a part than from the whole; so it
+keeps only the inputs of its blocks, and computes what lies between again on the way back (Chen et al., arXiv
+1604.06174): the same numbers, for more time.
 """
 
 import logging
@@ -17,10 +18,10 @@ from torch import Tensor
 
 from negmerge.models.network import Network
 from negmerge.training.batching import has_batch_norm
-from negmerge.training.room import free_bytes
+from negmerge.training.room import all_bytes
 
 _USED = 0.8
-"""Of the free memory: others have a share in it, and it lies in pieces."""
+"""Of all memory: the model, the data and others have a share in it, and it lies in pieces."""
 _ON_THE_WAY_BACK = 1.5
 """What a pass back needs at its peak, in terms of what the way forward has kept."""
 _OF_A_PARAMETER = 4 * 4
@@ -42,10 +43,10 @@ class Fit:
 def fit(model: Network, images: Tensor, head: Tensor, batch: int, room: int | None = None) -> Fit:
     """What to do with batches of ``batch`` images like ``images``, uint8 [N, 3, S, S].
 
-    room: bytes that training may take besides the model, by default most of what is free now. Default generators are
-    drawn from, and BatchNorm's statistics move: the caller puts both back.
+    room: bytes that training may take besides the model, by default most of what the device has. Default generators
+    are drawn from, and BatchNorm's statistics move: the caller puts both back.
     """
-    room = int(_USED * free_bytes(model.device)) if room is None else room
+    room = int(_USED * all_bytes(model.device)) if room is None else room
     for_all = _OF_A_PARAMETER * sum(parameter.numel() for parameter in model.parameters())
     for_one = max(1, round(_ON_THE_WAY_BACK * kept_for_backward(model, images[:_PROBED], head) / len(images[:_PROBED])))
     found = max(1, (room - for_all) // for_one)

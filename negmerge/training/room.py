@@ -1,6 +1,6 @@
-"""How many bytes this process may still take, on the host or on a GPU, before something runs out."""
+"""How many bytes a training may count on: what a device has in all, and of a GPU what is free at the moment."""
 
-import resource
+import os
 from pathlib import Path
 
 import torch
@@ -8,66 +8,48 @@ import torch
 _UNLIMITED = 1 << 62
 
 
-def free_bytes(device: torch.device) -> int:
-    """Bytes that may still be allocated on a device, as far as it can be known beforehand.
+def all_bytes(device: torch.device) -> int:
+    """Bytes that a process could have on a device that does nothing else.
 
-    CUDA: what the driver has free, and what torch holds unused. CPU: the least of what the system has available, what
-    the control groups of this process leave it, and its own limit of addresses (``ulimit -v``).
+    CUDA: the GPU's memory. CPU: the machine's, or the least that a control group of this process allows. Not what is
+    free: of two workers alike, a busy one would train in another way, with other last bits.
     """
     if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return max(0, min(_available(), _left_by_groups(), _addresses_left()))
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), _allowed_by_groups())
 
 
-def _available(table: Path = Path("/proc/meminfo")) -> int:
-    """Linux's own estimate of what can be taken without swapping."""
-    try:
-        for line in table.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    return _UNLIMITED
+def free_bytes(device: torch.device) -> int:
+    """Bytes that may still be allocated on a GPU: what the driver has free, and what torch holds unused."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
 
 
-def _left_by_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """What the tightest of this process's control groups leaves: version 2, and version 1's controller of memory."""
-    left = _UNLIMITED
+def _allowed_by_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """What the tightest of this process's control groups allows: version 2, and version 1's controller of memory."""
+    allowed = _UNLIMITED
     try:
         lines = own.read_text().splitlines()
     except OSError:
-        return left
+        return allowed
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            names, top = ("memory.max", "memory.current"), root
+            name, top = "memory.max", root
         elif "memory" in controllers.split(","):
-            names, top = ("memory.limit_in_bytes", "memory.usage_in_bytes"), root / "memory"
+            name, top = "memory.limit_in_bytes", root / "memory"
         else:
             continue
         place = top / path.lstrip("/")
         for folder in (place, *place.parents):
             if folder.is_relative_to(top):
-                left = min(left, _left_by(folder, *names))
-    return left
+                allowed = min(allowed, _limit(folder / name))
+    return allowed
 
 
-def _left_by(folder: Path, limit: str, used: str) -> int:
-    """What one group leaves; pages of files that it can drop count as free."""
+def _limit(file: Path) -> int:
+    """One group's limit; ``max`` and what cannot be read are none."""
     try:
-        most, now = (folder / limit).read_text().strip(), int((folder / used).read_text())
-        kept = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return int(file.read_text())
     except (OSError, ValueError):
         return _UNLIMITED
-    if most == "max":
-        return _UNLIMITED
-    return int(most) - now + int(kept.get("inactive_file", 0))
-
-
-def _addresses_left() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft == resource.RLIM_INFINITY:
-        return _UNLIMITED
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    return soft - pages * resource.getpagesize()

@@ -1,43 +1,39 @@
-"""How much memory is left, by the tightest limit: control groups written by hand, and a limit of this very process."""
+"""How much memory a training may count on, by the tightest limit; control groups are written by hand."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 
-from negmerge.training.room import _left_by_groups, free_bytes
-
-LIMITED = """
-import resource, torch
-from negmerge.training.room import free_bytes
-resource.setrlimit(resource.RLIMIT_AS, (64 << 30, 64 << 30))
-before = free_bytes(torch.device("cpu"))
-resource.setrlimit(resource.RLIMIT_AS, (int(open("/proc/self/statm").read().split()[0]) * 4096 + (300 << 20),) * 2)
-print(before > (300 << 20), (299 << 20) < free_bytes(torch.device("cpu")) <= (300 << 20))
-"""
+from negmerge.training.room import _allowed_by_groups, all_bytes
 
 
-def group(folder: Path, most: str, now: int, droppable: int) -> None:
+def group(folder: Path, most: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "memory.max").write_text(f"{most}\n")
-    (folder / "memory.current").write_text(f"{now}\n")
-    (folder / "memory.stat").write_text(f"anon {now - droppable}\ninactive_file {droppable}\n")
 
 
 def test_there_is_some_memory_here_and_not_more_than_the_system_has() -> None:
     total = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
-    assert 0 < free_bytes(torch.device("cpu")) <= 1024 * total
+    assert 0 < all_bytes(torch.device("cpu")) <= 1024 * total
 
 
-def test_the_tightest_control_group_counts_and_files_that_it_can_drop_are_free(tmp_path: Path) -> None:
-    group(tmp_path / "root" / "outer", "5000", 3000, 100)
-    group(tmp_path / "root" / "outer" / "inner", "max", 2000, 50)
+def test_what_there_is_does_not_depend_on_what_is_taken() -> None:
+    before = all_bytes(torch.device("cpu"))
+    taken = torch.ones(100_000_000)
+    assert (all_bytes(torch.device("cpu")), taken.numel()) == (before, 100_000_000)
+
+
+def test_the_tightest_control_group_counts(tmp_path: Path) -> None:
+    group(tmp_path / "root" / "outer", "5000")
+    group(tmp_path / "root" / "outer" / "inner", "max")
     own = tmp_path / "own"
     own.write_text("0::/outer/inner\n")
-    assert _left_by_groups(tmp_path / "root", own) == 5000 - 3000 + 100
+    assert _allowed_by_groups(tmp_path / "root", own) == 5000
 
 
-def test_a_limit_of_addresses_counts() -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "True"]
+def test_the_first_version_of_control_groups_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "root" / "memory" / "mine").mkdir(parents=True)
+    (tmp_path / "root" / "memory" / "mine" / "memory.limit_in_bytes").write_text("7000\n")
+    own = tmp_path / "own"
+    own.write_text("3:cpu:/other\n2:memory,hugetlb:/mine\n")
+    assert _allowed_by_groups(tmp_path / "root", own) == 7000
