@@ -58,21 +58,26 @@ Index = Any
 Float = Any
 """A float32."""
 
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
-def _compiled(function: Loop, **options: Any) -> Loop:
-    """Machine code without the interpreter's lock, kept on disk where a place for it can be written to."""
-    options |= {"nogil": True, "error_model": "numpy"}
-    try:
-        return cast(Loop, numba.njit(cache=True, **options)(function))
-    except RuntimeError:
-        return cast(Loop, numba.njit(**options)(function))
+def _compiled(function: Loop) -> Loop:
+    """Machine code for a step of the loops, without the interpreter's lock."""
+    return cast(Loop, numba.njit(**_OPTIONS)(function))
 
 
 def _tallied(function: Loop) -> Loop:
     """As ``_compiled``, for sums on which no weight depends: their order is the compiler's."""
-    return _compiled(function, fastmath={"reassoc"})
+    return cast(Loop, numba.njit(fastmath={"reassoc"}, **_OPTIONS)(function))
+
+
+def _kept(function: Loop) -> Loop:
+    """As ``_compiled``, kept on disk with all of its steps, where a place for it can be written to."""
+    try:
+        return cast(Loop, numba.njit(cache=True, **_OPTIONS)(function))
+    except RuntimeError:
+        return _compiled(function)
 
 
 @_compiled
@@ -311,7 +316,7 @@ def _tally_noise(size: Index, merged: Array, powers: Array, own: Array, models: 
     tallies[BASE_NOISE] += base
 
 
-@_compiled
+@_kept
 def merge_piece(
     method: int,
     stored: Array,
@@ -385,7 +390,7 @@ def merge_piece(
             _tally_noise(count, merged, powers, own, models, tallies)
 
 
-@_compiled
+@_kept
 def select_piece(
     stored: Array,
     kind: int,

@@ -62,7 +62,7 @@ def fine_tune(
     check_images(model, images)
     head = head.to(model.device)
     with seeded(model.device, seed):
-        fitting = fit(model, images, head, min(hyper.batch_size, len(images)), room)
+        fitting = fit(model, images, head, min(hyper.batch_size, len(images)), room, precision)
     model.restore()
     parameters = model.parameters()
     optimizer = _optimizer(parameters, hyper)

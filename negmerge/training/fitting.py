@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from negmerge.models.network import Network
+from negmerge.models.precision import autocast
+from negmerge.spec.precision import Precision
 from negmerge.training.batching import has_batch_norm
 from negmerge.training.room import all_bytes
 
@@ -40,15 +42,23 @@ class Fit:
     again: bool = False
 
 
-def fit(model: Network, images: Tensor, head: Tensor, batch: int, room: int | None = None) -> Fit:
-    """What to do with batches of ``batch`` images like ``images``, uint8 [N, 3, S, S].
+def fit(
+    model: Network,
+    images: Tensor,
+    head: Tensor,
+    batch: int,
+    room: int | None = None,
+    precision: Precision = "float32",
+) -> Fit:
+    """What to do with batches of ``batch`` images like ``images``, uint8 [N, 3, S, S], in a precision.
 
     room: bytes that training may take besides the model, by default most of what the device has. Default generators
     are drawn from, and BatchNorm's statistics move: the caller puts both back.
     """
     room = int(_USED * all_bytes(model.device)) if room is None else room
     for_all = _OF_A_PARAMETER * sum(parameter.numel() for parameter in model.parameters())
-    for_one = max(1, round(_ON_THE_WAY_BACK * kept_for_backward(model, images[:_PROBED], head) / len(images[:_PROBED])))
+    probed = images[:_PROBED]
+    for_one = max(1, round(_ON_THE_WAY_BACK * kept_for_backward(model, probed, head, precision) / len(probed)))
     found = max(1, (room - for_all) // for_one)
     if found >= batch:
         return Fit()
@@ -59,7 +69,7 @@ def fit(model: Network, images: Tensor, head: Tensor, batch: int, room: int | No
     return Fit(found)
 
 
-def kept_for_backward(model: Network, images: Tensor, head: Tensor) -> int:
+def kept_for_backward(model: Network, images: Tensor, head: Tensor, precision: Precision = "float32") -> int:
     """Bytes that autograd keeps of these images on their way forward in training mode, parameters left out."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.module.parameters()}
     kept: dict[int, int] = {}
@@ -72,7 +82,8 @@ def kept_for_backward(model: Network, images: Tensor, head: Tensor) -> int:
 
     was_training = model.tuned.training
     model.tuned.train()
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    saved = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
+    with saved, autocast(model.device, precision):
         logits = model.logits(images, head)
     model.tuned.train(was_training)
     del logits

@@ -99,7 +99,7 @@ def test_every_copied_path_exists_and_is_not_ignored() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_file_of_a_package_reaches_the_build(package: str) -> None:
     built = ROOT / "app/guide/site"  # the image builds its own
-    files = [path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = [path for path in (ROOT / package).rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
     files = [path for path in files if built not in path.parents]
     assert [path for path in files if ignored(path.relative_to(ROOT).as_posix())] == []
 
@@ -142,7 +142,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_file_of_the_three_packages(installed: Path) -> None:
     def files(root: Path) -> set[str]:
         found = (path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file())
-        return {path.relative_to(root).as_posix() for path in found if path.suffix != ".pyc"}
+        return {path.relative_to(root).as_posix() for path in found if path.parent.name != "__pycache__"}
 
     assert files(installed) == files(ROOT)
 
