@@ -17,7 +17,7 @@ from tests.support import records
 HEAVY = {"torch", "numpy", "scipy", "PIL", "torchvision", "timm", "open_clip", "sklearn", "matplotlib", "transformers"}
 SERVICE = {"sqlalchemy", "alembic", "celery", "kombu", "redis", "obstore", "fastapi", "uvicorn", "structlog"}
 MODELS = {"torchvision", "timm", "open_clip", "sklearn", "scipy", "matplotlib", "transformers", "huggingface_hub"}
-OTHERS_OF_A_WORKER = {"alembic", "fastapi", "uvicorn", "jinja2", "PIL", "httpx"}
+OTHERS_OF_A_WORKER = {"alembic", "fastapi", "uvicorn", "jinja2", "PIL", "httpx", "sympy"}  # sympy: torch's compiler
 
 _IMPORT = re.compile(r"^import time:[ \d]+\|[ \d]+\| *(\S+)$", re.MULTILINE)
 

@@ -35,7 +35,8 @@ from negmerge.spec.sweep import MAX_POINTS
 
 _AHEAD = 8  # pieces that may wait to be written: enough to keep all threads busy
 _STEPS = 1000  # in which progress is told
-_MUCH = 400_000_000  # elements of all models
+_MUCH = 500_000_000  # float32 elements of all models
+_SLOWER = 5  # how many of them numpy merges in the time of one of a 16-bit type
 _BURST_BYTES = 8 << 20  # what is sent to disk at once
 
 
@@ -98,7 +99,9 @@ def merge_files(
 
 def _way(models: Sequence[ModelReader]) -> type[Pieces]:
     """The compiled loops for much, numpy for little: to load the loops takes longer than numpy then does."""
-    if sum(models[0].sizes.values()) * len(models) < _MUCH:
+    base = models[0]
+    elements = sum(size if base.stored(name) == "F32" else _SLOWER * size for name, size in base.sizes.items())
+    if elements * len(models) < _MUCH:
         return Pieces
     from negmerge.merging.compiled import CompiledPieces  # here, because numba takes long to import
 

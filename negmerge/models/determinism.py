@@ -62,7 +62,8 @@ def _settings() -> tuple[bool, ...]:
 def _set(settings: tuple[bool, ...]) -> None:
     algorithms, fill, benchmark, convolutions, tf32_convolutions, tf32_products, attention = settings
     cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
-    torch.use_deterministic_algorithms(algorithms)  # not warn_only: attention's kernels stay random then
+    # Not "warn": attention's kernels stay random then. As use_deterministic_algorithms, which loads torch's compiler.
+    torch.set_deterministic_debug_mode("error" if algorithms else "default")
     # What nobody reads needs no filling.
     torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
     cudnn.benchmark, cudnn.deterministic = benchmark, convolutions

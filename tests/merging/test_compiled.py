@@ -178,11 +178,21 @@ def test_pieces_are_as_long_as_the_cache_lets_them(tmp_path: Path) -> None:
     assert lengths == [1 << 16, 1 << 13]
 
 
-@pytest.mark.parametrize(("much", "way"), [(12, CompiledPieces), (13, Pieces)])
-def test_the_loops_are_for_much(tmp_path: Path, much: int, way: type[Pieces], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three models of four elements."""
+@pytest.mark.parametrize(
+    ("dtype", "much", "way"),
+    [
+        (torch.float32, 12, CompiledPieces),
+        (torch.float32, 13, Pieces),
+        (torch.bfloat16, 60, CompiledPieces),
+        (torch.bfloat16, 61, Pieces),
+    ],
+)
+def test_the_loops_are_for_much(
+    tmp_path: Path, dtype: torch.dtype, much: int, way: type[Pieces], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three models of four elements; one of 16 bits counts as five."""
     monkeypatch.setattr(files, "_MUCH", much)
-    with opened(tmp_path, [torch.zeros(4)] * 3) as readers:
+    with opened(tmp_path, [torch.zeros(4, dtype=dtype)] * 3) as readers:
         assert files._way(readers) is way
 
 
