@@ -54,7 +54,7 @@ def main(steps: int = STEPS) -> None:
 def resnet_18(device: str) -> tuple[Network, Tensor]:
     """CIFAR's, with its 3×3 stem; its head is its own."""
     torch.manual_seed(0)
-    config = CONFIG | {"stem": "cifar"}
+    config = {key: value for key, value in CONFIG.items() if key != "model_args"} | {"stem": "cifar"}
     module = classifiers.build(config)
     return Classifier(module, config, module.state_dict(), device), torch.zeros(0)
 
