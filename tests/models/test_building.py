@@ -1,6 +1,5 @@
 """What a config may ask for before anything is built: modules, elements, an image that the model can look at."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,17 @@ def test_a_config_of_more_modules_than_any_real_model_is_stopped_while_it_is_bui
     assert len(whole) == MAX_MODULES
 
 
+@pytest.mark.timeout(60)  # what is refused too late takes minutes
 def test_a_table_is_refused_before_it_is_filled_number_by_number() -> None:
     """TinyViT fills the table of a window of 112 × 112 places in Python: 157 million numbers."""
-    began = time.monotonic()
     with pytest.raises(ModelError, match="more than 256 MiB of tables and masks: look at its windows"):
         skeleton(lambda: timm.create_model("tiny_vit_5m_224", window_sizes=(7, 112, 14, 7)))
-    assert time.monotonic() - began < 10
 
 
+@pytest.mark.timeout(60)  # what is refused too late takes minutes
 def test_layers_that_are_no_modules_are_counted_too() -> None:
-    began = time.monotonic()
     with pytest.raises(ModelError, match="more than 10000 tensors: look at its layers"):
         skeleton(lambda: timm.create_model("sequencer2d_s", num_rnn_layers=256))
-    assert time.monotonic() - began < 10
 
 
 def test_other_models_may_be_built_after_one_was_stopped() -> None:

@@ -1,6 +1,5 @@
 """What a model may do for one image or one prompt, counted before it has memory: attention over pixels, wide places."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,12 @@ def count(answer: Any, limit: Limit = BOUNDLESS, shape: nn.Module | None = None)
 
 
 @pytest.mark.parametrize("side", [512, 1024])
+@pytest.mark.timeout(60)  # what is refused too late takes minutes
 def test_attention_of_each_pixel_to_each_is_refused_before_it_is_tried(side: int, tmp_path: Path) -> None:
     config = pico_timm.config("vit_tiny_patch16_224", side, img_size=side, **VIT)
     folder = pico_timm.write_folder(tmp_path / "model", config)
-    began = time.monotonic()
     with pytest.raises(ModelError, match=rf"to look at an image of {side} × .* takes the model more than"):
         load_model(folder)
-    assert time.monotonic() - began < 10
 
 
 def test_attention_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
