@@ -12,19 +12,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.gpu import models
 from benchmarks.timing import spread
-from experiments.cifar10 import CONFIG
 from negmerge.memory import keep_freed_memory
-from negmerge.models import classifiers, zero_shot
-from negmerge.models.classifiers import Classifier
 from negmerge.models.devices import device_of
 from negmerge.models.network import Network
-from negmerge.models.zero_shot import ZeroShotModel
+from negmerge.models.precision import autocast, training_precision
+from negmerge.spec.precision import Precision
 from negmerge.spec.sweep import HyperParameters, RandAugment
 from negmerge.training.augment import rand_augment
 from negmerge.training.crop_flip import crop_and_flip
@@ -32,7 +30,6 @@ from negmerge.training.fine_tune import MAX_GRADIENT_NORM, fine_tune
 from tooling.machine import machine
 
 STEPS = 10
-CLASSES = 10
 STRENGTH = RandAugment(magnitude=5, operations=2)
 
 
@@ -40,42 +37,27 @@ def main(steps: int = STEPS) -> None:
     """Print the parts of a step and the rate of a whole training, for either model."""
     print(machine())
     keep_freed_memory()
-    device = device_of("auto")
-    for name, make, batch, crops in (("ResNet-18", resnet_18, 128, True), ("ViT-B/32", vit_b_32, 32, False)):
-        model, head = make(device)
-        images, labels = samples(model.preprocess.size, 2 * batch)
-        print(f"training: {name}, batches of {batch} on {device}, {torch.get_num_threads()} threads")
-        for part, seconds in parts(model, head, images, labels, batch, crops, steps).items():
+    device = torch.device(device_of("auto"))
+    resnet, vit = models.resnet_18(device, tiny=False), models.clip("ViT-B-32", device, tiny=False)
+    for name, model, batch, crops in (("ResNet-18", resnet, 128, True), ("ViT-B/32", vit, 32, False)):
+        data = models.images_of(model, 2 * batch), models.labels_of(2 * batch), models.head_of(model)
+        precision = training_precision("auto", model).precision
+        print(f"training: {name}, batches of {batch} on {device}, {torch.get_num_threads()} threads, {precision}")
+        for part, seconds in parts(model, *data, batch, crops, steps, precision).items():
             print(f"  {part:14} {spread([1e3 * one for one in seconds], 'ms')}")
-        rates = [whole(model, head, images, labels, batch, crops, steps) for _ in range(3)]
+        rates = [whole(model, *data, batch, crops, steps, precision) for _ in range(3)]
         print(f"  {'in all':14} {spread(rates, 'images/s')}")
 
 
-def resnet_18(device: str) -> tuple[Network, Tensor]:
-    """CIFAR's, with its 3×3 stem; its head is its own."""
-    torch.manual_seed(0)
-    config = {key: value for key, value in CONFIG.items() if key != "model_args"} | {"stem": "cifar"}
-    module = classifiers.build(config)
-    return Classifier(module, config, module.state_dict(), device), torch.zeros(0)
-
-
-def vit_b_32(device: str) -> tuple[Network, Tensor]:
-    """CLIP's, with a head of random words."""
-    torch.manual_seed(0)
-    model_cfg = open_clip.get_model_config("ViT-B-32")
-    module = zero_shot.build(model_cfg)
-    config = {"model_cfg": model_cfg, "preprocess_cfg": {}}
-    return ZeroShotModel(module, config, module.state_dict(), device), torch.randn(CLASSES, model_cfg["embed_dim"])
-
-
-def samples(size: int, count: int) -> tuple[Tensor, Tensor]:
-    """Noise, and a class for each image."""
-    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
-    return images, torch.arange(count) % CLASSES
-
-
 def parts(
-    model: Network, head: Tensor, images: Tensor, labels: Tensor, batch: int, crops: bool, steps: int
+    model: Network,
+    images: Tensor,
+    labels: Tensor,
+    head: Tensor,
+    batch: int,
+    crops: bool,
+    steps: int,
+    precision: Precision,
 ) -> dict[str, list[float]]:
     """Seconds of each part of a step, by its name, written out as ``Descent`` has it."""
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -83,7 +65,6 @@ def parts(
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     generator = torch.Generator().manual_seed(0)
     model.tuned.train()
-    half = torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda")
     head = head.to(model.device)
 
     def timed(part: str, work: Callable[[], Any]) -> Any:
@@ -98,7 +79,7 @@ def parts(
         return images[chosen].to(model.device)
 
     def forward(pixels: Tensor) -> Tensor:
-        with half:
+        with autocast(model.device, precision):
             return model.logits(pixels, head)
 
     for step in range(steps + 1):
@@ -122,13 +103,22 @@ def parts(
     return dict(seconds)
 
 
-def whole(model: Network, head: Tensor, images: Tensor, labels: Tensor, batch: int, crops: bool, steps: int) -> float:
+def whole(
+    model: Network,
+    images: Tensor,
+    labels: Tensor,
+    head: Tensor,
+    batch: int,
+    crops: bool,
+    steps: int,
+    precision: Precision,
+) -> float:
     """Images a second of ``fine_tune`` itself, start and end included."""
     hyper = HyperParameters(
         learning_rate=1e-5, epochs=max(1, steps // 2), batch_size=batch, crop_flip=crops, randaugment=STRENGTH
     )
     started = time.perf_counter()
-    tuned = fine_tune(model, images, labels, head, hyper, seed=0)
+    tuned = fine_tune(model, images, labels, head, hyper, seed=0, precision=precision)
     return tuned.steps * batch / (time.perf_counter() - started)
 
 

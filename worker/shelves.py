@@ -1,7 +1,7 @@
 """The shelf of a data set (``decoding.shelf``) in the store, with copies of it in the cache of each machine.
 
 What is made of a registered data set belongs to it, for all jobs of its tenant; of any other, to the job. In the cache
-it lies under the owner's id, so that ``resolve.tidy`` removes it when that is gone.
+it lies under the owner's id, so that ``cache.tidy`` removes it when that is gone.
 """
 
 import hashlib
