@@ -20,6 +20,8 @@ from negmerge.checkpoints.tensors import Array, float32, is_finite
 from negmerge.errors import CheckpointError, TensorError
 from negmerge.formats.headers import ITEM_BYTES
 
+_AHEAD = 8
+"""Results that may wait: enough to keep all threads busy."""
 _COMPARED = 2**20
 """Elements that are compared at once."""
 
@@ -153,12 +155,12 @@ def _check_tied(base: ModelReader, tuned: ModelReader, name: str) -> None:
         )
 
 
-def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """``work`` on each item by the pool, results in the items' order, at most ``ahead`` of them waiting."""
+def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``work`` on each item by the pool, results in the items' order; a few of them may wait to be taken."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))
-        if len(waiting) >= ahead:
+        if len(waiting) >= _AHEAD:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -31,10 +31,6 @@ from negmerge.merging.accumulators import CHUNK, chunks
 from negmerge.merging.vectors import LIMIT, apply_scale, reaches_limit
 from negmerge.progress import OnStep, ignore
 
-_AHEAD = 8
-"""Pieces that may wait to be written: enough to keep all threads busy."""
-
-
 _ALONG = 0.9
 """A cosine: a fine-tuned model's to its base is above it, a change's to what it changed far below."""
 _FEW = 1000
@@ -134,7 +130,7 @@ class _Applying:
         with atomic_path(out) as temporary, temporary.open("wb") as file:
             with writing(out):
                 file.write(start)
-            for step, piece in enumerate(in_order(pool, self._piece, pieces, _AHEAD), start=1):
+            for step, piece in enumerate(in_order(pool, self._piece, pieces), start=1):
                 data = raw_bytes(piece.theta)
                 with writing(out):
                     file.write(data)

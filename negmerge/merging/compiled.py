@@ -31,6 +31,7 @@ _MINUS_ZERO = 0x8000
 _LAST_DIGITS = np.uint32(0xFF)
 """Eight of float32's, which are not all 0 in any model that has not been rounded."""
 _CACHED_BYTES = 5 << 19
+"""Of a piece of all models: about what a core's second cache holds."""
 _SHORTEST = 1 << 13
 """Elements of a piece; of so few, Python takes as long as the loops."""
 
@@ -131,7 +132,7 @@ class CompiledPieces(Pieces):
 
 
 class _Room:
-    """What one thread merges in, from piece to piece (``kernels.merge_piece``)."""
+    """What one thread merges in, from piece to piece: as ``kernels.merge_piece`` has it. rows: those of ``stored``."""
 
     def __init__(self, models: int, size: int) -> None:
         self.stored = np.empty((models, 4 * size), np.uint8)

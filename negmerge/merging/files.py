@@ -33,7 +33,6 @@ from negmerge.spec.consensus import Consensus
 from negmerge.spec.job import Merge
 from negmerge.spec.sweep import MAX_POINTS
 
-_AHEAD = 8  # pieces that may wait to be written: enough to keep all threads busy
 _STEPS = 1000  # in which progress is told
 _MUCH = 500_000_000  # float32 elements of all models
 _SLOWER = 5  # how many of them numpy merges in the time of one of a 16-bit type
@@ -151,7 +150,7 @@ class _Merge:
         with temporary.open("wb") as file:
             with writing(out):
                 file.write(self._start)
-            merged = in_order(pool, self._pieces.merged, self._places, _AHEAD)
+            merged = in_order(pool, self._pieces.merged, self._places)
             for step, ((name, _), piece) in enumerate(zip(self._places, merged, strict=True), start=1):
                 with writing(out):
                     file.write(piece.data)

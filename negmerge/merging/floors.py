@@ -15,8 +15,6 @@ from negmerge.merging.pieces import Piece, Pieces
 from negmerge.merging.trimming import kept, kth_magnitude
 from negmerge.progress import OnStep
 
-_AHEAD = 8
-"""Pieces that may be worked on or wait."""
 _SAMPLED_PIECES, _SAMPLED = 2048, 512
 """Of so many pieces, spread evenly, so many elements each are looked at first."""
 _MARGIN = 0.005
@@ -49,7 +47,7 @@ def find_floors(pieces: Pieces, places: Sequence[Piece], density: float, pool: E
         return _by_histograms(pieces, model, places, k) if found is None else found
 
     settled = []
-    for floor in in_order(pool, exact, range(models), _AHEAD):
+    for floor in in_order(pool, exact, range(models)):
         settled.append(floor)
         on_step(len(settled), models, None)
     return np.array(settled, np.float32)
@@ -67,11 +65,11 @@ def _select(
     pieces: Pieces, group: Sequence[int], places: Sequence[Piece], k: int, pool: Executor
 ) -> list[np.float32 | None]:
     """The k-th of each model of the group; None where the sample was wrong."""
-    brackets = list(in_order(pool, lambda model: _bracket(pieces, model, places, k), group, _AHEAD))
+    brackets = list(in_order(pool, lambda model: _bracket(pieces, model, places, k), group))
     low, high = np.transpose(np.array(brackets, np.uint32))
     above = np.zeros(len(group), np.int64)
     between: list[list[Array]] = [[] for _ in group]
-    for more, found in in_order(pool, lambda piece: pieces.selected(piece, group, low, high), places, _AHEAD):
+    for more, found in in_order(pool, lambda piece: pieces.selected(piece, group, low, high), places):
         above += more
         for kept_so_far, patterns in zip(between, found, strict=True):
             kept_so_far.append(patterns)

@@ -28,10 +28,11 @@ _LONGEST = 2 * CHUNK
 
 @dataclass(frozen=True)
 class Merged:
-    """A piece of θ*: its bytes; of what takes part, also what a merge of files must tell.
+    """A piece of θ*; of what takes part, also what a merge of files must tell.
 
-    agreeing: elements in consensus (negmerge). tally, keys: what a look found (``audit``). undecided: elements that
-    would be others if a balanced method knew the whole model's balance; balance: the piece's part of that.
+    data: its elements in θ₀'s type, row-major, little-endian. agreeing: elements in consensus (negmerge). tally, keys:
+    what a look found (``audit``). undecided: elements that would be others if a balanced method knew the whole model's
+    balance; balance: the piece's part of that.
     """
 
     data: memoryview
@@ -95,7 +96,8 @@ class Pieces:
         group: models, counted from 0. low, high: uint32, and both answers: for each of them. Raises TensorError as
         ``tau``.
         """
-        taus = [self.tau(self.tuned[model], piece, self.base.read_float32(*piece)) for model in group]
+        theta_0 = self.base.read_float32(*piece)
+        taus = [self.tau(self.tuned[model], piece, theta_0) for model in group]
         patterns = [np.abs(tau).view(np.uint32) for tau in taus]
         above = np.array([np.count_nonzero(one >= most) for one, most in zip(patterns, high, strict=True)])
         inside = [(least <= one) & (one < most) for one, least, most in zip(patterns, low, high, strict=True)]
@@ -109,7 +111,7 @@ class Pieces:
         return state
 
     def tau(self, tuned: ModelReader, piece: Piece, theta_0: Array, look: Look | None = None) -> Array:
-        """One model's τ on a piece, checked."""
+        """One model's τ on a piece, float32; theta_0: θ₀'s, float32. Raises TensorError, as ``merged``."""
         tau = tuned.read_float32(*piece)
         if look:
             look.at_model(tau, tuned.dtype(piece[0]))
