@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.record import db, steps
+from app.record import db, reopening, steps
 from app.record.leases import Claim
 from app.record.steps import FlushOutcome
 from app.store.objects import ObjectMissing, StoreUnavailable
@@ -116,7 +116,7 @@ class Fold:
         self._let_go(waiting)
         self._begin()
         with self._context.database.write() as session:
-            steps.give_back(session, waiting)
+            reopening.give_back(session, waiting)
 
     def _let_go(self, claims: Collection[Claim]) -> None:
         tokens = {claim.token for claim in claims}

@@ -9,7 +9,7 @@ import time
 
 import structlog
 
-from app.record import db, steps
+from app.record import db, reopening
 from app.record.leases import not_wanted, renew, report_progress
 from app.record.retries import Retries
 from worker.context import WorkerContext
@@ -69,11 +69,11 @@ class Keeper(threading.Thread):
         with self._context.database.write() as session:
             lost = renew(session, claims, self._context.settings.lease_seconds)
             if self._was_away:  # else this process slept, or held the interpreter, and may do so again
-                steps.give_back(session, [claim for claim in claims if claim.token in lost])
+                reopening.give_back(session, [claim for claim in claims if claim.token in lost])
             if progress is not None and progress[0] in claims:  # else its job's row is not locked here
                 claim, now = progress
                 report_progress(session, claim, now.step, now.total, now.loss, now.trace)
-            steps.seen(session, self._context.worker)
+            reopening.seen(session, self._context.worker)
         self._was_away = False
         self._held.renewed(asked_at)
         self._held.lose(lost)
@@ -88,4 +88,4 @@ class Keeper(threading.Thread):
     def _sweep(self) -> None:
         """Open the steps of workers that are gone. Whoever is idle finds them by itself."""
         with self._context.database.write() as session:
-            steps.sweep(session, Retries.of(self._context.settings))
+            reopening.sweep(session, Retries.of(self._context.settings))

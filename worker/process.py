@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from celery.signals import setup_logging, worker_shutting_down
 
-from app.record import db, ids, steps
+from app.record import db, ids, reopening
 from app.record.db import Database
 from app.record.leases import Arithmetic, WorkerIdentity
 from app.record.retries import Retries
@@ -82,7 +82,7 @@ def _context(settings: Settings, worker_id: str) -> Iterator[WorkerContext]:
         yield WorkerContext(settings, database, Store.open(settings.store_url), scratch, worker)
         try:
             with database.write() as session:
-                steps.release_worker(session, worker_id, Retries.of(settings))
+                reopening.release_worker(session, worker_id, Retries.of(settings))
         except db.AWAY as error:  # what it holds, if anything, waits for the end of the leases
             log.warning("left without a word to the record", error=type(error).__name__)
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 import torch
 
-from app.record import db, steps
+from app.record import db, reopening
 from app.record.leases import Claim, LostClaim, claim_next
 from app.record.retries import Retries
 from app.record.states import StepKind
@@ -208,11 +208,11 @@ class Loop(threading.Thread):
 
     def _give_back(self, claim: Claim) -> None:
         with self._context.database.write() as session:
-            steps.give_back(session, [claim])
+            reopening.give_back(session, [claim])
 
     def _fail(self, claim: Claim, error: Exception, *, final: bool) -> None:
         with self._context.database.write() as session:
-            steps.fail_step(session, claim, cause_of(error), Retries.of(self._context.settings), final)
+            reopening.fail_step(session, claim, cause_of(error), Retries.of(self._context.settings), final)
 
     def _leave(self) -> None:
         """Commit what is folded; without a record or a store to commit it to, its leases run out."""

@@ -24,7 +24,7 @@ from app import auth
 from app.embedded import valkey
 from app.embedded.children import Child
 from app.embedded.sharing import Sharing
-from app.record import db, ids, steps
+from app.record import db, ids, reopening
 from app.record.db import Database
 from app.record.retries import Retries
 from app.record.states import JobState
@@ -163,7 +163,7 @@ class _Stack:
         """A reaped worker's leases need not run out: its steps are open at once, if the record answers."""
         try:
             with self._database.write() as session:
-                steps.release_worker(session, worker_id, Retries.of(self._settings))
+                reopening.release_worker(session, worker_id, Retries.of(self._settings))
         except db.AWAY as error:
             self._say(f"the record does not answer ({type(error).__name__}); the leases of {worker_id} will run out")
 

@@ -1,4 +1,4 @@
-"""A job's steps and how they end: finished, folded, failed, given back, swept. Read it after ``merging``.
+"""A job's steps and how they end well: finished, folded, committed. Read it after ``merging``; then ``reopening``.
 
 A job's steps are ``prepare``, its points, its rivals and ``conclude``. A worker claims one and gets a fresh token and
 a lease (``leases``). Every change that it makes names its token, under the lock of the job's row, so a worker that
@@ -13,31 +13,26 @@ Times are the database's, and every function works inside the caller's ``Databas
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.errors import InternalError
 from app.record import db
 from app.record.asked import asked
 from app.record.ids import new_token
-from app.record.leases import Arithmetic, Claim, WorkerIdentity, lease_lives, require_claim, step_of, trained_of
-from app.record.lifecycle import lock, record_event, settle, transition
+from app.record.leases import Arithmetic, Claim, lease_lives, require_claim, step_of, trained_of
+from app.record.lifecycle import lock, record_event, transition
 from app.record.objects import ArtifactFile, keep, release
-from app.record.retries import Retries
 from app.record.states import JobState, StepKind, StepState
-from app.record.tables import Artifact, Job, Partial, Step, Worker
+from app.record.tables import Artifact, Job, Partial, Step
 from negmerge.spec.precision import FLOAT32, Trained
 from negmerge.spec.result import Asked, PointOutcome, PointRow, RivalRow, Verdict
 
 _VECTOR = "task_vector"
 """The key beside a point's outcome that says where its kept task vector lies."""
-
-FORGET_WORKER_SECONDS = 3600
-"""A worker that was not seen for so long is taken from the list of workers."""
 
 
 class FlushOutcome(StrEnum):
@@ -88,9 +83,6 @@ class ConcludeInputs:
     vectors: dict[int, KeptVector]
     asked: Asked
     origin: Origin | None
-
-
-# Ending well
 
 
 def finish_prepare(
@@ -293,120 +285,3 @@ def _keep_partials(session: Session, job: Job, worker: str, partials: Sequence[C
 def _end(session: Session, step: Step, state: StepState) -> None:
     step.state, step.token, step.lease_until, step.progress = state, None, None, None
     step.finished_at = db.now(session)
-
-
-# Ending otherwise
-
-
-def give_back(session: Session, claims: Sequence[Claim]) -> None:
-    """Return steps unfinished: at shutdown, at a cancel, after a void flush. The attempt does not count.
-
-    Claims that are lost already are passed over.
-    """
-    for job_id in sorted({claim.job_id for claim in claims}):
-        job = lock(session, job_id)
-        if job is None:
-            continue
-        for claim in [claim for claim in claims if claim.job_id == job_id]:
-            step = step_of(session, claim)
-            if step is not None:
-                step.attempts -= 1
-                _reopen(session, job, step, {"type": "given_back", "detail": "the worker stopped"})
-        settle(session, job)
-
-
-def fail_step(session: Session, claim: Claim, cause: Mapping[str, Any], retries: Retries, final: bool) -> None:
-    """A step failed, with ``type`` and ``detail`` of the cause. It opens again, or the job fails.
-
-    final: trying again would fail again (a deterministic error), so the job fails now. A claim that is lost
-    already changes nothing.
-    """
-    job = lock(session, claim.job_id)
-    step = step_of(session, claim)
-    if job is not None and step is not None:
-        _fail(session, job, step, cause, retries, step.attempts, final)
-        settle(session, job)
-
-
-def release_worker(session: Session, worker_id: str, retries: Retries) -> None:
-    """The process is known to be dead: its steps open at once, without waiting for their leases.
-
-    At once the first time. Whoever dies of a step again and again is given time between.
-    """
-    cause = {"type": "worker_died", "detail": "the worker process ended in the middle of the step"}
-    session.execute(delete(Worker).where(Worker.id == worker_id))
-    mine = and_(Step.worker == worker_id, Step.state == StepState.CLAIMED)
-    _fail_all(session, mine, cause, retries, skip_locked=False)
-
-
-def sweep(session: Session, retries: Retries) -> None:
-    """Open what leases ran out on, which ends a cancelled job that nobody works on any more.
-
-    Jobs that somebody is changing at this moment are left to the next sweep, so no sweep ever waits.
-    """
-    moment = db.now(session)
-    session.execute(delete(Worker).where(Worker.seen_at < moment - timedelta(seconds=FORGET_WORKER_SECONDS)))
-    cause = {"type": "lease_expired", "detail": "the worker was not heard of until its lease ran out"}
-    expired = and_(Step.state == StepState.CLAIMED, Step.lease_until <= moment)
-    _fail_all(session, expired, cause, retries, skip_locked=True)
-
-
-def seen(session: Session, worker: WorkerIdentity) -> None:
-    """Write down that the worker lives."""
-    moment = db.now(session)
-    row = session.get(Worker, worker.id)
-    if row is None:
-        mine = worker.arithmetic
-        row = Worker(id=worker.id, host=worker.host, pid=worker.pid, queue=worker.queue, started_at=moment)
-        row.device, row.threads, row.bfloat16_by = mine.device, mine.threads, mine.bfloat16_by
-        session.add(row)
-    row.seen_at = moment
-
-
-def _fail_all(
-    session: Session,
-    which: ColumnElement[bool],
-    cause: Mapping[str, Any],
-    retries: Retries,
-    *,
-    skip_locked: bool,
-) -> None:
-    for job_id in sorted(set(session.scalars(select(Step.job_id).where(which)))):
-        job = lock(session, job_id, skip_locked=skip_locked)
-        steps = select(Step).where(which, Step.job_id == job_id).order_by(Step.kind, Step.index)
-        for step in session.scalars(steps.execution_options(populate_existing=True)).all():
-            if job is not None and not JobState(job.state).terminal:
-                _fail(session, job, step, cause, retries, step.attempts - 1)
-        if job is not None:
-            settle(session, job)
-
-
-def _fail(
-    session: Session,
-    job: Job,
-    step: Step,
-    cause: Mapping[str, Any],
-    retries: Retries,
-    failures: int,
-    final: bool = False,
-) -> None:
-    """End the job, or open the step again. failures: of the step, as far as the next attempt is to wait for them."""
-    step.cause = dict(cause)
-    if job.cancel_requested_at is None and (final or step.attempts >= retries.attempts):
-        problem = {**cause, "step": step.kind, "index": step.index, "attempts": step.attempts}
-        transition(session, job, JobState.FAILED, problem)
-    else:
-        wait = retries.wait(failures)
-        step.not_before = db.now(session) + timedelta(seconds=wait) if wait else None
-        _reopen(session, job, step, cause)
-
-
-def _reopen(session: Session, job: Job, step: Step, cause: Mapping[str, Any]) -> None:
-    step.state, step.token, step.lease_until = StepState.OPEN, None, None
-    step.progress, step.outcome, step.keys = None, None, []
-    step.started_at = step.finished_at = None
-    data = {"kind": step.kind, "index": step.index, "attempts": step.attempts, "cause": dict(cause)}
-    if step.not_before is not None:
-        data["not_before"] = step.not_before.isoformat()
-    record_event(session, job, "step.reopened", data)
-    session.flush()

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from app.record import steps
+from app.record import reopening, steps
 from negmerge.formats.strict_json import MAX_VALUES
 from negmerge.spec.result import PointOutcome
 from tests.support import records
@@ -223,6 +223,6 @@ def test_progress_counts_the_workers_that_could_go_on(both: Api) -> None:
     assert both.get(f"/v1/jobs/{job}").json()["progress"]["workers"] == 0
 
     with both.database.write() as session:
-        steps.seen(session, records.make_worker())
+        reopening.seen(session, records.make_worker())
 
     assert both.get(f"/v1/jobs/{job}").json()["progress"]["workers"] == 1

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from app import errors
 from app.api import system
 from app.auth import Scope
-from app.record import steps
+from app.record import reopening
 from app.settings import Settings
 from negmerge.spec import job_resources, resources
 from negmerge.spec.methods import METHOD_NAMES
@@ -70,7 +70,7 @@ def test_meta_says_what_is_served_and_how_much(api: Api) -> None:
 
 def test_ready_names_every_part(both: Api) -> None:
     with both.database.write() as session:
-        steps.seen(session, records.make_worker())
+        reopening.seen(session, records.make_worker())
 
     answer = both.client.get("/readyz")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.page.status import Status, seconds_left, status
-from app.record import jobs, steps
+from app.record import jobs, reopening
 from app.record.db import Database
 from app.record.progress import living_workers
 from app.record.states import JobState, StepKind
@@ -168,6 +168,6 @@ def test_a_deleted_job_is_found_by_nothing(database: Database) -> None:
 
 def test_a_workers_sign_of_life_is_counted(sqlite_database: Database) -> None:
     with sqlite_database.write() as session:
-        steps.seen(session, records.make_worker())
+        reopening.seen(session, records.make_worker())
     with sqlite_database.read() as session:
         assert sum(alike.number for alike in living_workers(session)) == 1

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app.auth import Scope
 from app.page import charts, events
 from app.page.running import HEIGHT, WIDTH, running
-from app.record import leases, steps
+from app.record import leases, reopening
 from app.record.db import Database
 from app.record.retries import Retries
 from app.record.states import JobState
@@ -70,7 +70,7 @@ def test_a_step_that_a_stopping_worker_gave_back_is_no_problem(sqlite_database: 
     job_id = records.make_tuning_job(sqlite_database)
     held = records.claim(sqlite_database, records.make_worker())
     with sqlite_database.write() as session:
-        steps.give_back(session, [held])
+        reopening.give_back(session, [held])
     assert seen((sqlite_database, job_id)).problem is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.record import jobs, leases, steps
+from app.record import jobs, leases, reopening
 from app.record.db import Database
 from app.record.lifecycle import lock
 from app.record.retries import Retries
@@ -88,7 +88,7 @@ def _it_is_cancelled(database: Database) -> tuple[str, Change]:
 def _it_fails(database: Database) -> tuple[str, Change]:
     job_id = make_tuning_job(database, points=2)
     held = claim(database, make_worker())
-    return job_id, lambda session: steps.fail_step(session, held, CAUSE, Retries(5, 0.0), final=True)
+    return job_id, lambda session: reopening.fail_step(session, held, CAUSE, Retries(5, 0.0), final=True)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_dead_workers_step_is_read_again(postgres_database: Database) -> None:
         known = session.get_one(Step, (held.job_id, held.kind, held.index))
         fail(postgres_database, held)
         claim(postgres_database, dead)
-        steps.release_worker(session, dead.id, Retries(2, 0.0))
+        reopening.release_worker(session, dead.id, Retries(2, 0.0))
         assert known.attempts == 2
     assert read_job(postgres_database, job_id).state == JobState.FAILED
 
@@ -166,7 +166,7 @@ def test_a_dead_workers_step_is_waited_for(postgres_database: Database, beside: 
 
     def release() -> None:
         with postgres_database.write() as session:
-            steps.release_worker(session, dead.id, Retries(5, 0.0))
+            reopening.release_worker(session, dead.id, Retries(5, 0.0))
 
     with locked(postgres_database, job_id):
         waiting = beside.submit(release)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.record import jobs, steps
+from app.record import jobs, reopening, steps
 from app.record.db import Database
 from app.record.leases import Arithmetic, Claim, report_progress
 from app.record.progress import progress, queue_positions
@@ -138,7 +138,7 @@ def test_progress_says_how_many_living_workers_could_go_on(database: Database) -
     able, other = make_worker(CPU), make_worker(Arithmetic("cuda", 1))
     with database.write() as session:
         for worker in (able, other, make_worker(CPU, queue="elsewhere")):
-            steps.seen(session, worker)
+            reopening.seen(session, worker)
     assert progress_of(database, job_id).workers == 1
 
 
@@ -146,7 +146,7 @@ def test_a_worker_that_computes_bfloat16_otherwise_cannot_go_on_with_a_job_in_it
     job_id = make_job_in(database, Trained("bfloat16", "amx"))
     with database.write() as session:
         for by in ("amx", "avx512", "emulated"):
-            steps.seen(session, make_worker(replace(CPU, bfloat16_by=by)))
+            reopening.seen(session, make_worker(replace(CPU, bfloat16_by=by)))
     assert progress_of(database, job_id).workers == 1
 
 
@@ -154,7 +154,7 @@ def test_any_living_worker_of_its_queue_could_prepare_a_job(database: Database) 
     job_id = make_job(database)
     with database.write() as session:
         for worker in (make_worker(CPU), make_worker(Arithmetic("cuda", 1)), make_worker(CPU, queue="elsewhere")):
-            steps.seen(session, worker)
+            reopening.seen(session, worker)
     assert progress_of(database, job_id).workers == 2
 
 
@@ -189,7 +189,7 @@ def make_jobs_in_every_state(database: Database) -> list[str]:
     report(database, claim(database, make_worker()), 3, 7)
     with database.write() as session:
         for worker in (make_worker(CPU), make_worker(Arithmetic("cuda", 1))):
-            steps.seen(session, worker)
+            reopening.seen(session, worker)
     ended = [succeeded, cancelled, failed]
     return [preparing, *ended, claimed, make_busy_job(database), make_job(database), make_job(database)]
 

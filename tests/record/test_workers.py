@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.record import db, jobs, steps
+from app.record import db, jobs, reopening
 from app.record.db import Database
 from app.record.leases import Arithmetic
 from app.record.retries import Retries
@@ -33,7 +33,7 @@ def test_a_worker_is_listed_while_it_is_seen(database: Database) -> None:
     worker = make_worker()
     for _ in range(2):
         with database.write() as session:
-            steps.seen(session, worker)
+            reopening.seen(session, worker)
     with database.read() as session:
         assert session.query(Worker).one().id == worker.id
     release_worker(database, worker)
@@ -44,7 +44,7 @@ def test_a_worker_is_listed_while_it_is_seen(database: Database) -> None:
 def test_a_worker_is_written_down_as_it_is(database: Database) -> None:
     worker = make_worker(Arithmetic("cuda", 3), queue="large")
     with database.write() as session:
-        steps.seen(session, worker)
+        reopening.seen(session, worker)
     with database.read() as session:
         row = session.get_one(Worker, worker.id)
         assert (row.host, row.pid, row.queue) == (worker.host, worker.pid, "large")
@@ -59,7 +59,7 @@ def test_the_sweep_forgets_workers_that_were_not_seen_for_more_than_an_hour(
     with database.write() as session:
         moment = db.now(session)
         for worker, seconds in zip(workers, (3600, 3601), strict=True):
-            steps.seen(session, worker)
+            reopening.seen(session, worker)
             session.get_one(Worker, worker.id).seen_at = moment - timedelta(seconds=seconds)
     monkeypatch.setattr(db, "now", lambda _: moment)
     sweep(database)
@@ -80,8 +80,8 @@ def test_a_dead_workers_steps_are_told_why_and_the_others_stay(database: Databas
     dead, living = make_worker(), make_worker()
     lost, held = claim(database, dead), claim(database, living)
     with database.write() as session:
-        steps.seen(session, dead)
-        steps.seen(session, living)
+        reopening.seen(session, dead)
+        reopening.seen(session, living)
     release_worker(database, dead)
     assert [point(database, one).state for one in (lost, held)] == [StepState.OPEN, StepState.CLAIMED]
     cause = {"type": "worker_died", "detail": "the worker process ended in the middle of the step"}

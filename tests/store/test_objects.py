@@ -9,7 +9,7 @@ from pathlib import Path
 import obstore
 import pytest
 
-from app.record import jobs, steps
+from app.record import jobs, reopening, steps
 from app.record.db import Database
 from app.record.objects import keep, register_key, release
 from app.record.tables import StoredObject
@@ -191,7 +191,7 @@ def test_a_key_whose_put_never_came_is_collected(database: Database, folder_stor
     held = claim(database, make_worker())
     with database.write() as session:
         register(session, held, "never put")
-        steps.give_back(session, [held])
+        reopening.give_back(session, [held])
     assert collect(database, folder_store, GRACE) == 1
 
 

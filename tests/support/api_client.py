@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from app import auth
 from app.auth import Scope
 from app.main import create_app
-from app.record import steps
+from app.record import reopening, steps
 from app.record.db import Database
 from app.record.leases import Claim
 from app.record.objects import ArtifactFile, register_key
@@ -127,7 +127,7 @@ class Api:
         job_id = records.make_job(self.database)
         claim = records.claim(self.database, records.make_worker())
         with self.database.write() as session:
-            steps.fail_step(session, claim, records.CAUSE, Retries(1, 0.0), final=True)
+            reopening.fail_step(session, claim, records.CAUSE, Retries(1, 0.0), final=True)
         assert records.read_job(self.database, job_id).state == JobState.FAILED
         return job_id
 

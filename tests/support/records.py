@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from app.record import jobs, leases, steps
+from app.record import jobs, leases, reopening, steps
 from app.record.db import Database
 from app.record.ids import new_id
 from app.record.leases import Arithmetic, Claim, WorkerIdentity, claim_next
@@ -170,7 +170,7 @@ def let_the_lease_end() -> None:
 
 def sweep(database: Database, retries: Retries = AT_ONCE) -> None:
     with database.write() as session:
-        steps.sweep(session, retries)
+        reopening.sweep(session, retries)
 
 
 def cancel(database: Database, job_id: str) -> None:
@@ -180,18 +180,18 @@ def cancel(database: Database, job_id: str) -> None:
 
 def fail(database: Database, held: Claim, *, final: bool = False, retries: Retries = AT_ONCE) -> None:
     with database.write() as session:
-        steps.fail_step(session, held, CAUSE, retries, final)
+        reopening.fail_step(session, held, CAUSE, retries, final)
 
 
 def release_worker(database: Database, dead: WorkerIdentity, retries: Retries = AT_ONCE) -> None:
     """Say that the worker's process has ended."""
     with database.write() as session:
-        steps.release_worker(session, dead.id, retries)
+        reopening.release_worker(session, dead.id, retries)
 
 
 def give_back(database: Database, claims: Sequence[Claim]) -> None:
     with database.write() as session:
-        steps.give_back(session, claims)
+        reopening.give_back(session, claims)
 
 
 def renew(database: Database, claims: Sequence[Claim], lease: float = 30.0) -> set[str]:

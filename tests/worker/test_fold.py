@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.record import jobs, steps
+from app.record import jobs, reopening, steps
 from app.record.db import Database
 from app.record.leases import Claim, WorkerIdentity
 from app.record.states import StepKind, StepState
@@ -118,7 +118,7 @@ def test_a_flush_that_lost_one_point_commits_none_and_gives_back_the_others(
     fold, lost = trained(context, job_id)
     train_next(context, fold)
     with database.write() as session:
-        steps.give_back(session, [lost])
+        reopening.give_back(session, [lost])
     fold.flush()
     with database.read() as session:
         states = [(step.state, step.attempts) for step in jobs.points(session, job_id)]
@@ -137,7 +137,7 @@ def test_after_a_void_flush_the_points_committed_before_stay_and_the_rest_is_fol
         claim = train_next(context, fold)
         if lose:
             with database.write() as session:
-                steps.give_back(session, [claim])
+                reopening.give_back(session, [claim])
         fold.flush()
     conclude = records.claim(database, context.worker)
     with database.write() as session:
